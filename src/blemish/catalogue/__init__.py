@@ -1,0 +1,1 @@
+"""What exists: methods and data sets, found by looking."""

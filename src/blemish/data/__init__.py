@@ -1,0 +1,1 @@
+"""Data sets, folders and splits: where the parts are and what is known about them."""

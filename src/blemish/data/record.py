@@ -1,0 +1,34 @@
+"""One part to look at: where its image is, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image and its truth. Nothing is read from disk before a reader asks.
+
+    `key` names the record within its data set (its path relative to the root, with forward slashes).
+    `kind` is "good" or the defect's name. `label` is 0 for good, 1 for defective, None where nobody says.
+    `masks` are the mask files of this image: none, one, or several instances kept apart (MVTec LOCO). A mask pixel
+    above `mask_above` (in the file's own values) is defective. A defective record without a mask counts at image level only.
+    `other` holds further files of the same part by name ("xyz": a depth image).
+    """
+
+    key: str
+    image: Path
+    kind: str = GOOD
+    label: int | None = 0
+    split: Split = "train"
+    category: str = ""
+    masks: tuple[Path, ...] = ()
+    mask_above: int = 0
+    other: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))

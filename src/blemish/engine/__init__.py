@@ -1,0 +1,1 @@
+"""Protocols: fit, test, predict, and the folders that keep what came of them."""

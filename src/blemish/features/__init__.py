@@ -1,0 +1,1 @@
+"""Frozen networks: an image in, a list of feature maps out."""

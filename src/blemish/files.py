@@ -1,0 +1,84 @@
+"""Writing without ever leaving half a file: to a neighbour first, then one rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from blemish.errors import FormatError, StorageError
+
+
+def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary neighbour of `path`, then rename it into place.
+
+    After a crash, a kill or a full disk `path` holds either its old content or all of the new one.
+
+    Raises:
+        StorageError: the folder cannot be made or written, or the disk is full.
+    """
+    path = Path(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        part = Path(name)
+        try:
+            write(part)
+            with part.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Write UTF-8 text atomically."""
+    return write_atomically(path, lambda part: _spill(part, text.encode()))
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write `value` as indented JSON atomically. NaN and infinity are refused: they are not JSON."""
+    return write_text(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FormatError: the file is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
+
+
+@contextmanager
+def storage_errors(path: Path | str) -> Iterator[None]:
+    """Turn the operating system's error about `path` into one that says what to do."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}. "
+            "Free some space, choose another place, or check the folder's permissions; nothing was left half-written."
+        ) from error
+
+
+def _spill(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

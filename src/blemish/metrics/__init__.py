@@ -1,0 +1,1 @@
+"""Metrics on raw scores: exact functions, and accumulators tested equal to them."""

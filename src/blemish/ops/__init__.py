@@ -1,0 +1,1 @@
+"""Shared mathematics: tensors in, tensors out, one idea a file."""
