@@ -1,0 +1,138 @@
+"""The contract of every method: learn from good parts (`fit`), answer with raw scores (`forward`). Nothing else.
+
+A detector is a torch module. Its constructor takes plain keyword hyper-parameters, keeps each under its own name and
+touches no data. Everything it learns is a parameter or a buffer; a buffer that is still empty means "not fitted".
+Inputs are RGB in [0, 1]; normalisation belongs to the weights, in `features`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from blemish.errors import FormatError, NotFitted
+from blemish.files import write_atomically
+from blemish.types import Batch, Scores
+
+loading: ContextVar[bool] = ContextVar("loading", default=False)
+"""True while a saved detector is rebuilt: frozen networks then wait for the file's weights and fetch none themselves."""
+
+
+class Detector(nn.Module, ABC):
+    """Learns what good looks like; answers how far a part is from it."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    """Names of `forward`'s arguments, looked up in `Batch.inputs`."""
+
+    fits_on: ClassVar[str] = "train"
+    """Which split `fit` sees: "train" (good parts), or "test" (unlabelled) for transductive methods."""
+
+    def fit(self, data: Iterable[Batch]) -> Self:  # noqa: ARG002
+        """Learn from batches of good parts; may be iterated more than once. By default there is nothing to learn.
+
+        A detector is fitted once; a fresh one is `type(d)(**d.params)`.
+        """
+        return self
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Scores:
+        """Score (B, 3, H, W) float32 RGB in [0, 1].
+
+        Raises:
+            NotFitted: `fit` was not called, for methods that learn.
+        """
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The hyper-parameters this detector was made with, read back from its own attributes."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def fitted(self) -> bool:
+        """Whether nothing that has to be learnt is still empty."""
+        return all(buffer.numel() > 0 for buffer in self.buffers())
+
+    def require_fit(self) -> None:
+        """Raise NotFitted while something that has to be learnt is still empty."""
+        if not self.fitted:
+            name = type(self).__name__
+            raise NotFitted(f"this {name} is not fitted: call fit(batches of good parts), or {name}.load(file).")
+
+    def save(self, path: Path | str, header: dict[str, str] | None = None) -> Path:
+        """Write parameters and everything learnt to one safetensors file, atomically. No pickle.
+
+        `header` adds text fields to the file's own.
+        """
+        self.require_fit()
+        meta = {"detector": type(self).__name__, "params": json.dumps(self.params), **(header or {})}
+        tensors = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
+        return write_atomically(path, lambda part: save_file(tensors, part, metadata=meta))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Rebuild a detector from the file that `save` wrote.
+
+        Raises:
+            FormatError: the file is absent, damaged, not ours, or holds another method.
+        """
+        with open_saved(path) as (meta, tensors):
+            if meta.get("detector") != cls.__name__:
+                raise FormatError(f"{path} holds {meta.get('detector', 'no detector')}, not {cls.__name__}.")
+            token = loading.set(True)
+            try:
+                detector = cls(**json.loads(meta["params"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise FormatError(
+                    f"{path}: its parameters do not suit this version of {cls.__name__}: {error}"
+                ) from error
+            finally:
+                loading.reset(token)
+            detector._take(tensors, path)
+        return detector.eval()
+
+    def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
+        own = self.state_dict()
+        if own.keys() != tensors.keys():
+            differ = sorted(own.keys() ^ tensors.keys())
+            raise FormatError(
+                f"{path} does not fit this version of {type(self).__name__}: {', '.join(differ[:5])} differ."
+            )
+        for name, module in self.named_modules():
+            for key, empty in module.named_buffers(recurse=False):
+                if empty.numel() == 0:  # learnt buffers start empty and take the size of what was learnt
+                    setattr(module, key, torch.empty_like(tensors[f"{name}.{key}" if name else key]))
+        try:
+            self.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
+
+
+@contextmanager
+def open_saved(path: Path | str) -> Iterator[tuple[dict[str, str], dict[str, Tensor]]]:
+    """Open a safetensors file: its text header and its tensors.
+
+    Raises:
+        FormatError: the file is absent, damaged or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise FormatError(f"{path} does not exist. Check the path, or make it with `blemish fit`.") from error
+    except (SafetensorError, OSError) as error:
+        raise FormatError(
+            f"{path} is not a readable safetensors file ({error}). Copy it again, or fit again."
+        ) from error
+    yield content

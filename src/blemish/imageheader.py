@@ -1,0 +1,115 @@
+"""What an image file says about itself before anyone decodes it: its kind, its size, whether it is all there.
+
+Decoders accept files that end too early and give back grey or black where pixels are missing, and they allocate what a
+header asks for. Both are dangerous on a line, so the header is read first, in plain Python, for the five kinds we take.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal, NamedTuple
+
+Kind = Literal["PNG", "JPEG", "BMP", "TIFF", "WebP"]
+
+
+class Header(NamedTuple):
+    """The kind of file, the stored width and height in pixels, and what is missing ("" if the file is whole)."""
+
+    kind: Kind
+    width: int
+    height: int
+    missing: str
+
+
+class BadHeader(ValueError):
+    """The bytes are none of the five kinds, or their header is damaged. Turned into an ImageError by `imaging`."""
+
+
+def parse(data: bytes) -> Header:
+    """Read the header of a PNG, JPEG, BMP, TIFF or WebP file held in memory.
+
+    Raises:
+        BadHeader: the bytes are none of these, or end before the header does.
+    """
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return _png(data)
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg(data)
+        if data.startswith(b"BM"):
+            return _bmp(data)
+        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _tiff(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp(data)
+    except (struct.error, IndexError) as error:
+        raise BadHeader("its header is cut off or damaged") from error
+    raise BadHeader("it is not a PNG, JPEG, BMP, TIFF or WebP image")
+
+
+def _png(data: bytes) -> Header:
+    width, height = struct.unpack_from(">II", data, 16)
+    at = 8
+    while at + 12 <= len(data):
+        length = struct.unpack_from(">I", data, at)[0]
+        if data[at + 4 : at + 8] == b"IEND":
+            return Header("PNG", width, height, "")
+        at += 12 + length
+    return Header("PNG", width, height, "its end (IEND)")
+
+
+def _jpeg(data: bytes) -> Header:
+    at, size = 2, None
+    while True:
+        while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
+            at += 1
+        if data[at] != 0xFF:
+            raise BadHeader("its JPEG markers are damaged")
+        marker, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            size = (width, height)
+        at += 2 + length
+        if marker == 0xDA:  # start of scan: what follows is pixels, up to the end-of-image marker
+            break
+    if size is None:
+        raise BadHeader("it has no JPEG frame header")
+    return Header("JPEG", *size, "" if data.find(b"\xff\xd9", at) >= 0 else "its end (EOI)")
+
+
+def _bmp(data: bytes) -> Header:
+    start, width, height = struct.unpack_from("<I4xii", data, 10)
+    bits = struct.unpack_from("<H", data, 28)[0]
+    compression = struct.unpack_from("<I", data, 30)[0]
+    row = (abs(width) * bits + 31) // 32 * 4
+    whole = compression not in (0, 3) or len(data) >= start + row * abs(height)
+    return Header("BMP", abs(width), abs(height), "" if whole else "pixels at its end")
+
+
+def _tiff(data: bytes) -> Header:
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+    count = struct.unpack_from(order + ("Q" if big else "H"), data, at)[0]
+    first, step, inline = at + (8 if big else 2), 20 if big else 12, 12 if big else 8
+    width = height = 0
+    for entry in range(first, first + min(count, 4096) * step, step):
+        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        if tag in (256, 257):
+            value = struct.unpack_from(order + {3: "H", 4: "I", 16: "Q"}.get(kind, "I"), data, entry + inline)[0]
+            width, height = (value, height) if tag == 256 else (width, value)
+    return Header("TIFF", width, height, "")  # a strip that is missing is found by the decoder, which then fails
+
+
+def _webp(data: bytes) -> Header:
+    length = struct.unpack_from("<I", data, 4)[0]
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width = int.from_bytes(data[24:27], "little") + 1
+        height = int.from_bytes(data[27:30], "little") + 1
+    elif chunk == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, 26))
+    return Header("WebP", width, height, "" if len(data) >= length + 8 else "bytes at its end")

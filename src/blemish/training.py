@@ -1,0 +1,128 @@
+"""The one gradient loop, and the small things every learner needs: seeds, endless batches, a progress bar.
+
+A method calls `optimise`; it is not called by it. Several phases are several calls. A method that needs two optimisers
+writes its own loop over `cycle`.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blemish.errors import InputError
+from blemish.types import Batch
+
+T = TypeVar("T")
+
+
+def optimise(
+    module: nn.Module,
+    loss: Callable[[Batch], Tensor],
+    data: Iterable[Batch],
+    *,
+    steps: int,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    clip: float | None = None,
+    label: str = "fit",
+) -> list[float]:
+    """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
+
+    `module` is put in train mode and left in eval mode, whatever happens. `clip` bounds the norm of the gradient.
+
+    Raises:
+        InputError: `steps` is not positive, there is no data, or the loss is no longer finite.
+    """
+    if steps < 1:
+        raise InputError(f"steps is {steps}; it must be at least 1")
+    losses: list[float] = []
+    module.train()
+    try:
+        for batch in progress(cycle(data, steps), label, total=steps):
+            optimiser.zero_grad(set_to_none=True)
+            value = loss(to(batch, device_of(module)))
+            value.backward()  # type: ignore[no-untyped-call]
+            if clip is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), clip)
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+            losses.append(float(value.detach()))
+            if not np.isfinite(losses[-1]):
+                raise InputError(f"the loss became {losses[-1]} at step {len(losses)}; try a smaller learning rate.")
+    finally:
+        module.eval()
+    return losses
+
+
+def cycle(data: Iterable[Batch], steps: int) -> Iterator[Batch]:
+    """Yield exactly `steps` batches, starting over whenever `data` ends.
+
+    Raises:
+        InputError: `data` holds no batch.
+    """
+    done = 0
+    while done < steps:
+        before = done
+        for batch in data:
+            yield batch
+            done += 1
+            if done == steps:
+                return
+        if done == before:
+            raise InputError("there is no batch to learn from; check that the training folder holds images.")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Seed Python, numpy and torch inside the block and put their states back after it."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+    try:
+        yield torch.Generator().manual_seed(seed)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device a module's parameters or buffers live on; the processor if it has none."""
+    first = next(module.parameters(), None)
+    first = next(module.buffers(), None) if first is None else first
+    return torch.device("cpu") if first is None else first.device
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its inputs on `device`; the truth stays where it is."""
+    if device.type == "cpu":
+        return batch
+    moved = {name: value.to(device, non_blocking=True) for name, value in batch.inputs.items()}
+    return Batch(moved, batch.label, batch.keys)
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items with a progress bar on standard error; silent where nobody watches (no terminal)."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        for item in items:
+            yield item
+            bar.advance(task)

@@ -1,0 +1,248 @@
+"""One way from a file to the network, for every kind of file a camera or a person may bring."""
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow  # an independent reader and writer, to check ours against
+
+from blemish.errors import FormatError, ImageError, InputError
+from blemish.imaging import Imaging, read, read_mask, resize, resize_mask
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    """A smooth colour picture, 24 high and 40 wide, whose channels and axes cannot be confused."""
+    y, x = np.mgrid[0:24, 0:40]
+    return np.stack([x * 6, y * 10, 200 - x * 2 - y], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [("png", 0), ("bmp", 0), ("tif", 0), ("webp", 0.05), ("jpg", 0.05)])
+def test_every_kind_of_file_reads_as_rgb(tmp_path, photo, suffix, tolerance) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Pillow.fromarray(photo).save(path, **({"quality": 95} if tolerance else {}))
+    image = read(path)
+    assert image.shape == (24, 40, 3)
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image, photo / 255, atol=max(tolerance, 1e-6))
+
+
+def test_modes_grey_palette_alpha_bilevel(tmp_path, photo) -> None:
+    rgb = Pillow.fromarray(photo)
+    expected = {
+        "L": np.repeat(np.asarray(rgb.convert("L"))[..., None], 3, 2),
+        "P": np.asarray(rgb.convert("P").convert("RGB")),
+        "RGBA": photo,
+        "LA": np.repeat(np.asarray(rgb.convert("L"))[..., None], 3, 2),
+        "1": np.repeat(np.asarray(rgb.convert("1"))[..., None], 3, 2) * 255,
+    }
+    for mode, pixels in expected.items():
+        path = tmp_path / f"{mode}.png"
+        rgb.convert(mode).save(path)
+        np.testing.assert_allclose(read(path), pixels / 255, atol=1e-6, err_msg=mode)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_keep_their_depth(tmp_path, suffix, channels) -> None:
+    ramp = np.linspace(0, 65535, 24 * 40 * channels).astype(np.uint16).reshape(24, 40, channels).squeeze()
+    path = tmp_path / f"deep.{suffix}"
+    assert cv2.imwrite(str(path), ramp[..., ::-1] if channels == 3 else ramp)
+    image = read(path)
+    np.testing.assert_allclose(image, (ramp if channels == 3 else ramp[..., None]) / 65535 * np.ones(3), atol=1e-6)
+    assert len(np.unique(image)) > 900  # clipped or eight-bit reading would leave 256 levels at most
+
+
+def test_white_level_of_a_twelve_bit_camera(tmp_path) -> None:
+    path = tmp_path / "twelve.png"
+    cv2.imwrite(str(path), np.array([[0, 2048, 4095, 5000]] * 8, np.uint16))
+    np.testing.assert_allclose(read(path, white=4095)[0, :, 0], [0, 2048 / 4095, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(tmp_path, photo, orientation) -> None:
+    from PIL import ImageOps
+
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.jpg"
+    Pillow.fromarray(photo).save(path, exif=exif, quality=98)
+    with Pillow.open(path) as reference:
+        expected = np.asarray(ImageOps.exif_transpose(reference)) / 255
+    np.testing.assert_allclose(read(path), expected, atol=0.03)
+
+
+def test_arrays_are_read_like_files(photo) -> None:
+    np.testing.assert_array_equal(read(photo), read(Pillow.fromarray(photo)))
+    np.testing.assert_allclose(read(photo.astype(np.float64) / 255), photo / 255, atol=1e-6)
+    assert read(photo[..., 0]).shape == (24, 40, 3)
+    np.testing.assert_array_equal(read(np.dstack([photo, photo[..., :1]])), read(photo))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((3, 24, 40), np.uint8),
+        np.zeros((24, 40, 2), np.uint8),
+        np.zeros((0, 40, 3), np.uint8),
+        np.full((8, 8), 7.0),
+        np.full((8, 8), np.nan),
+        np.full((8, 8), -0.1),
+        np.zeros((8, 8), np.int32),
+    ],
+)
+def test_senseless_arrays_are_refused(array) -> None:
+    with pytest.raises(ImageError, match=r"allowed|float"):
+        read(array)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 0.98))
+def test_a_cut_off_file_is_an_error_never_half_a_picture(suffix, share, tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
+    buffer = io.BytesIO()
+    Pillow.fromarray(noise).save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper()))
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(buffer.getvalue()[: int(len(buffer.getvalue()) * share)])
+    with pytest.raises(ImageError, match=r"cut\."):
+        read(path)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.binary(max_size=200),
+    start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF"]),
+)
+def test_any_bytes_are_an_image_or_a_clear_error(data, start, tmp_path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(start + data)
+    with pytest.raises(ImageError, match=r"x\.png"):
+        read(path)
+
+
+def test_absent_folder_and_text_files(tmp_path) -> None:
+    with pytest.raises(ImageError, match="does not exist"):
+        read(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read(tmp_path)
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(ImageError, match="not a PNG, JPEG"):
+        read(tmp_path / "a.png")
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path) -> None:
+    path = tmp_path / "bomb.png"
+    data = bytearray(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    struct.pack_into(">II", data, 16, 60_000, 60_000)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"60000 x 60000 pixels; the limit is 100,000,000"):
+        read(path)
+    assert cv2.imwrite(str(tmp_path / "big.png"), np.zeros((30, 30), np.uint8))
+    with pytest.raises(ImageError, match="limit is 899"):
+        read(tmp_path / "big.png", max_pixels=899)
+
+
+def test_masks_of_all_encodings(tmp_path) -> None:
+    values = np.zeros((10, 12), np.uint8)
+    values[2, 3], values[4, 5], values[6, 7] = 1, 100, 255
+    cv2.imwrite(str(tmp_path / "m.png"), values)
+    assert read_mask(tmp_path / "m.png").sum() == 3
+    assert read_mask(tmp_path / "m.png", above=127).sum() == 1
+    opaque = np.dstack([values] * 3 + [np.full_like(values, 255)])
+    cv2.imwrite(str(tmp_path / "rgba.png"), opaque)
+    assert read_mask(tmp_path / "rgba.png").sum() == 3
+
+
+def test_shrinking_averages_every_pixel() -> None:
+    """Fine textures must not alias: the mean survives and stripes of one pixel become their average."""
+    stripes = np.zeros((200, 300), np.float32)
+    stripes[:, ::2] = 1
+    np.testing.assert_allclose(resize(stripes, (50, 75)), 0.5, atol=1e-6)
+    noise = np.random.default_rng(0).random((128, 96), dtype=np.float32)
+    blocks = noise.reshape(32, 4, 24, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(resize(noise, (32, 24)), blocks, atol=1e-6)
+    np.testing.assert_allclose(
+        resize(stripes, (400, 75)), 0.5, atol=1e-6
+    )  # one axis grows, the other must still average
+
+
+def test_restore_puts_every_pixel_back_where_it_came_from() -> None:
+    """A bright dot at a known place of an odd-shaped image comes back at that place, through crop and region."""
+    for imaging in (
+        Imaging(size=(64, 64)),
+        Imaging(size=(64, 96), crop=(56, 80)),
+        Imaging(size=(64, 64), roi=(40, 20, 240, 150)),
+        Imaging(size=(96, 64), crop=(80, 56), roi=(40, 20, 240, 150)),
+    ):
+        image = np.zeros((170, 260, 3), np.float32)
+        image[84:90, 140:146] = 1
+        seen = imaging.prepare(image)
+        assert seen.shape == (*imaging.input_size, 3)
+        back = imaging.restore(seen[..., 0], (170, 260))
+        y, x = np.unravel_index(back.argmax(), back.shape)
+        assert abs(y - 86.5) <= 3
+        assert abs(x - 142.5) <= 3
+        assert back.shape == (170, 260)
+
+
+def test_what_is_ignored_cannot_matter() -> None:
+    ignore = np.zeros((10, 10), bool)
+    ignore[:, :5] = True
+    imaging = Imaging(size=(32, 32), ignore=ignore)
+    rng = np.random.default_rng(0)
+    one, two = rng.random((2, 60, 80, 3), dtype=np.float32)
+    two[:, 40:] = one[:, 40:]
+    np.testing.assert_array_equal(imaging.prepare(one), imaging.prepare(two))
+    restored = imaging.restore(rng.random((32, 32), dtype=np.float32), (60, 80))
+    assert (restored[:, :40] == restored.min()).all()
+    np.testing.assert_array_equal(imaging.valid((60, 80)), np.arange(80)[None].repeat(60, 0) >= 40)
+
+
+def test_masks_follow_images_through_crop_and_region() -> None:
+    imaging = Imaging(size=(64, 64), crop=(48, 48), roi=(10, 10, 110, 90))
+    mask = np.zeros((100, 120), bool)
+    mask[45:55, 55:65] = True
+    seen_mask = imaging.prepare_mask(mask)
+    seen_image = imaging.prepare(np.repeat(mask[..., None], 3, 2).astype(np.float32))[..., 0] > 0.5
+    assert seen_mask.shape == (48, 48)
+    assert (seen_mask ^ seen_image).sum() <= 0.35 * seen_mask.sum()
+    assert resize_mask(mask, (100, 120)) is mask
+
+
+def test_settings_survive_json() -> None:
+    import json
+
+    ignore = np.random.default_rng(0).random((33, 21)) > 0.5
+    before = Imaging(size=(64, 80), crop=(32, 40), roi=(1, 2, 300, 400), ignore=ignore, white=4095.0)
+    after = Imaging.from_dict(json.loads(json.dumps(before.as_dict())))
+    assert (after.size, after.crop, after.roi, after.white) == (before.size, before.crop, before.roi, before.white)
+    assert after.ignore is not None
+    np.testing.assert_array_equal(after.ignore, ignore)
+    with pytest.raises(FormatError, match="imaging"):
+        Imaging.from_dict({"size": (64, 64), "zoom": 2})
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"size": (4, 64)},
+        {"size": (64,)},
+        {"size": (64, 64), "crop": (80, 64)},
+        {"roi": (10, 10, 5, 20)},
+        {"white": 0.0},
+        {"ignore": np.ones((4, 4), bool)},
+    ],
+)
+def test_impossible_settings_are_refused(settings_) -> None:
+    with pytest.raises(InputError):
+        Imaging(**settings_)
+
+
+def test_a_region_larger_than_the_image_says_so(photo) -> None:
+    with pytest.raises(ImageError, match=r"\(0, 0, 100, 100\) does not fit in an image of 40 x 24"):
+        Imaging(roi=(0, 0, 100, 100))(photo)
