@@ -10,8 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -38,7 +37,7 @@ class Detector(nn.Module, ABC):
     fits_on: ClassVar[str] = "train"
     """Which split `fit` sees: "train" (good parts), or "test" (unlabelled) for transductive methods."""
 
-    def fit(self, data: Iterable[Batch]) -> Self:  # noqa: ARG002
+    def fit(self, data: Iterable[Batch]) -> Self:
         """Learn from batches of good parts; may be iterated more than once. By default there is nothing to learn.
 
         A detector is fitted once; a fresh one is `type(d)(**d.params)`.
@@ -87,19 +86,17 @@ class Detector(nn.Module, ABC):
         Raises:
             FormatError: the file is absent, damaged, not ours, or holds another method.
         """
-        with open_saved(path) as (meta, tensors):
-            if meta.get("detector") != cls.__name__:
-                raise FormatError(f"{path} holds {meta.get('detector', 'no detector')}, not {cls.__name__}.")
-            token = loading.set(True)
-            try:
-                detector = cls(**json.loads(meta["params"]))
-            except (KeyError, TypeError, ValueError) as error:
-                raise FormatError(
-                    f"{path}: its parameters do not suit this version of {cls.__name__}: {error}"
-                ) from error
-            finally:
-                loading.reset(token)
-            detector._take(tensors, path)
+        meta, tensors = read_saved(path)
+        if meta.get("detector") != cls.__name__:
+            raise FormatError(f"{path} holds {meta.get('detector', 'no detector')}, not {cls.__name__}.")
+        token = loading.set(True)
+        try:
+            detector = cls(**json.loads(meta["params"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{path}: its parameters do not suit this version of {cls.__name__}: {error}") from error
+        finally:
+            loading.reset(token)
+        detector._take(tensors, path)
         return detector.eval()
 
     def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
@@ -119,20 +116,19 @@ class Detector(nn.Module, ABC):
             raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
 
 
-@contextmanager
-def open_saved(path: Path | str) -> Iterator[tuple[dict[str, str], dict[str, Tensor]]]:
-    """Open a safetensors file: its text header and its tensors.
+def read_saved(path: Path | str, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return a safetensors file's text header and its tensors (none if `tensors` is False).
 
     Raises:
         FormatError: the file is absent, damaged or not safetensors.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            content = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if tensors else ()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise FormatError(f"{path} does not exist. Check the path, or make it with `blemish fit`.") from error
     except (SafetensorError, OSError) as error:
         raise FormatError(
             f"{path} is not a readable safetensors file ({error}). Copy it again, or fit again."
         ) from error
-    yield content

@@ -1,1 +1,87 @@
-"""What exists: methods and data sets, found by looking."""
+"""What exists: methods and data sets, found by looking, with their cards. Knows without torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import blemish.data
+import blemish.models
+from blemish.card import Card, Paper, Reported
+from blemish.data.datamodule import DataModule
+from blemish.errors import UnknownName
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+
+
+def methods() -> tuple[str, ...]:
+    """Return the names of all methods."""
+    return blemish.models.NAMES
+
+
+@cache
+def method_card(name: str) -> Card:
+    """Return a method's CARD without importing the method, which would need torch.
+
+    The card is one literal expression in the method's file; it is evaluated alone.
+
+    Raises:
+        UnknownName: no such method.
+    """
+    folder = Path(blemish.models.__path__[0])
+    tree = ast.parse((folder / f"{_method_name(name)}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CARD":
+            code = compile(ast.Expression(node.value), name, "eval")
+            card = eval(code, {"__builtins__": {}, "Card": Card, "Paper": Paper, "Reported": Reported})  # noqa: S307
+            assert isinstance(card, Card)  # noqa: S101 - the contract suite checks it for every method
+            return card
+    raise UnknownName("method with a CARD", name, methods())
+
+
+def method(name: str) -> type[Detector]:
+    """Return a method's class by the name of its file, or of the class in any spelling.
+
+    Raises:
+        UnknownName: no such method; the message suggests the nearest.
+        MissingExtra: torch, or what else it needs, is not installed.
+    """
+    found: type[Detector] = getattr(blemish.models, _method_name(name))
+    return found
+
+
+def _method_name(name: str) -> str:
+    folded = name.lower().replace("_", "").replace("-", "")
+    for known in methods():
+        if known.replace("_", "") == folded:
+            return known
+    raise UnknownName("method", name, methods())
+
+
+@cache
+def datasets() -> dict[str, type[DataModule]]:
+    """Return every data set's class by the name of its file."""
+    found: dict[str, type[DataModule]] = {}
+    for module in pkgutil.iter_modules(blemish.data.__path__):
+        content = vars(importlib.import_module(f"blemish.data.{module.name}"))
+        own = [v for v in content.values() if isinstance(v, type) and v.__module__ == f"blemish.data.{module.name}"]
+        found |= {module.name: v for v in own if issubclass(v, DataModule) and v is not DataModule}
+    return found
+
+
+def dataset(name: str) -> type[DataModule]:
+    """Return a data set's class by the name of its file, or of the class in any spelling.
+
+    Raises:
+        UnknownName: no such data set; the message suggests the nearest.
+    """
+    folded = name.lower().replace("_", "").replace("-", "")
+    for known, found in datasets().items():
+        if folded in (known.replace("_", ""), found.__name__.lower()):
+            return found
+    raise UnknownName("data set", name, datasets())

@@ -1,1 +1,34 @@
 """Frozen networks: an image in, a list of feature maps out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blemish.features.frozen import Features
+
+__all__ = ["Features", "extractor"]
+
+EMBEDDED = ("texnet_s",)
+"""Backbones that ship with blemish and need neither a network nor a file."""
+
+
+def extractor(
+    backbone: str, layers: Sequence[str | int], *, weights: str | None = None, pretrained: bool = True
+) -> Features:
+    """Return a frozen backbone's feature maps.
+
+    `backbone` is "texnet_s" (embedded) or any name timm knows. `layers` are names, or numbers that ask for the last layer
+    of that stride. `weights` is a local .safetensors file; without it pretrained weights come from the hub, or, for the
+    embedded one, from the package. `pretrained=False` gives random weights, for tests and ablations.
+
+    Raises:
+        UnknownName: no such backbone or layer.
+        WeightsError: the weights cannot be had, or belong to another network.
+    """
+    if backbone in EMBEDDED:
+        from blemish.features.texnet import texnet_features
+
+        return texnet_features(backbone, layers, weights, pretrained)
+    from blemish.features.timm_backbone import timm_features
+
+    return timm_features(backbone, layers, weights, pretrained)

@@ -1,1 +1,33 @@
-"""The methods, one file each."""
+"""The methods, one file each. `from blemish.models import PatchCore` finds the file by the class's name."""
+
+from __future__ import annotations
+
+import pkgutil
+from typing import TYPE_CHECKING
+
+from blemish.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from blemish.detector import Detector
+
+NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+"""The methods that exist, as the command line names them."""
+
+
+def __getattr__(name: str) -> type[Detector]:
+    """Return a method's class by its name in any spelling of upper and lower case: PatchCore, Patchcore, patchcore."""
+    import importlib
+
+    for module_name in NAMES:
+        if module_name.replace("_", "") == name.lower().replace("_", ""):
+            try:
+                module = importlib.import_module(f"{__name__}.{module_name}")
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] == "blemish":
+                    raise
+                raise MissingExtra(f"{error.name}, which the methods need,", "train") from error
+            found: type[Detector]
+            for key, found in vars(module).items():
+                if key.lower() == module_name.replace("_", ""):
+                    return found
+    raise AttributeError(f"blemish.models has no {name!r}; methods: {', '.join(NAMES)}")

@@ -1,0 +1,141 @@
+"""A data set at work: its records, who learns, who calibrates and who is tested, and how an image is prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from blemish.card import DatasetCard
+from blemish.data.reader import Loader
+from blemish.data.record import Record
+from blemish.data.split import hold_out, split_hash
+from blemish.errors import DataError, InputError
+from blemish.imaging import Imaging, read_mask
+
+
+class DataModule:
+    """The images of one category, split and ready.
+
+    `root` is the data set's folder, `category` one of `card.categories`, None where there is only one.
+    `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
+    centre. `roi`, `ignore` (a mask file: what is not black is ignored) and `white` are those of `blemish.imaging.Imaging`.
+    `holdout` is the share of good training images kept for the threshold and never learnt from; a data set's own
+    validation images are used instead where it has them. With `holdout=0` and no validation images there is no threshold.
+    `seed` decides what is held out. `options` go to the data set's `index`.
+
+    Raises:
+        DataError: the folder is not laid out as expected, or holds no good image to learn from.
+    """
+
+    card: ClassVar[DatasetCard]
+    index: ClassVar[Callable[..., list[Record]]]
+
+    def __init__(
+        self,
+        root: Path | str,
+        category: str | None = None,
+        *,
+        image_size: tuple[int, int] | int = (256, 256),
+        crop: tuple[int, int] | int | None = None,
+        roi: tuple[int, int, int, int] | None = None,
+        ignore: Path | str | None = None,
+        white: float | None = None,
+        train_batch_size: int = 32,
+        eval_batch_size: int = 32,
+        holdout: float = 0.2,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        if not 0 <= holdout < 1:
+            raise InputError(f"holdout is {holdout}; it is a share of the good images, from 0 to below 1")
+        if min(train_batch_size, eval_batch_size) < 1:
+            raise InputError("batch sizes must be at least 1")
+        self.root, self.category, self.options = Path(root), category, options
+        self.imaging = Imaging(
+            size=_pair(image_size),
+            crop=None if crop is None else _pair(crop),
+            roi=roi,
+            ignore=None if ignore is None else read_mask(ignore),
+            white=white,
+        )
+        self.train_batch_size, self.eval_batch_size = train_batch_size, eval_batch_size
+        self.holdout, self.seed = holdout, seed
+
+    @property
+    def name(self) -> str:
+        """The data set's module name, as the command line knows it."""
+        return type(self).index.__module__.rpartition(".")[2]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Every record of the category, in a fixed order."""
+        return type(self).index(self.root, self.category, **self.options)
+
+    @cached_property
+    def _parts(self) -> tuple[list[Record], list[Record]]:
+        good = [r for r in self.records if r.split == "train" and r.label == 0]
+        validation = [r for r in self.records if r.split == "validation" and r.label == 0]
+        if not good:
+            raise DataError(
+                f"{self.root} holds no good image to learn from; put some in a folder named good or train/good."
+            )
+        if validation or self.holdout == 0:
+            return good, validation
+        if len(good) < 2:
+            raise DataError(
+                f"{self.root} holds one good image only, and the threshold needs another one. "
+                "Add good images, or learn without a threshold (holdout=0)."
+            )
+        fit, held = hold_out(good, self.holdout, self.seed)
+        return fit, [replace(record, split="validation") for record in held]
+
+    @property
+    def train_records(self) -> list[Record]:
+        """The good images a detector learns from."""
+        return self._parts[0]
+
+    @property
+    def held_out_records(self) -> list[Record]:
+        """The good images the threshold is chosen from; no detector learns from them."""
+        return self._parts[1]
+
+    @property
+    def test_records(self) -> list[Record]:
+        """The images of known truth that are measured, and used for nothing else."""
+        return [r for r in self.records if r.split == "test" and r.label is not None]
+
+    def train(self) -> Loader:
+        """Return the batches to learn from, shuffled; unreadable images are skipped with a warning."""
+        return Loader(
+            self.train_records,
+            self.imaging,
+            batch_size=self.train_batch_size,
+            shuffle=True,
+            seed=self.seed,
+            on_error="skip",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the data, as JSON values: for run folders and reports."""
+        return {
+            "dataset": self.name,
+            "root": str(self.root),
+            "category": self.category,
+            "imaging": self.imaging.as_dict(),
+            "holdout": self.holdout,
+            "seed": self.seed,
+            "options": {key: str(value) for key, value in self.options.items()},
+            "counts": {
+                "train": len(self.train_records),
+                "held_out": len(self.held_out_records),
+                "test": len(self.test_records),
+            },
+            "split_sha256": split_hash([*self.train_records, *self.held_out_records, *self.test_records]),
+        }
+
+
+def _pair(size: tuple[int, int] | int) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

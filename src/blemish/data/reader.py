@@ -1,0 +1,125 @@
+"""Records to batches: read ahead in threads, in a fixed order, without holding more than a few images."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+
+from blemish.errors import DataError, ImageError
+from blemish.imaging import Imaging
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from blemish.data.record import Record
+    from blemish.types import Batch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 2
+"""OpenCV decodes and resizes outside Python's lock, so threads suffice and a small folder waits for no worker process."""
+
+
+def read_ahead(
+    work: Callable[[T], R], items: Iterable[T], *, ahead: int = 16, threads: int = THREADS
+) -> Iterator[tuple[T, R | ImageError]]:
+    """Yield (item, work(item)) in order, at most `ahead` items early; an ImageError is yielded, others are raised."""
+
+    def attempt(item: T) -> R | ImageError:
+        try:
+            return work(item)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="blemish-read") as pool:
+        waiting: deque[tuple[T, Future[R | ImageError]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(attempt, item)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+class Loader:
+    """Batches of records, as often as it is iterated.
+
+    `shuffle` draws a new order each time, decided by `seed` and how often it was iterated before. `on_error` says what an
+    unreadable image does: "raise" its ImageError, or "skip" it; skipped ones are listed in `skipped` and warned of once.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        imaging: Imaging,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        self.records, self.imaging, self.batch_size = list(records), imaging, batch_size
+        self.shuffle, self.seed, self.on_error = shuffle, seed, on_error
+        self.skipped: dict[str, str] = {}
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return math.ceil((len(self.records) - len(self.skipped)) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches; the last one may be smaller."""
+        order = [r for r in self.records if r.key not in self.skipped]
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, self._epoch))
+            order = [order[i] for i in rng.permutation(len(order))]
+        self._epoch += 1
+        before = len(self.skipped)
+        pending: list[tuple[Record, NDArray[np.float32]]] = []
+        read_any = False
+        for record, image in read_ahead(lambda r: self.imaging(r.image), order, ahead=2 * self.batch_size):
+            if isinstance(image, ImageError):
+                if self.on_error == "raise":
+                    raise image
+                self.skipped[record.key] = str(image)
+                continue
+            pending.append((record, image))
+            read_any = True
+            if len(pending) == self.batch_size:
+                yield collate(pending)
+                pending = []
+        if len(self.skipped) > before:
+            self._warn(read_any)
+        if pending:
+            yield collate(pending)
+
+    def _warn(self, read_any: bool) -> None:
+        first = next(iter(self.skipped.values()))
+        if not read_any:
+            raise DataError(f"none of {len(self.records)} images could be read. The first: {first}")
+        warnings.warn(
+            f"{len(self.skipped)} of {len(self.records)} images were skipped. The first: {first}", stacklevel=3
+        )
+
+
+def collate(parts: Sequence[tuple[Record, NDArray[np.float32]]]) -> Batch:
+    """Stack prepared images, each (H, W, 3), and their truth into one batch."""
+    import torch
+
+    from blemish.types import Batch
+
+    images = np.stack([image for _, image in parts]).transpose(0, 3, 1, 2)
+    label = torch.tensor([record.label if record.label is not None else -1 for record, _ in parts])
+    return Batch({"image": torch.from_numpy(np.ascontiguousarray(images))}, label, tuple(r.key for r, _ in parts))

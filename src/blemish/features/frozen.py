@@ -1,0 +1,81 @@
+"""Features: a frozen network that turns an image into a list of feature maps and owns its normalisation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from blemish.errors import InputError, UnknownName
+
+
+class Features(nn.Module):
+    """RGB in [0, 1], (B, 3, H, W), to one (B, C, H / stride, W / stride) map a layer, shallow layers first.
+
+    Frozen: its parameters ask for no gradient, and it stays in eval mode whatever `train()` is called with.
+
+    `net` returns the maps of exactly `layers`; `channels` and `strides` say what they are.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        layers: Sequence[str],
+        channels: Sequence[int],
+        strides: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.net = net.requires_grad_(False)
+        self.layers, self.channels, self.strides = tuple(layers), tuple(channels), tuple(strides)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.eval()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of the layers, in their order."""
+        maps: list[Tensor] = self.net((image - self.mean) / self.std)
+        return maps
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a frozen network's statistics never move."""
+        return super().train(False)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the weights: names, shapes, types and values, in the order of the names."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def choose_layers(
+    wanted: Sequence[str | int], names: Sequence[str], strides: Sequence[int], backbone: str
+) -> list[int]:
+    """Return the indices of the wanted layers, in the network's order; a number asks for the last layer of that stride.
+
+    Raises:
+        UnknownName: no layer has such a name or stride.
+        InputError: nothing, or something twice, is wanted.
+    """
+    known = [f"{name} (stride {stride})" for name, stride in zip(names, strides, strict=True)]
+    found: list[int] = []
+    for layer in wanted:
+        against: Sequence[str | int] = strides if isinstance(layer, int) else names
+        indices = [i for i, value in enumerate(against) if value == layer]
+        if not indices:
+            hint = f"Layers of {backbone} with their strides: {', '.join(known)}."
+            raise UnknownName("layer", str(layer), names, hint)
+        found.append(indices[-1])
+    if not found or len(set(found)) < len(found):
+        raise InputError(f"layers {list(wanted)} of {backbone}: name at least one, and none twice. Known: {known}.")
+    return sorted(found)

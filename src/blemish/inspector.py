@@ -1,0 +1,222 @@
+"""Inspector: imaging + detector + threshold. What is saved, exported and served; what looks at a part.
+
+It is one safetensors file: the detector's tensors, and in the header how images are prepared, how the threshold was
+chosen, the hash of the frozen backbone and the versions that wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+import blemish
+from blemish import regions
+from blemish.calibration import Calibration, defective
+from blemish.catalogue import method
+from blemish.data.reader import read_ahead
+from blemish.detector import Detector, read_saved
+from blemish.errors import DataError, FormatError, ImageError
+from blemish.features import Features
+from blemish.imaging import SUFFIXES, Imaging, read
+from blemish.training import device_of
+from blemish.types import Prediction
+
+if TYPE_CHECKING:
+    from blemish.data.record import Record
+
+FORMAT = 1
+"""The version of the saved file. A reader refuses what is newer than itself."""
+
+Source = Path | str | ArrayLike
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the detector said of one image: raw score and map at the network's size, and the image's original size."""
+
+    score: float
+    map: NDArray[np.float32] | None
+    original: tuple[int, int]
+
+
+class Inspector:
+    """A fitted detector, the way to prepare its images, and a threshold (or none yet)."""
+
+    def __init__(self, detector: Detector, imaging: Imaging, calibration: Calibration | None = None) -> None:
+        detector.require_fit()
+        self.detector, self.imaging, self.calibration = detector.eval(), imaging, calibration
+
+    @overload
+    def inspect(self, source: Sequence[Source], *, batch_size: int = 8) -> list[Prediction]: ...
+    @overload
+    def inspect(self, source: Path | str | NDArray[Any], *, batch_size: int = 8) -> Prediction | list[Prediction]: ...
+
+    def inspect(self, source: Any, *, batch_size: int = 8) -> Prediction | list[Prediction]:
+        """Look at one image (a file or an array), a list of them, or all images in a folder and below.
+
+        One source gives one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable
+        image is a Prediction with `error`.
+
+        Raises:
+            ImageError: the one image given cannot be read.
+            DataError: the folder holds no image.
+        """
+        if isinstance(source, str | Path) and Path(source).is_dir():
+            return list(self.stream(images_below(Path(source)), batch_size=batch_size))
+        if isinstance(source, list | tuple):
+            return list(self.stream(source, batch_size=batch_size))
+        only = next(self.stream([source]))
+        if only.error is not None:
+            raise ImageError(only.error)
+        return only
+
+    def stream(self, sources: Iterable[Source], *, batch_size: int = 8) -> Iterator[Prediction]:
+        """Yield the verdict on each source in order, reading ahead; holds only a few images at a time."""
+        for index, (source, raw) in enumerate(self.raw(sources, batch_size=batch_size)):
+            key = str(source) if isinstance(source, str | Path) else f"array {index}"
+            yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.judge(key, raw)
+
+    def judge(self, key: str, raw: Raw) -> Prediction:
+        """Turn raw scores into a verdict: p-value, decision, and regions at the image's original size."""
+        map = None if raw.map is None else self.imaging.restore(raw.map, raw.original)
+        calibration = self.calibration
+        if calibration is None:
+            return Prediction(key, raw.score, map=map)
+        mask = None
+        if map is not None and calibration.pixel_threshold is not None:
+            mask = np.asarray(defective(map, calibration.pixel_threshold)) & self.imaging.valid(raw.original)
+        return Prediction(
+            key=key,
+            score=raw.score,
+            p_value=calibration.p_value(raw.score),
+            threshold=calibration.threshold,
+            defective=bool(defective(raw.score, calibration.threshold)),
+            map=map,
+            mask=mask,
+            regions=() if map is None or mask is None else regions.find(map, mask),
+        )
+
+    def raw(self, sources: Iterable[S], *, batch_size: int = 8) -> Iterator[tuple[S, Raw | ImageError]]:
+        """Yield (source, raw scores) in order; a source is a file, an array, or a Record."""
+        pending: list[tuple[S, NDArray[np.float32], tuple[int, int]]] = []
+        for source, ready in read_ahead(self._prepare, sources, ahead=2 * batch_size):
+            if isinstance(ready, ImageError):
+                yield from self._score(pending)
+                pending = []
+                yield source, ready
+                continue
+            pending.append((source, *ready))
+            if len(pending) == batch_size:
+                yield from self._score(pending)
+                pending = []
+        yield from self._score(pending)
+
+    def calibration_scores(
+        self, sources: Iterable[Record], batch_size: int = 8
+    ) -> tuple[list[float], list[float] | None]:
+        """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
+
+        Raises:
+            ImageError: an image cannot be read.
+        """
+        scores: list[float] = []
+        peaks: list[float] = []
+        for _, raw in self.raw(sources, batch_size=batch_size):
+            if isinstance(raw, ImageError):
+                raise raw
+            scores.append(raw.score)
+            if raw.map is not None:
+                peaks.append(float(self.imaging.restore(raw.map, raw.original).max()))
+        return scores, peaks or None
+
+    def save(self, path: Path | str) -> Path:
+        """Write everything to one safetensors file, atomically."""
+        header = {
+            "blemish": blemish.__version__,
+            "format": str(FORMAT),
+            "imaging": json.dumps(self.imaging.as_dict()),
+            "calibration": json.dumps(None if self.calibration is None else self.calibration.as_dict()),
+            "backbones": json.dumps(self.backbones),
+            "versions": json.dumps({"python": platform.python_version(), "torch": torch.__version__}),
+        }
+        return self.detector.save(path, header)
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "cpu") -> Inspector:
+        """Rebuild an inspector from the file that `save` wrote.
+
+        Raises:
+            FormatError: the file is absent, damaged, not ours, from a newer version, or its backbone is not the one it
+                was saved with.
+        """
+        header, _ = read_saved(path, tensors=False)
+        if "format" not in header or "detector" not in header:
+            raise FormatError(
+                f"{path} is not a blemish inspector: its header says nothing of one. Make one: `blemish fit`."
+            )
+        if not header["format"].isdecimal() or int(header["format"]) > FORMAT:
+            raise FormatError(
+                f"{path} has format {header['format']}, written by blemish {header.get('blemish', '?')}; this is "
+                f"{blemish.__version__}, which reads up to {FORMAT}. Upgrade: pip install -U blemish"
+            )
+        try:
+            detector = method(header["detector"]).load(path).to(device)
+            stored = json.loads(header["calibration"])
+            inspector = cls(
+                detector,
+                Imaging.from_dict(json.loads(header["imaging"])),
+                None if stored is None else Calibration.from_dict(stored),
+            )
+            backbones = json.loads(header["backbones"])
+        except (KeyError, json.JSONDecodeError) as error:
+            raise FormatError(f"{path} has a damaged header: {error}. Restore it from a copy, or fit again.") from error
+        if inspector.backbones != backbones:
+            raise FormatError(
+                f"{path}: the backbone's weights are not those it was saved with. Restore it from a copy."
+            )
+        return inspector
+
+    @property
+    def backbones(self) -> dict[str, str]:
+        """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
+        return {name: m.sha256 for name, m in self.detector.named_modules() if isinstance(m, Features)}
+
+    def _prepare(self, source: Any) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        image = read(getattr(source, "image", source), white=self.imaging.white)
+        return self.imaging.prepare(image), (image.shape[0], image.shape[1])
+
+    def _score(self, parts: list[tuple[S, NDArray[np.float32], tuple[int, int]]]) -> Iterator[tuple[S, Raw]]:
+        if not parts:
+            return
+        images = torch.from_numpy(np.stack([image for _, image, _ in parts]).transpose(0, 3, 1, 2).copy())
+        with torch.inference_mode():
+            scores = self.detector(images.to(device_of(self.detector)))
+        values = scores.image.double().cpu().numpy()
+        maps = None if scores.map is None else scores.map.float().cpu().numpy()
+        for i, (source, _, original) in enumerate(parts):
+            yield source, Raw(float(values[i]), None if maps is None else maps[i], original)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return all image files in a folder and below, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")
+    return found

@@ -1,0 +1,178 @@
+"""PatchCore: remember what good patches look like; a patch far from every memory is a defect.
+
+A frozen network describes each patch of an image by its mid-level features, averaged over the patch's neighbourhood. The
+descriptions of all good images are thinned to a coreset that still covers them (greedy k-centre) and kept as the memory
+bank. A patch scores its distance to the nearest memory, an image scores as its most distant patch, and the grid of patch
+scores, enlarged and smoothed, is the map.
+
+Where paper and official code differ:
+- The code scores squared distances, the paper distances. We take distances: the ranking of patches is the same, and the
+  map is not dominated by its largest value when it is smoothed.
+- The paper re-weights the image score by the neighbours of the nearest memory (equation 7), the code does not. So does
+  `reweight="none"`, the default; `reweight="paper"` is the equation, with the nearest memory itself counted among its
+  neighbours, which keeps the weight in [0, 1).
+- `pooling="official"` is the code's way to describe a patch (its 3 x 3 neighbourhood unrolled and pooled to 1024 numbers
+  a layer, then 1024 in all); `pooling="average"` keeps each channel's mean over the neighbourhood and concatenates the
+  layers, which is lighter and what most re-implementations do.
+- The code picks the coreset's first point by the mean distance to ten random ones. So do we.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blemish.card import Card, Paper, Reported
+from blemish.detector import Detector
+from blemish.errors import InputError
+from blemish.features import extractor
+from blemish.ops.coreset import greedy_coreset
+from blemish.ops.maps import blur, enlarge, peak
+from blemish.ops.neighbours import nearest
+from blemish.training import device_of, progress, to
+from blemish.types import Batch, Scores
+
+CARD = Card(
+    name="PatchCore",
+    idea="distance of each patch to a thinned memory of good patches",
+    family="memory bank",
+    paper=Paper(
+        title="Towards Total Recall in Industrial Anomaly Detection",
+        authors="Karsten Roth, Latha Pemula, Joaquin Zepeda, Bernhard Schölkopf, Thomas Brox, Peter Gehler",
+        year=2022,
+        venue="CVPR",
+        url="https://arxiv.org/abs/2106.08265",
+    ),
+    code="https://github.com/amazon-science/patchcore-inspection",
+    code_licence="Apache-2.0",
+    differs=("plain instead of squared distances", "average pooling by default; the official one is an option"),
+    reported=(
+        Reported("MVTec AD", "image_AUROC", 99.1, "official repository", "WideResNet-50, 224 px, 10 % coreset"),
+        Reported("MVTec AD", "pixel_AUROC", 98.1, "official repository", "WideResNet-50, 224 px, 10 % coreset"),
+        Reported("MVTec AD", "AUPRO", 93.4, "paper", "WideResNet-50, 224 px, 25 % coreset"),
+    ),
+)
+
+
+class PatchCore(Detector):
+    """Nearest-neighbour distance to a coreset of good patches.
+
+    `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
+    `blemish.features.extractor`. `pooling` is "average" or "official", over `patch_size` cells a side (odd).
+    The bank keeps `coreset_sampling_ratio` (0 to 1] of all patches, or `coreset_size` patches if that is given; distances
+    are compared in `projection` random dimensions while it is chosen. A patch scores its mean distance to the nearest
+    `neighbours` memories; `reweight` is "none" or "paper", the latter over `reweight_neighbours` memories. `sigma` is the
+    map's Gaussian smoothing in input pixels. `seed` decides the coreset.
+    """
+
+    bank: Tensor  # (M, C)
+    bank_norms: Tensor  # (M,)
+
+    def __init__(
+        self,
+        backbone: str = "texnet_s",
+        layers: list[str] | list[int] | None = None,
+        weights: str | None = None,
+        pretrained: bool = True,
+        pooling: Literal["average", "official"] = "average",
+        patch_size: int = 3,
+        coreset_sampling_ratio: float = 0.1,
+        coreset_size: int | None = None,
+        projection: int = 128,
+        neighbours: int = 1,
+        reweight: Literal["none", "paper"] = "none",
+        reweight_neighbours: int = 9,
+        sigma: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
+        self.pooling, self.patch_size = pooling, patch_size
+        self.coreset_sampling_ratio, self.coreset_size, self.projection = (
+            coreset_sampling_ratio,
+            coreset_size,
+            projection,
+        )
+        self.neighbours, self.reweight, self.reweight_neighbours = neighbours, reweight, reweight_neighbours
+        self.sigma, self.seed = sigma, seed
+        self._check()
+        self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
+        self.register_buffer("bank", torch.empty(0))
+        self.register_buffer("bank_norms", torch.empty(0))
+
+    def fit(self, data: Iterable[Batch]) -> Self:
+        """Fill the memory bank: describe every good patch, keep a coreset."""
+        device = device_of(self)
+        with torch.inference_mode():
+            rows = [
+                self.describe(to(batch, device).image)[0].flatten(0, 2).clone() for batch in progress(data, "features")
+            ]
+        if not rows:
+            raise InputError("PatchCore.fit got no images. Check that the training folder holds good images.")
+        patches = torch.cat(rows)
+        count = self.coreset_size or max(1, round(self.coreset_sampling_ratio * len(patches)))
+        picks = greedy_coreset(patches, min(count, len(patches)), projection=self.projection, seed=self.seed)
+        self.bank = patches[picks]
+        self.bank_norms = self.bank.square().sum(1)
+        return self
+
+    def forward(self, image: Tensor) -> Scores:
+        """Score by the distance to the bank; the image scores as its worst patch."""
+        self.require_fit()
+        patches, (b, h, w) = self.describe(image)  # B, h, w, C
+        flat = patches.flatten(0, 2)
+        squared, indices = nearest(flat, self.bank, min(self.neighbours, len(self.bank)), bank_norms=self.bank_norms)
+        grid = squared.sqrt().mean(1).view(b, h, w)
+        score = peak(grid)
+        if self.reweight == "paper":
+            worst = grid.flatten(1).argmax(1) + torch.arange(b, device=grid.device) * (h * w)
+            score = score * self._weight(flat[worst], indices[worst, 0])
+        return Scores(score, blur(enlarge(grid, (image.shape[2], image.shape[3])), self.sigma))
+
+    def describe(self, image: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+        """Return each patch's description, (B, h, w, C) on the grid of the shallowest layer, and (B, h, w)."""
+        maps = self.features(image)
+        b, _, h, w = maps[0].shape
+        if self.pooling == "official":
+            return self._official(maps, h, w), (b, h, w)
+        side = self.patch_size
+        maps = [F.avg_pool2d(m, side, stride=1, padding=side // 2) for m in maps]
+        maps = [maps[0], *(F.interpolate(m, size=(h, w), mode="bilinear", align_corners=False) for m in maps[1:])]
+        return torch.cat(maps, dim=1).permute(0, 2, 3, 1), (b, h, w)
+
+    def _official(self, maps: list[Tensor], h: int, w: int) -> Tensor:
+        side, parts = self.patch_size, []
+        for m in maps:
+            b, c, rows, cols = m.shape
+            unrolled = F.unfold(m, side, padding=side // 2).view(b, c * side * side, rows, cols)
+            if (rows, cols) != (h, w):
+                unrolled = F.interpolate(unrolled, size=(h, w), mode="bilinear", align_corners=False)
+            vectors = unrolled.permute(0, 2, 3, 1).reshape(b * h * w, 1, c * side * side)
+            parts.append(F.adaptive_avg_pool1d(vectors, 1024))
+        pooled = F.adaptive_avg_pool1d(torch.cat(parts, dim=1).flatten(1)[:, None], 1024)
+        return pooled.view(b, h, w, 1024)
+
+    def _weight(self, patch: Tensor, memory: Tensor) -> Tensor:
+        """Equation 7: one minus the softmax share of the nearest memory among its own neighbours; patch is (B, C)."""
+        count = min(self.reweight_neighbours, len(self.bank))
+        _, around = nearest(self.bank[memory], self.bank, count, bank_norms=self.bank_norms)  # (B, b); first is memory
+        distances = torch.linalg.vector_norm(patch[:, None] - self.bank[around], dim=2)
+        return 1 - torch.softmax(distances, dim=1)[:, 0]
+
+    def _check(self) -> None:
+        if not 0 < self.coreset_sampling_ratio <= 1:
+            raise InputError(f"coreset_sampling_ratio is {self.coreset_sampling_ratio}; it must lie in (0, 1]")
+        if self.coreset_size is not None and self.coreset_size < 1:
+            raise InputError(f"coreset_size is {self.coreset_size}; it must be at least 1")
+        if self.patch_size < 1 or self.patch_size % 2 == 0:
+            raise InputError(f"patch_size is {self.patch_size}; it must be odd: 1, 3, 5, ...")
+        if self.pooling not in ("average", "official") or self.reweight not in ("none", "paper"):
+            raise InputError(
+                f"pooling is {self.pooling!r} ('average' or 'official'), reweight is {self.reweight!r} ('none' or 'paper')"
+            )
+        if self.neighbours < 1 or self.reweight_neighbours < 2:
+            raise InputError("neighbours must be at least 1 and reweight_neighbours at least 2")

@@ -1,0 +1,32 @@
+"""Connected defect regions of a mask: 8 neighbours, so a diagonal scratch is one region. No torch."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.types import Region
+
+
+def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Return the regions of a (H, W) mask as an int32 map, 0 outside and 1 to count inside, and the count."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(labels, np.int32), count - 1
+
+
+def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...]:
+    """Return the regions of a (H, W) mask with box, area and peak of the map, the highest peak first."""
+    if not mask.any():
+        return ()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    inside = np.flatnonzero(mask)
+    order = inside[np.argsort(map.ravel()[inside], kind="stable")]
+    peaks = np.zeros(count, np.int64)
+    peaks[labels.ravel()[order]] = order  # the last one written, the highest, stays
+    found = []
+    for (left, top, width, height, area), at in zip(stats[1:], peaks[1:], strict=True):
+        y, x = divmod(int(at), mask.shape[1])
+        box = (int(left), int(top), int(left + width), int(top + height))
+        found.append(Region(box, int(area), float(map[y, x]), (x, y)))
+    return tuple(sorted(found, key=lambda region: -region.peak))
