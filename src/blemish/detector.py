@@ -99,6 +99,10 @@ class Detector(nn.Module, ABC):
         detector._take(tensors, path)
         return detector.eval()
 
+    def adopt(self, other: Self) -> None:
+        """Take over what another detector of the same parameters has learnt."""
+        self._take(other.state_dict(), "the other detector")
+
     def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
         own = self.state_dict()
         if own.keys() != tensors.keys():

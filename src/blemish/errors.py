@@ -38,7 +38,8 @@ class UnknownName(InputError):
     def __init__(self, kind: str, value: str, allowed: Iterable[str], hint: str = "") -> None:
         self.kind, self.value, self.allowed = kind, value, tuple(allowed)
         near = nearest(value, self.allowed)
-        shown = ", ".join(self.allowed[:40]) + (", ..." if len(self.allowed) > 40 else "")
+        many = len(self.allowed) - 40
+        shown = ", ".join(self.allowed[:40]) + (f" and {many} more" if many > 0 else "")
         text = f"unknown {kind} {value!r}."
         if near:
             text += f" Did you mean {' or '.join(repr(name) for name in near)}?"

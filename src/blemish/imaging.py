@@ -33,8 +33,8 @@ def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixe
 
     Files may be PNG, JPEG, BMP, TIFF or WebP; 8 or 16 bits; grey, colour or palette; the camera's EXIF rotation is
     applied and transparency is dropped. Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of
-    uint8, uint16 or float. `white` is the value that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose
-    images lie in 16-bit files. By default it is the largest value of the integer type, and 1.0 for floats.
+    uint8, uint16 or float. `white` is the value that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera
+    whose images lie in 16-bit files. By default it is the largest value of the integer type, and 1.0 for floats.
 
     Raises:
         ImageError: the file is absent, empty, cut off, too large, of another kind, or its values make no sense.
@@ -82,8 +82,9 @@ class Imaging:
 
     `size` is the (height, width) an image is resized to, in pixels; `crop` the (height, width) then cut from its
     centre, as the papers do (256, then 224), or None. `roi` is the region of interest (left, top, right, bottom) in
-    pixels of the original, cut out first. `ignore` is a (h, w) bool mask of what must not matter, at any resolution: it is
-    stretched over the original image, and painted mid-grey there before any network sees it, in training as in use.
+    pixels of the original, cut out first. `ignore` is a (h, w) bool mask of what must not matter, at any resolution:
+    it is stretched over the original image and painted mid-grey there before any network sees it, in training as in
+    use.
     `white` is the sensor value that becomes 1.0, see `read`.
     """
 

@@ -49,11 +49,21 @@ class Raw:
 
 
 class Inspector:
-    """A fitted detector, the way to prepare its images, and a threshold (or none yet)."""
+    """A fitted detector, the way to prepare its images, and a threshold (or none yet).
 
-    def __init__(self, detector: Detector, imaging: Imaging, calibration: Calibration | None = None) -> None:
+    `about` says in JSON values what it was fitted on; it travels in the file and decides nothing.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        imaging: Imaging,
+        calibration: Calibration | None = None,
+        about: dict[str, Any] | None = None,
+    ) -> None:
         detector.require_fit()
         self.detector, self.imaging, self.calibration = detector.eval(), imaging, calibration
+        self.about = about or {}
 
     @overload
     def inspect(self, source: Sequence[Source], *, batch_size: int = 8) -> list[Prediction]: ...
@@ -146,6 +156,7 @@ class Inspector:
             "imaging": json.dumps(self.imaging.as_dict()),
             "calibration": json.dumps(None if self.calibration is None else self.calibration.as_dict()),
             "backbones": json.dumps(self.backbones),
+            "about": json.dumps(self.about, default=str),
             "versions": json.dumps({"python": platform.python_version(), "torch": torch.__version__}),
         }
         return self.detector.save(path, header)
@@ -175,6 +186,7 @@ class Inspector:
                 detector,
                 Imaging.from_dict(json.loads(header["imaging"])),
                 None if stored is None else Calibration.from_dict(stored),
+                json.loads(header.get("about", "{}")),
             )
             backbones = json.loads(header["backbones"])
         except (KeyError, json.JSONDecodeError) as error:

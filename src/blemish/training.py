@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -97,9 +98,9 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
 
 def device_of(module: nn.Module) -> torch.device:
     """Return the device a module's parameters or buffers live on; the processor if it has none."""
-    first = next(module.parameters(), None)
-    first = next(module.buffers(), None) if first is None else first
-    return torch.device("cpu") if first is None else first.device
+    for tensor in chain(module.parameters(), module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
@@ -118,7 +119,7 @@ def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterat
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

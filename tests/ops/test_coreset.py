@@ -68,8 +68,7 @@ def test_a_tenth_of_a_hundred_points() -> None:
     points = torch.randn(100, 7)
     picks = greedy_coreset(points, 10)
     assert len(set(picks.tolist())) == 10
-    assert 0 <= int(picks.min())
-    assert int(picks.max()) < 100
+    assert set(picks.tolist()) <= set(range(100))
     assert points[picks].shape == (10, 7)
 
 

@@ -70,7 +70,9 @@ def datasets() -> dict[str, type[DataModule]]:
     for module in pkgutil.iter_modules(blemish.data.__path__):
         content = vars(importlib.import_module(f"blemish.data.{module.name}"))
         own = [v for v in content.values() if isinstance(v, type) and v.__module__ == f"blemish.data.{module.name}"]
-        found |= {module.name: v for v in own if issubclass(v, DataModule) and v is not DataModule}
+        for value in own:
+            if issubclass(value, DataModule) and value is not DataModule:
+                found[module.name] = value
     return found
 
 

@@ -19,7 +19,8 @@ class Record:
     `key` names the record within its data set (its path relative to the root, with forward slashes).
     `kind` is "good" or the defect's name. `label` is 0 for good, 1 for defective, None where nobody says.
     `masks` are the mask files of this image: none, one, or several instances kept apart (MVTec LOCO). A mask pixel
-    above `mask_above` (in the file's own values) is defective. A defective record without a mask counts at image level only.
+    above `mask_above` (in the file's own values) is defective. A defective record without a mask counts at image
+    level only.
     `other` holds further files of the same part by name ("xyz": a depth image).
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blemish.features.frozen import Features
+from blemish.training import seeded
 
 __all__ = ["Features", "extractor"]
 
@@ -19,16 +20,18 @@ def extractor(
 
     `backbone` is "texnet_s" (embedded) or any name timm knows. `layers` are names, or numbers that ask for the last layer
     of that stride. `weights` is a local .safetensors file; without it pretrained weights come from the hub, or, for the
-    embedded one, from the package. `pretrained=False` gives random weights, for tests and ablations.
+    embedded one, from the package. `pretrained=False` gives random weights, always the same, for tests
+    and ablations.
 
     Raises:
         UnknownName: no such backbone or layer.
         WeightsError: the weights cannot be had, or belong to another network.
     """
-    if backbone in EMBEDDED:
-        from blemish.features.texnet import texnet_features
+    with seeded(0):  # random weights, where they are asked for, are the same ones every time
+        if backbone in EMBEDDED:
+            from blemish.features.texnet import texnet_features
 
-        return texnet_features(backbone, layers, weights, pretrained)
-    from blemish.features.timm_backbone import timm_features
+            return texnet_features(backbone, layers, weights, pretrained)
+        from blemish.features.timm_backbone import timm_features
 
-    return timm_features(backbone, layers, weights, pretrained)
+        return timm_features(backbone, layers, weights, pretrained)

@@ -14,8 +14,9 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, *, bank_norms: Tensor | N
     """Return the squared Euclidean distances and indices, both (Q, k), of the k bank rows nearest to each query.
 
     `queries` is (Q, D), `bank` (M, D); nearest first. `bank_norms`, (M,) squared norms of the rows, saves their
-    computation. Candidates are ranked by norms and a matrix product in blocks of bounded memory; the distances of the
-    winners are then computed anew from their differences, so a vector that is in the bank is at distance 0 exactly.
+    computation. Candidates are ranked by norms and a matrix product in blocks of bounded memory, so two rows whose
+    squared distances differ by less than float32's rounding of the squared norms may change places. The distances of the
+    winners are computed anew from their differences: they are accurate, and 0 for a row itself.
 
     Raises:
         InputError: k is not between 1 and M.

@@ -1,0 +1,37 @@
+# Two commands do all the set-up: `make demo` and `make test`. Each makes the environment it needs, once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check docs bench clean help
+
+help:             ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## make a synthetic inspection task, fit, test, write the report
+	$(BIN)/blemish demo
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not gpu and not network" $(ARGS)
+
+check: $(INSTALLED) ## style, types, layers, generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/docs.py --check
+
+docs: $(INSTALLED) ## write the generated pages of docs/
+	$(BIN)/python tools/docs.py
+
+bench: $(INSTALLED) ## run the benchmark scripts that need no other library
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:            ## remove what the commands above made
+	rm -rf $(VENV) blemish-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,379 @@
+"""The command line: parses, calls, prints. Everything it does can be done from Python as well.
+
+Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part, 2 something went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import blemish
+from blemish.errors import BlemishError, InputError
+
+if TYPE_CHECKING:
+    from blemish.data.datamodule import DataModule
+    from blemish.types import Prediction
+
+GOOD, DEFECTIVE, ERROR = 0, 1, 2
+
+app = typer.Typer(
+    name="blemish",
+    help="Learn what a good part looks like from good parts only, then find, localise and explain defects.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+class Protocol(StrEnum):
+    """How pixels are compared, see `blemish test --help`."""
+
+    original = "original"
+    paper = "paper"
+
+
+Root = Annotated[Path, typer.Argument(help="Folder of the parts: only good ones, or good and defective in subfolders.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="How the folder is laid out: see `blemish list`.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", "-c", help="Category, if the data set has several.")]
+SizeOption = Annotated[int, typer.Option(min=8, max=8192, help="Side of the network's square input, in pixels.")]
+CropOption = Annotated[
+    int | None, typer.Option(min=8, help="Centre crop after resizing, in pixels a side. [default: none]")
+]
+RoiOption = Annotated[
+    str | None, typer.Option(help="Region of interest left,top,right,bottom in pixels. [default: all]")
+]
+IgnoreOption = Annotated[Path | None, typer.Option(help="Mask image: what is not black is ignored. [default: none]")]
+WhiteOption = Annotated[
+    float | None,
+    typer.Option(help="Sensor value shown as white, e.g. 4095 for 12 bits. [default: the file type's largest]"),
+]
+HoldoutOption = Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of good parts kept for the threshold.")]
+RateOption = Annotated[float, typer.Option(help="Share of good parts that may be rejected, 0 to 1.")]
+SeedOption = Annotated[int, typer.Option(help="Decides everything random.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or cuda:0.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(blemish.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    root: Root,
+    dataset: DatasetOption = "folder",
+    category: CategoryOption = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
+    option: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="A parameter of the method, name=value; may be repeated.")
+    ] = None,
+    image_size: SizeOption = 256,
+    crop: CropOption = None,
+    roi: RoiOption = None,
+    ignore: IgnoreOption = None,
+    white: WhiteOption = None,
+    holdout: HoldoutOption = 0.2,
+    false_reject_rate: RateOption = 0.01,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="How sure the false-reject rate must be, 0 to 1, e.g. 0.95. [default: right on average]"),
+    ] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder in which run folders are made.")] = Path("runs"),
+    resume: Annotated[Path | None, typer.Option(help="Folder of a stopped run to finish. [default: a new run]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from good parts and choose the threshold; prints where the model is."""
+    from blemish import catalogue
+    from blemish.engine import Engine
+
+    data = _data(root, dataset, category, image_size, crop, roi, ignore, white, holdout, seed)
+    detector = catalogue.method(method)(**_options(method, option or []))
+    engine = Engine(out, seed=seed, device=device, false_reject_rate=false_reject_rate, confidence=confidence)
+    inspector = engine.fit(detector, data, resume=resume)
+    run = engine.run_of(detector)
+    assert run is not None  # noqa: S101 - fit made it
+    calibration = inspector.calibration
+    if as_json:
+        stored = None if calibration is None else calibration.as_dict()
+        return _print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
+    typer.echo(f"Learnt from {len(data.train_records)} good parts.")
+    if calibration is None:
+        typer.echo("No threshold: nothing was held out to choose it from (--holdout).")
+    else:
+        typer.echo(f"Threshold {calibration.threshold:.6g}, from {len(data.held_out_records)} held-out good parts.")
+        typer.echo(calibration.guarantee)
+        if calibration.note:
+            typer.echo(f"Note: {calibration.note}")
+    typer.echo(f"Model: {run.model}")
+    typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
+
+
+@app.command()
+def test(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    root: Root,
+    dataset: DatasetOption = "folder",
+    category: CategoryOption = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="Pixel metrics at the images' own resolution, or, as in papers, at the network's input."),
+    ] = Protocol.original,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for report.json and report.html. [default: beside the model]"),
+    ] = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a model on parts of known truth; writes a report."""
+    from blemish.engine.evaluate import evaluate
+    from blemish.files import write_json
+    from blemish.inspector import Inspector
+    from blemish.report import write_page
+
+    inspector = Inspector.load(model, device)
+    learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
+    data = _data_class(dataset)(root, category, seed=learnt.get("seed", 0), holdout=learnt.get("holdout", 0.2))
+    data.imaging = inspector.imaging
+    about = {"method": type(inspector.detector).__name__, "params": inspector.detector.params, "model": str(model)}
+    found = evaluate(inspector, data.test_records, protocol=protocol.value, about={**about, "data": data.describe()})
+    folder = out or model.parent
+    write_json(folder / "report.json", found.as_dict())
+    page = write_page(folder / "report.html", found, inspector, {r.key: r for r in data.test_records})
+    if as_json:
+        return _print_json({**found.as_dict(), "page": str(page)})
+    typer.echo(found.text())
+    typer.echo(f"Report: {page}")
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    sources: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for pictures of defective parts. [default: none]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together.")] = 8,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some unreadable."""
+    from blemish.inspector import Inspector, images_below
+
+    inspector = Inspector.load(model, device)
+    paths = [image for source in sources for image in (images_below(source) if source.is_dir() else [source])]
+    counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
+    for verdict in inspector.stream(paths, batch_size=batch_size):
+        counts[_word(verdict)] += 1
+        typer.echo(json.dumps(verdict.as_dict()) if as_json else _line(verdict))
+        if out is not None and verdict.defective:
+            from blemish.report.pictures import save_overlay
+
+            pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
+            save_overlay(out, verdict, inspector.imaging.white, pixel_threshold)
+    if not as_json:
+        typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+    raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, models and reports.")] = Path(
+        "blemish-demo"
+    ),
+    category: Annotated[list[str] | None, typer.Option("--category", "-c", help="Only these. [default: all]")] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
+    seed: SeedOption = 0,
+) -> None:
+    """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
+    from blemish.engine.demo import run_demo
+
+    page = run_demo(out, categories=category, method=method, seed=seed)
+    typer.echo(f"Report: {page}")
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List the methods and the data sets that exist."""
+    from dataclasses import asdict
+
+    from blemish import catalogue
+
+    cards = {name: catalogue.method_card(name) for name in catalogue.methods()}
+    sets = {name: found.card for name, found in catalogue.datasets().items()}
+    if as_json:
+        methods = {name: asdict(card) for name, card in cards.items()}
+        return _print_json({"methods": methods, "datasets": {name: card.name for name, card in sets.items()}})
+    typer.echo("Methods (--method)")
+    for name, card in cards.items():
+        typer.echo(f"  {name:<16} {card.idea} [{card.paper.authors.split(',')[0]} et al., {card.paper.year}]")
+    typer.echo("Data sets (--dataset)")
+    for name, dataset_card in sets.items():
+        typer.echo(f"  {name:<16} {dataset_card.name}; {dataset_card.licence}")
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="A method, a data set, or a model file.")],
+    root: Annotated[
+        Path | None, typer.Option(help="A copy of the data set to check against what is known of it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is known of a method, a data set or a model file; with --root, check a data set on disk."""
+    from blemish.describe import describe
+
+    found, complete = describe(name, root)
+    if as_json:
+        _print_json(found)
+    else:
+        _print_tree(found)
+    raise typer.Exit(GOOD if complete else DEFECTIVE)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="The data set: see `blemish list`.")],
+    root: Annotated[Path, typer.Argument(help="Folder to put it in.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence without being asked.")] = False,
+) -> None:
+    """Download a data set: shows its licence, resumes, verifies the checksum, extracts safely."""
+    from blemish.data.download import download as fetch
+
+    card = _data_class(name).card
+    typer.echo(f"{card.name}: {card.licence}\nHome: {card.home}")
+    if not yes and not typer.confirm("Do you accept this licence?"):
+        raise typer.Exit(ERROR)
+    typer.echo(f"Ready: {fetch(card, root, progress=_download_bar())}")
+
+
+def main() -> None:
+    """Run the command line; errors become one clear paragraph and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except BlemishError as error:
+        typer.echo(f"blemish: {error}", err=True)
+        sys.exit(ERROR)
+    except KeyboardInterrupt:
+        typer.echo("blemish: stopped. Nothing was left half-written; `blemish fit --resume RUN` goes on.", err=True)
+        sys.exit(130)
+
+
+def _data_class(name: str) -> type[DataModule]:
+    from blemish import catalogue
+
+    return catalogue.dataset(name)
+
+
+def _data(
+    root: Path,
+    dataset: str,
+    category: str | None,
+    image_size: int,
+    crop: int | None,
+    roi: str | None,
+    ignore: Path | None,
+    white: float | None,
+    holdout: float,
+    seed: int,
+) -> DataModule:
+    return _data_class(dataset)(
+        root,
+        category,
+        image_size=image_size,
+        crop=crop,
+        roi=None if roi is None else _box(roi),
+        ignore=ignore,
+        white=white,
+        holdout=holdout,
+        seed=seed,
+    )
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    try:
+        left, top, right, bottom = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--roi {text!r} must be left,top,right,bottom in whole pixels, e.g. 100,50,900,700"
+        ) from error
+    return left, top, right, bottom
+
+
+def _options(method: str, pairs: list[str]) -> dict[str, Any]:
+    import inspect as python
+
+    from blemish import catalogue
+    from blemish.errors import UnknownName
+
+    known = list(python.signature(catalogue.method(method).__init__).parameters)[1:]
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r} must be name=value, e.g. backbone=texnet_s")
+        if name not in known:
+            raise UnknownName(f"parameter of {method}", name, known)
+        try:
+            options[name] = json.loads(text)
+        except json.JSONDecodeError:
+            options[name] = text  # a bare word is a string
+    return options
+
+
+def _word(verdict: Prediction) -> str:
+    if verdict.error is not None:
+        return "error"
+    return "no threshold" if verdict.defective is None else "defective" if verdict.defective else "good"
+
+
+def _line(verdict: Prediction) -> str:
+    if verdict.error is not None:
+        return f"error      {verdict.error}"
+    p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"
+    where = "".join(f"  {r.box[0]},{r.box[1]}-{r.box[2]},{r.box[3]}" for r in verdict.regions[:3])
+    return f"{_word(verdict):<10} score {verdict.score:.5g}{p_value}  {verdict.key}{where}"
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def _print_tree(value: dict[str, Any], indent: int = 0) -> None:
+    for key, content in value.items():
+        if isinstance(content, dict):
+            typer.echo(f"{' ' * indent}{key}:")
+            _print_tree(content, indent + 2)
+        elif isinstance(content, list | tuple):
+            typer.echo(f"{' ' * indent}{key}:")
+            for item in content:
+                typer.echo(f"{' ' * (indent + 2)}- {item}")
+        else:
+            typer.echo(f"{' ' * indent}{key}: {content}")
+
+
+def _download_bar() -> Any:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar.start()
+    task = bar.add_task("download", total=None)
+
+    def show(done: int, total: int | None) -> None:
+        bar.update(task, completed=done, total=total)
+        if total is not None and done >= total:
+            bar.stop()
+
+    return show

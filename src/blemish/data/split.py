@@ -1,0 +1,124 @@
+"""Who is held out, decided by each record's name and a seed: the same on every machine, in any listing order.
+
+Every record gets a rank from the SHA-256 of seed and key. Shares are exact, so a file that is added or removed moves at
+most one other across the border, and changes nothing about the order of the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import pairwise
+
+from blemish.data.record import Record
+from blemish.errors import DataError, InputError
+
+
+def hold_out(records: Iterable[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Split into (fit, held), each sorted by key; `held` is `share` of the records, rounded.
+
+    With two records or more and a share above 0 both sides get at least one.
+
+    Raises:
+        InputError: `share` is not in [0, 1).
+        DataError: two records have the same key.
+    """
+    return _part(records, share, seed, "hold out")
+
+
+def hold_out_groups(
+    records: Iterable[Record], group: Callable[[Record], str], share: float, seed: int
+) -> tuple[list[Record], list[Record]]:
+    """Split into (fit, held) without tearing a group apart: images of one part stay on one side.
+
+    Groups are held in the order of their rank as long as they fit into `share` of the records, rounded; so `held` is
+    never larger than that, and smaller only where no remaining group fits.
+
+    Raises:
+        InputError: `share` is not in [0, 1).
+        DataError: two records have the same key.
+    """
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in _by_key(records):
+        groups[group(record)].append(record)
+    room = _count(sum(map(len, groups.values())), share)
+    held: list[Record] = []
+    for name in sorted(groups, key=lambda name: _rank(name, seed, "hold out groups")):
+        if len(groups[name]) <= room - len(held):
+            held += groups[name]
+    chosen = {record.key for record in held}
+    return [r for members in groups.values() for r in members if r.key not in chosen], _by_key(held)
+
+
+def few_shot(records: Iterable[Record], k: int, seed: int) -> list[Record]:
+    """Return `k` of the records, sorted by key; a larger `k` with the same seed contains a smaller one's choice.
+
+    Raises:
+        InputError: `k` is below 1 or there are fewer records.
+    """
+    ranked = _ranked(records, seed, "few shot")
+    if not 1 <= k <= len(ranked):
+        raise InputError(f"k is {k}; it must be from 1 to {len(ranked)}, the number of records")
+    return _by_key(ranked[:k])
+
+
+def train_test(records: Iterable[Record], test_share: float, seed: int) -> list[Record]:
+    """Give a folder without splits its own: `test_share` of the good records, and all others, are for testing.
+
+    Each category is split by itself. One good record alone stays in training.
+
+    Raises:
+        InputError: `test_share` is not in [0, 1).
+    """
+    good: dict[str, list[Record]] = defaultdict(list)
+    result: list[Record] = []
+    for record in records:
+        if record.label == 0:
+            good[record.category].append(record)
+        else:
+            result.append(replace(record, split="test"))
+    for members in good.values():
+        train, test = _part(members, test_share, seed, "train test")
+        result += [replace(record, split="train") for record in train]
+        result += [replace(record, split="test") for record in test]
+    return _by_key(result)
+
+
+def split_hash(records: Iterable[Record]) -> str:
+    """Return a SHA-256 over who is where: key, split and label of every record, in any order."""
+    lines = sorted(json.dumps([record.key, record.split, record.label]) for record in records)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _part(records: Iterable[Record], share: float, seed: int, purpose: str) -> tuple[list[Record], list[Record]]:
+    ranked = _ranked(records, seed, purpose)
+    count = _count(len(ranked), share)
+    return _by_key(ranked[count:]), _by_key(ranked[:count])
+
+
+def _count(total: int, share: float) -> int:
+    if not 0 <= share < 1:
+        raise InputError(f"the share is {share}; it must be from 0 to below 1, for example 0.2")
+    if share == 0 or total < 2:
+        return 0
+    return min(max(round(share * total), 1), total - 1)
+
+
+def _ranked(records: Iterable[Record], seed: int, purpose: str) -> list[Record]:
+    return sorted(_by_key(records), key=lambda record: _rank(record.key, seed, purpose))
+
+
+def _rank(name: str, seed: int, purpose: str) -> str:
+    # The purpose keeps two draws with one seed apart: otherwise few_shot would prefer what hold_out holds.
+    return hashlib.sha256(json.dumps([purpose, seed, name]).encode()).hexdigest()
+
+
+def _by_key(records: Iterable[Record]) -> list[Record]:
+    ordered = sorted(records, key=lambda record: record.key)
+    for one, other in pairwise(ordered):
+        if one.key == other.key:
+            raise DataError(f"two records are called {one.key!r}; keys must be unique. Check how they were indexed.")
+    return ordered

@@ -1,0 +1,72 @@
+"""What is known of a name: a method, a data set (and a copy of it on disk), or a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from blemish import catalogue
+from blemish.errors import InputError, UnknownName
+
+
+def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]:
+    """Return what is known of `name` as JSON values, and False if a copy of a data set at `root` is not complete.
+
+    Raises:
+        UnknownName: there is no such method, data set or file.
+        InputError: `root` is given for something that is not a data set.
+    """
+    if name.endswith(".safetensors") or Path(name).is_file():
+        return _model_file(name), True
+    try:
+        found = catalogue.dataset(name)
+    except UnknownName:
+        if root is not None:
+            raise
+    else:
+        card = _plain(found.card)
+        if root is None:
+            return card, True
+        from blemish.data.census import census
+
+        counted = census(found.card, found.index, root)
+        return {"name": found.card.name, "licence": found.card.licence, "copy": counted.as_dict()}, counted.complete
+    try:
+        return _plain(catalogue.method_card(name)), True
+    except UnknownName:
+        known = [*catalogue.methods(), *catalogue.datasets()]
+        raise UnknownName("method, data set or file", name, known) from None
+
+
+def _model_file(path: str) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+    return {key: _json_or_text(value) for key, value in header.items()}
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _plain(card: Any) -> dict[str, Any]:
+    """Return a card as JSON values; mapping proxies become dictionaries."""
+    from dataclasses import fields, is_dataclass
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        if hasattr(value, "items"):
+            return {key: plain(content) for key, content in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+    described: dict[str, Any] = plain(card)
+    return {key: value for key, value in described.items() if value not in ("", [], {}, None)}

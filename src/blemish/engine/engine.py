@@ -1,0 +1,178 @@
+"""Engine: fit, test and predict in the words users of other libraries know; each fit in a run folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import torch
+
+from blemish.calibration import from_good
+from blemish.data.datamodule import DataModule
+from blemish.detector import Detector
+from blemish.engine import run as runs
+from blemish.engine.evaluate import Protocol, Report, evaluate
+from blemish.engine.run import Run
+from blemish.errors import AlreadyFitted, InputError
+from blemish.files import write_json
+from blemish.inspector import Inspector
+from blemish.training import seeded
+from blemish.types import Prediction
+
+
+class Engine:
+    """Fits, tests and uses detectors. One engine serves any number of models and categories.
+
+    `root` is where run folders are made. `seed` decides everything random in `fit`. `device` is "auto" (a CUDA GPU if
+    there is one), "cpu" or "cuda:0". `false_reject_rate` is the share of good parts that may be rejected; the threshold
+    is chosen for it from the data's held-out good images, and `confidence`, if given, is how sure that must be.
+    """
+
+    def __init__(
+        self,
+        root: Path | str = "runs",
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        false_reject_rate: float = 0.01,
+        confidence: float | None = None,
+    ) -> None:
+        self.root, self.seed = Path(root), seed
+        self.device = _device(device)
+        self.false_reject_rate, self.confidence = false_reject_rate, confidence
+        self._runs: WeakKeyDictionary[Detector, tuple[Run, Inspector]] = WeakKeyDictionary()
+
+    def fit(self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None) -> Inspector:
+        """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a new run folder.
+
+        `resume` is the folder of a run that was stopped: what it had finished is not done again.
+
+        Raises:
+            AlreadyFitted: `model` has been fitted; one detector has one fit.
+            InputError: `resume` is a run of something else.
+        """
+        if model in self._runs or (model.fitted and type(model).fit is not Detector.fit):
+            name = type(model).__name__
+            raise AlreadyFitted(
+                f"this {name} is fitted already, and a second fit would mix two kinds of parts. "
+                f"Make a fresh one for each category: {name}(**model.params)"
+            )
+        config = {
+            "method": type(model).__name__,
+            "params": model.params,
+            "seed": self.seed,
+            "data": datamodule.describe(),
+        }
+        config |= {"false_reject_rate": self.false_reject_rate, "confidence": self.confidence}
+        name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
+        run = runs.start(self.root, name, config) if resume is None else runs.resume(resume, config)
+        inspector = self._learn(model, datamodule, run)
+        self._runs[model] = run, inspector
+        return inspector
+
+    def _learn(self, model: Detector, datamodule: DataModule, run: Run) -> Inspector:
+        if run.model.exists():
+            done = Inspector.load(run.model)
+            model.adopt(done.detector)
+            inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.about)
+        else:
+            model.to(self.device)
+            with seeded(self.seed):
+                model.fit(datamodule.train())
+            inspector = Inspector(model, datamodule.imaging, about={"data": datamodule.describe(), "seed": self.seed})
+            inspector.save(run.model)
+        if inspector.calibration is None and datamodule.held_out_records:
+            scores, peaks = inspector.calibration_scores(datamodule.held_out_records, datamodule.eval_batch_size)
+            inspector.calibration = from_good(
+                scores, self.false_reject_rate, confidence=self.confidence, pixel_peaks=peaks
+            )
+            inspector.save(run.model)
+        return inspector
+
+    def report(
+        self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"
+    ) -> Report:
+        """Measure `model` on the test images of `datamodule`, see `blemish.engine.evaluate`; kept in its run folder."""
+        model, inspector, run = self._known(model)
+        if datamodule is None:
+            raise InputError(
+                "give the datamodule whose test images are to be measured: test(model=..., datamodule=...)"
+            )
+        inspector = Inspector(inspector.detector, datamodule.imaging, inspector.calibration)
+        about = {
+            "method": type(model).__name__,
+            "params": model.params,
+            "data": datamodule.describe(),
+            "seed": self.seed,
+        }
+        found = evaluate(
+            inspector, datamodule.test_records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=about
+        )
+        if run is not None:
+            write_json(run.report, found.as_dict())
+        return found
+
+    def test(
+        self,
+        model: Detector | None = None,
+        datamodule: DataModule | None = None,
+        *,
+        protocol: Protocol = "original",
+        verbose: bool = True,
+    ) -> list[dict[str, float]]:
+        """Return the metrics of `report` as one dictionary in a list: results[0]["image_AUROC"], ["pixel_AUROC"], ..."""
+        found = self.report(model, datamodule, protocol=protocol)
+        if verbose:
+            print(found.text())
+        return [{name: value.value for name, value in found.metrics.items()}]
+
+    def predict(
+        self,
+        model: Detector | None = None,
+        datamodule: DataModule | None = None,
+        *,
+        data_path: Path | str | Sequence[Path | str] | None = None,
+    ) -> list[Prediction]:
+        """Inspect the images at `data_path` (a file, a folder, a list of files), or the test images of `datamodule`."""
+        _, inspector, _ = self._known(model)
+        if (data_path is None) == (datamodule is None):
+            raise InputError(
+                "give either data_path (a file, a folder or a list) or datamodule, not both and not neither"
+            )
+        if datamodule is not None:
+            return inspector.inspect([r.image for r in datamodule.test_records], batch_size=datamodule.eval_batch_size)
+        assert data_path is not None  # noqa: S101 - one of the two is given
+        if isinstance(data_path, str | Path):
+            found = inspector.inspect(Path(data_path))
+            return found if isinstance(found, list) else [found]
+        return inspector.inspect([Path(path) for path in data_path])
+
+    def run_of(self, model: Detector) -> Run | None:
+        """Return the run folder this engine made for `model`, or None."""
+        return self._runs[model][0] if model in self._runs else None
+
+    def _known(self, model: Detector | None) -> tuple[Detector, Inspector, Run | None]:
+        if model is None:
+            if len(self._runs) != 1:
+                raise InputError(f"this engine has fitted {len(self._runs)} models; say which: model=...")
+            model = next(iter(self._runs))
+        if model in self._runs:
+            run, inspector = self._runs[model]
+            return model, inspector, run
+        model.require_fit()
+        from blemish.imaging import Imaging
+
+        return model, Inspector(model.to(self.device), Imaging()), None
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name!r} is not known; use 'auto', 'cpu' or 'cuda:0'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r}: this machine has no usable CUDA GPU; use 'cpu' or 'auto'")
+    return device

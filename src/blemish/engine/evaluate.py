@@ -1,0 +1,218 @@
+"""Measure an inspector on parts of known truth: one pass over the images, raw scores, bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish import metrics
+from blemish.calibration import defective
+from blemish.data.record import Record
+from blemish.engine.run import environment
+from blemish.errors import DataError, ImageError, InputError
+from blemish.files import read_json
+from blemish.imaging import Imaging, read_mask
+from blemish.inspector import Inspector, Raw
+from blemish.metrics import Interval
+from blemish.training import progress
+
+Protocol = Literal["original", "paper"]
+"""At which size pixels are compared.
+
+"original": maps are enlarged to each image's own size and compared with the mask as it was drawn.
+"paper": masks are resized (nearest) and cropped to the network's input, as most papers do: small defects may vanish.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One tested part: truth, raw score, verdict."""
+
+    key: str
+    image: str
+    kind: str
+    label: int
+    score: float
+    p_value: float | None
+    defective: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What testing found. `metrics` are Interval(value, low, high) by name; `as_dict` is the JSON that is saved."""
+
+    metrics: dict[str, Interval]
+    decisions: dict[str, Any]
+    kinds: list[dict[str, Any]]
+    parts: list[Part]
+    curves: dict[str, dict[str, list[float]]]
+    calibration: dict[str, Any] | None
+    about: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        found = asdict(self)
+        found["metrics"] = {name: interval._asdict() for name, interval in self.metrics.items()}
+        return found
+
+    @classmethod
+    def load(cls, path: Path | str) -> Report:
+        """Read a saved report."""
+        stored = read_json(path)
+        stored["metrics"] = {name: Interval(**interval) for name, interval in stored["metrics"].items()}
+        stored["parts"] = [Part(**part) for part in stored["parts"]]
+        return cls(**stored)
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        rows = [f"{'metric':<20} {'value':>7}   95 % interval"]
+        rows += [f"{name:<20} {m.value:7.4f}   {m.low:.4f} to {m.high:.4f}" for name, m in self.metrics.items()]
+        if self.decisions:
+            rows += ["", f"At the threshold {self.decisions['threshold']:.6g}:"]
+            for name in ("escape_rate", "false_reject_rate"):
+                rate = self.decisions[name]
+                rows.append(
+                    f"{name:<20} {rate['value']:7.4f}   {rate['low']:.4f} to {rate['high']:.4f}   "
+                    f"{rate['count']} of {rate['of']} parts"
+                )
+        if self.kinds:
+            rows += ["", f"{'kind':<20} {'parts':>5} {'AUROC':>7} {'escapes':>8}"]
+            for kind in self.kinds:
+                escapes = "-" if kind["escapes"] is None else str(kind["escapes"])
+                rows.append(f"{kind['kind']:<20} {kind['count']:>5} {kind['auroc']:7.4f} {escapes:>8}")
+        return "\n".join([*rows, *(f"Note: {note}" for note in self.notes)])
+
+
+def evaluate(
+    inspector: Inspector,
+    records: Sequence[Record],
+    *,
+    protocol: Protocol = "original",
+    batch_size: int = 8,
+    about: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> Report:
+    """Score every record and measure; nothing is fitted or chosen here.
+
+    Image metrics need good and defective parts. Pixel metrics count good parts, and defective parts that have a mask.
+    Intervals are bootstrapped over images with `seed`.
+
+    Raises:
+        InputError: good or defective parts are missing, or the protocol is unknown.
+        ImageError: an image or a mask cannot be read: a test that leaves parts out would flatter.
+        DataError: a mask has another size than its image.
+    """
+    _check(records, protocol)
+    began = time.perf_counter()
+    parts: list[Part] = []
+    pixels = metrics.PixelMetrics()
+    unmarked: list[str] = []
+    raws = inspector.raw(records, batch_size=batch_size)
+    for record, raw in progress(raws, "test", total=len(records)):
+        if isinstance(raw, ImageError):
+            raise raw
+        parts.append(_part(record, raw, inspector))
+        if raw.map is None:
+            continue
+        truth = truth_mask(record, raw.original)
+        if truth is None or (record.label == 1 and not truth.any()):
+            unmarked.append(record.key)
+            continue
+        pixels.update(*_comparable(inspector.imaging, raw.map, truth, raw.original, protocol))
+    labels = np.array([part.label for part in parts])
+    scores = np.array([part.score for part in parts])
+    notes = []
+    if unmarked:
+        notes.append(
+            f"{len(unmarked)} defective parts have no mask, or an empty one, and count at image level only: "
+            f"{', '.join(unmarked[:3])}{', ...' if len(unmarked) > 3 else ''}."
+        )
+    found, curves = _measure(labels, scores, pixels, seed)
+    seconds = time.perf_counter() - began
+    threshold = None if inspector.calibration is None else inspector.calibration.threshold
+    return Report(
+        metrics=found,
+        decisions={} if threshold is None else metrics.decisions(labels, scores, threshold),
+        kinds=metrics.by_kind([part.kind for part in parts], labels, scores, threshold),
+        parts=parts,
+        curves=curves,
+        calibration=None if inspector.calibration is None else inspector.calibration.as_dict(),
+        about={
+            **(about or {}),
+            "protocol": protocol,
+            "backbones": inspector.backbones,
+            "imaging": inspector.imaging.as_dict(),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(len(parts) / seconds, 2),
+            "environment": environment(),
+        },
+        notes=notes,
+    )
+
+
+def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return where a part is defective, (H, W) bool: all False for a good part, None if nobody has marked it.
+
+    Raises:
+        DataError: a mask has another size than the image.
+        ImageError: a mask cannot be read.
+    """
+    if not record.masks:
+        return np.zeros(original, bool) if record.label == 0 else None
+    whole = np.zeros(original, bool)
+    for path in record.masks:
+        mask = read_mask(path, above=record.mask_above)
+        if mask.shape != original:
+            raise DataError(
+                f"the mask {path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {record.image} is "
+                f"{original[1]} x {original[0]}. Draw the mask on the image at its own size."
+            )
+        whole |= mask
+    return whole
+
+
+def _check(records: Sequence[Record], protocol: str) -> None:
+    if protocol not in ("original", "paper"):
+        raise InputError(f"protocol is {protocol!r}; known: 'original', 'paper'")
+    good, bad = (sum(r.label == label for r in records) for label in (0, 1))
+    if not good or not bad:
+        raise InputError(
+            f"a test needs good and defective parts of known truth; there are {good} good and {bad} defective ones. "
+            "Add what is missing (test/good, test/<kind of defect>), or use `blemish inspect`, which needs no truth."
+        )
+
+
+def _part(record: Record, raw: Raw, inspector: Inspector) -> Part:
+    calibration = inspector.calibration
+    p_value = None if calibration is None else calibration.p_value(raw.score)
+    verdict = None if calibration is None else bool(defective(raw.score, calibration.threshold))
+    return Part(record.key, str(record.image), record.kind, int(record.label or 0), raw.score, p_value, verdict)
+
+
+def _comparable(
+    imaging: Imaging, map: NDArray[np.float32], truth: NDArray[np.bool_], original: tuple[int, int], protocol: Protocol
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return map, truth and where pixels count, all at the size the protocol compares at."""
+    valid = imaging.valid(original)
+    if protocol == "paper":
+        return map, imaging.prepare_mask(truth), imaging.prepare_mask(valid)
+    return imaging.restore(map, original), truth, valid
+
+
+def _measure(
+    labels: NDArray[Any], scores: NDArray[Any], pixels: metrics.PixelMetrics, seed: int
+) -> tuple[dict[str, Interval], dict[str, dict[str, list[float]]]]:
+    found = metrics.image_intervals(labels, scores, seed=seed)
+    fpr, tpr, _ = metrics.roc_curve(labels, scores)
+    curves = {"roc": {"x": fpr.tolist(), "y": tpr.tolist()}}
+    if pixels.measurable:
+        found |= pixels.intervals(seed=seed)
+        curves |= pixels.curves()
+    return found, curves

@@ -1,0 +1,110 @@
+"""Run folders: one for each fit, never overwritten, written atomically, resumed where a kill left them.
+
+runs/patchcore-mvtec_ad-bottle/0001/
+    run.json           what was asked for, the seed, the versions; written before anything is computed
+    model.safetensors  the inspector; without a threshold until it is calibrated
+    report.json        what testing found
+    report.html        the same for people
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import blemish
+from blemish.errors import DataError, InputError
+from blemish.files import read_json, storage_errors, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's folder and what it was asked to do."""
+
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The inspector's file."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The test's result as JSON."""
+        return self.folder / "report.json"
+
+    @property
+    def page(self) -> Path:
+        """The test's result as a page."""
+        return self.folder / "report.html"
+
+
+def start(root: Path, name: str, config: dict[str, Any]) -> Run:
+    """Make the next folder of that name below `root` and write `config` and the environment to it.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+    """
+    parent = root / name
+    with storage_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        number = max((int(p.name) for p in parent.iterdir() if p.name.isdecimal()), default=0)
+        while True:
+            number += 1
+            try:
+                (parent / f"{number:04d}").mkdir()
+                break
+            except FileExistsError:  # another process took this number
+                continue
+    run = Run(parent / f"{number:04d}", {**config, "environment": environment()})
+    write_json(run.folder / "run.json", run.config)
+    return run
+
+
+def resume(folder: Path | str, config: dict[str, Any]) -> Run:
+    """Return the run in `folder`, after making sure that it was asked to do the same.
+
+    Raises:
+        DataError: the folder holds no run.
+        InputError: the run was asked to do something else.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise DataError(f"{folder} holds no run.json, so there is nothing to resume. Start without resuming.")
+    stored = read_json(folder / "run.json")
+    for key, value in _plain(config).items():
+        if stored.get(key) != value:
+            raise InputError(
+                f"{folder} was started with {key} = {stored.get(key)!r}, now it is {value!r}. "
+                "Resume with the same settings and data, or start a new run."
+            )
+    return Run(folder, stored)
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader needs to repeat a result: versions, machine, command, time."""
+    versions = {"blemish": blemish.__version__, "python": platform.python_version()}
+    for package in ("torch", "timm", "numpy", "opencv-python-headless"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as JSON would read it back."""
+    import json
+
+    return json.loads(json.dumps(value, default=str))

@@ -1,0 +1,138 @@
+"""The report as one self-contained HTML page: what was stopped wrongly and what slipped through come first."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from blemish.data.record import GOOD, Record
+from blemish.engine.evaluate import Part, Report, truth_mask
+from blemish.errors import MissingExtra
+from blemish.files import write_text
+from blemish.imaging import read
+from blemish.inspector import Inspector
+from blemish.report import figures
+from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TITLES = {
+    "image_AUROC": "image AUROC",
+    "image_AP": "image average precision",
+    "image_F1Max": "image F1-max",
+    "pixel_AUROC": "pixel AUROC",
+    "pixel_AP": "pixel average precision",
+    "pixel_F1Max": "pixel F1-max",
+    "pixel_AUPRO": "AUPRO (FPR to 0.3)",
+    "pixel_AUPRO_05": "AUPRO (FPR to 0.05)",
+    "pixel_AUPIMO": "AUPIMO",
+}
+
+
+def write_page(
+    path: Path, report: Report, inspector: Inspector, records: Mapping[str, Record], *, examples: int = 8
+) -> Path:
+    """Write the report's page. The pictures are made anew by `inspector` from `records` (by key), `examples` a group.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+        StorageError: the page cannot be written.
+    """
+    groups = [
+        {"title": title, "meaning": meaning, "parts": [_example(part, inspector, records[part.key]) for part in chosen]}
+        for title, meaning, chosen in choose_examples(report.parts, examples)
+        if chosen
+    ]
+    data = report.about.get("data", {})
+    return write_text(
+        path,
+        _template("page.html").render(
+            report=report,
+            title=" · ".join(filter(None, [report.about.get("method"), data.get("dataset"), data.get("category")])),
+            titles=TITLES,
+            distributions=figures.distributions(_scores_by_kind(report), report.decisions.get("threshold")),
+            curves=_curves(report),
+            groups=groups,
+            about=json.dumps(report.about, indent=2, default=str),
+            settings=report.about.get("environment", {}),
+        ),
+    )
+
+
+def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
+    """Write one page that links the reports of several categories, with the table of their results."""
+    links = {name: page.relative_to(path.parent).as_posix() for name, (_, page) in pages.items()}
+    reports = {name: report for name, (report, _) in pages.items()}
+    return write_text(path, _template("index.html").render(reports=reports, links=links, titles=TITLES))
+
+
+def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[Part]]]:
+    """Group parts for the eye, at most `count` each: mistakes first (worst first), then the clear and the close cases."""
+    good = sorted((p for p in parts if p.label == 0), key=lambda p: -p.score)
+    bad = sorted((p for p in parts if p.label == 1), key=lambda p: p.score)
+    false_alarms = [p for p in good if p.defective]
+    escapes = [p for p in bad if p.defective is False]
+    caught = [p for p in bad if p.defective is not False]
+    passed = [p for p in good if not p.defective]
+    return [
+        ("False alarms", "good parts that were rejected, the most certain mistake first", false_alarms[:count]),
+        ("Escapes", "defective parts that were passed, the lowest score first", escapes[:count]),
+        (
+            "Closest calls among caught defects",
+            "defective parts with the lowest scores above the threshold",
+            caught[:count],
+        ),
+        ("Clearest defects", "defective parts with the highest scores", caught[count:][::-1][:count]),
+        ("Most suspicious good parts", "good parts with the highest scores that were rightly passed", passed[:count]),
+    ]
+
+
+def _template(name: str) -> Template:
+    try:
+        from jinja2 import Environment, PackageLoader
+    except ModuleNotFoundError as error:
+        raise MissingExtra("jinja2, which writes the report,", "report") from error
+    loader = PackageLoader("blemish.report", "")
+    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(name)
+
+
+def _scores_by_kind(report: Report) -> dict[str, list[float]]:
+    groups: dict[str, list[float]] = {GOOD: [p.score for p in report.parts if p.label == 0]}
+    for part in sorted((p for p in report.parts if p.label == 1), key=lambda p: p.kind):
+        groups.setdefault(part.kind, []).append(part.score)
+    return groups
+
+
+def _curves(report: Report) -> list[tuple[str, str]]:
+    drawn = []
+    if "roc" in report.curves:
+        roc, value = report.curves["roc"], report.metrics["image_AUROC"].value
+        labels = ("false-reject rate", "share of defects caught")
+        drawn.append(("ROC of parts", figures.curve(roc["x"], roc["y"], labels, note=f"AUROC {value:.4f}")))
+    if "pro" in report.curves:
+        pro, value = report.curves["pro"], report.metrics["pixel_AUPRO"].value
+        labels = ("share of good pixels marked", "mean overlap with defects")
+        drawn.append(("PRO of regions", figures.curve(pro["x"], pro["y"], labels, 0.3, f"AUPRO {value:.4f}")))
+    return drawn
+
+
+def _example(part: Part, inspector: Inspector, record: Record) -> dict[str, Any]:
+    image = read(record.image, white=inspector.imaging.white)
+    verdict = inspector.inspect(record.image)
+    assert not isinstance(verdict, list)  # noqa: S101 - one source gives one verdict
+    plain = thumbnail(image)
+    truth = truth_mask(record, (image.shape[0], image.shape[1]))
+    marked = outline(plain, truth, MARKED) if truth is not None and truth.any() else plain
+    threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
+    return {"part": part, "image": _jpeg(marked), "heat": _jpeg(explain(image, verdict, threshold))}
+
+
+def _jpeg(pixels: Pixels) -> str:
+    _, coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode()

@@ -1,0 +1,75 @@
+"""Pictures of a verdict: heat over the part, outlines of what was found and of what was marked. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.files import write_atomically
+from blemish.imaging import Image, Mask, encode_png, read, resize, resize_mask
+from blemish.types import Prediction
+
+FOUND = (255, 255, 255)
+MARKED = (60, 255, 120)
+
+Pixels = NDArray[np.uint8]
+
+
+def thumbnail(image: Image, side: int = 320) -> Pixels:
+    """Return an image as uint8 with its longer side at most `side` pixels."""
+    return (resize(image, fitting((image.shape[0], image.shape[1]), side)) * 255).round().astype(np.uint8)
+
+
+def fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return (height, width) shrunk, never enlarged, so that the longer one is at most `side`."""
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
+    """Lay a map over a picture of any size: clear where the score is low, from yellow to red where it is high.
+
+    With a pixel threshold the colours mean the same on every picture: the heat begins at half of it and is full at twice.
+    Without one they span the map from its median to its largest score.
+    """
+    low, high = (threshold / 2, threshold * 2) if threshold else (float(np.median(map)), float(map.max()))
+    height, width = picture.shape[:2]
+    share = np.clip((resize(map, (height, width)) - low) / max(high - low, 1e-12), 0, 1)[..., None]
+    colours = cv2.applyColorMap(((0.35 + 0.65 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    alpha = 0.75 * np.sqrt(share)
+    return (picture * (1 - alpha) + colours.reshape(picture.shape) * alpha).round().astype(np.uint8)
+
+
+def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
+    """Draw the border of a mask of any size onto a copy of the picture."""
+    height, width = picture.shape[:2]
+    shape = resize_mask(mask, (height, width)).astype(np.uint8)
+    contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    drawn = np.ascontiguousarray(picture)
+    cv2.drawContours(drawn, contours, -1, colour, thickness=max(1, round(max(height, width) / 300)))
+    return drawn
+
+
+def explain(image: Image, verdict: Prediction, threshold: float | None, side: int = 320) -> Pixels:
+    """Return the part with heat and the outline of what was found, at most `side` pixels a side."""
+    picture = thumbnail(image, side)
+    if verdict.map is not None:
+        picture = heat(picture, verdict.map, threshold)
+    return picture if verdict.mask is None else outline(picture, verdict.mask, FOUND)
+
+
+def save_overlay(folder: Path, verdict: Prediction, white: float | None, threshold: float | None) -> Path:
+    """Write the part beside its explanation as a PNG named after it and its own folder; returns the file."""
+    image = read(verdict.key, white=white)
+    side = 1024
+    both = np.hstack([thumbnail(image, side), explain(image, verdict, threshold, side)])
+    source = Path(verdict.key)
+    return write_atomically(folder / f"{source.parent.name}-{source.stem}.png", lambda part: _write(part, both))
+
+
+def _write(path: Path, pixels: NDArray[Any]) -> None:
+    path.write_bytes(encode_png(pixels))

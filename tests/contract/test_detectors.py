@@ -1,0 +1,178 @@
+"""What every method guarantees, checked for each one that the catalogue finds, with TINY of its own test file."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from parts import Parts, deface, stripes
+
+from blemish import catalogue
+from blemish.detector import Detector
+from blemish.errors import FormatError, InputError, NotFitted
+from blemish.metrics import auroc
+
+SIZE = (64, 64)
+
+
+def test_file(name: str) -> ModuleType:
+    path = Path(__file__).parents[1] / "models" / f"test_{name}.py"
+    spec = importlib.util.spec_from_file_location(f"tiny_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+test_file.__test__ = False  # type: ignore[attr-defined]
+
+
+def make(name: str, **changes: object) -> Detector:
+    return catalogue.method(name)(**{**test_file(name).TINY, **changes})
+
+
+_fitted: dict[str, Detector] = {}
+
+
+@pytest.fixture(params=catalogue.methods())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def fitted(name: str) -> Detector:
+    if name not in _fitted:
+        _fitted[name] = make(name).fit(Parts(stripes(24, SIZE, seed=0)))
+    return _fitted[name]
+
+
+def answer(detector: Detector, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    with torch.inference_mode():
+        return detector(images)
+
+
+def test_one_file_one_card_one_test(name) -> None:
+    module = inspect.getmodule(catalogue.method(name))
+    assert module is not None
+    assert module.__doc__
+    assert len(module.__doc__) > 300, "the docstring tells the idea, how it works, and where it differs"
+    card = catalogue.method_card(name)
+    assert card == module.CARD
+    assert card.name == catalogue.method(name).__name__
+    assert card.paper.title
+    assert card.paper.year > 2000
+    assert card.paper.url.startswith("https://")
+    assert card.reported
+
+
+def test_params_are_plain_and_rebuild_the_detector(name) -> None:
+    detector = make(name)
+    assert json.loads(json.dumps(detector.params)) == detector.params
+    assert {k: detector.params[k] for k in test_file(name).TINY} == test_file(name).TINY
+    assert type(detector)(**detector.params).params == detector.params
+    for parameter in list(inspect.signature(type(detector).__init__).parameters.values())[1:]:
+        assert parameter.default is not parameter.empty, f"{parameter.name} needs a default"
+
+
+def test_unfitted_says_so(name) -> None:
+    detector = make(name)
+    if detector.fitted:
+        pytest.skip("this method has nothing to learn")
+    with pytest.raises(NotFitted, match="not fitted: call fit"):
+        detector(stripes(1, SIZE, 0))
+    with pytest.raises(NotFitted):
+        detector.save("never.safetensors")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_shapes_and_kinds(fitted, count) -> None:
+    images = stripes(count, SIZE, seed=9)
+    before = images.clone()
+    score, map = answer(fitted, images)
+    assert score.shape == (count,)
+    assert score.isfinite().all()
+    assert torch.equal(images, before), "forward must not write into its input"
+    if map is not None:
+        assert map.shape == (count, *SIZE)
+        assert map.isfinite().all()
+        assert map.is_floating_point()
+
+
+def test_scores_do_not_depend_on_the_company(fitted) -> None:
+    images = torch.cat([stripes(3, SIZE, seed=5), deface(stripes(2, SIZE, seed=6), 0)[0]])
+    together, maps = answer(fitted, images)
+    for i, image in enumerate(images):
+        alone, map = answer(fitted, image[None])
+        torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
+        if map is not None and maps is not None:
+            torch.testing.assert_close(map[0], maps[i], rtol=1e-4, atol=1e-4)
+
+
+def test_fit_returns_self_and_leaves_nothing_in_train_mode(name) -> None:
+    detector = make(name)
+    assert detector.fit(Parts(stripes(16, SIZE, seed=0))) is detector
+    assert detector.fitted
+    assert not any(module.training for module in detector.modules() if module is not detector)
+
+
+def test_same_seed_same_scores(name, fitted) -> None:
+    images = stripes(4, SIZE, seed=11)
+    torch.manual_seed(1234)  # the world's random state must not matter
+    again = make(name).fit(Parts(stripes(24, SIZE, seed=0)))
+    torch.testing.assert_close(answer(again, images)[0], answer(fitted, images)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_saved_and_loaded_answers_the_same(name, fitted, tmp_path) -> None:
+    path = fitted.save(tmp_path / "d.safetensors")
+    loaded = type(fitted).load(path)
+    images = deface(stripes(3, SIZE, seed=3), 1)[0]
+    assert loaded.params == fitted.params
+    for one, two in zip(answer(loaded, images), answer(fitted, images), strict=True):
+        assert (one is None and two is None) or torch.equal(one, two)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FormatError, match="not a readable safetensors"):
+        type(fitted).load(path)
+
+
+def test_learning_happens(name, fitted) -> None:
+    """Fitted on good parts it tells defaced ones apart; fitted on something else it does so clearly less well."""
+    good, (bad, masks) = stripes(20, SIZE, seed=21), deface(stripes(20, SIZE, seed=22), 7)
+    labels = [0] * 20 + [1] * 20
+
+    def separation(detector: Detector) -> float:
+        return auroc(labels, answer(detector, torch.cat([good, bad]))[0].numpy())
+
+    assert separation(fitted) >= 0.9
+    noise = torch.rand(24, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    astray = make(name).fit(Parts(noise))
+    assert separation(fitted) >= separation(astray) + 0.1
+    score, map = answer(fitted, bad)
+    assert len(score.unique()) > 10, "scores must differ from part to part"
+    if map is not None:
+        inside = (map * masks).flatten(1).sum(1) / masks.flatten(1).sum(1)
+        outside = (map * ~masks).flatten(1).sum(1) / (~masks).flatten(1).sum(1)
+        assert (inside > outside).float().mean() >= 0.9, "the map must be higher on the defect"
+
+
+def test_nothing_to_learn_from(name) -> None:
+    detector = make(name)
+    if detector.fitted:
+        pytest.skip("this method has nothing to learn")
+    with pytest.raises(InputError, match=r"(?i)image"):
+        detector.fit([])
+
+
+def test_frozen_parts_stay_frozen(fitted) -> None:
+    from blemish.features import Features
+
+    for module in fitted.modules():
+        if isinstance(module, Features):
+            assert not any(p.requires_grad for p in module.parameters())
+            module.train()
+            assert not any(m.training for m in module.modules())

@@ -1,0 +1,67 @@
+"""PaDiM against numpy, one position at a time."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from parts import Parts, stripes
+from scipy import ndimage
+
+from blemish.errors import InputError
+from blemish.models import PaDiM
+
+TINY = {"dims": 40, "pretrained": False}
+SIZE = (64, 64)
+
+
+def test_map_is_the_mahalanobis_distance_at_every_position() -> None:
+    good, image = stripes(12, SIZE, seed=0), stripes(2, SIZE, seed=3)
+    detector = PaDiM(dims=10, pretrained=False).fit(Parts(good, batch_size=5))
+
+    def slow(images: torch.Tensor) -> np.ndarray:
+        maps = detector.features(images)
+        side = maps[0].shape[2]
+        repeated = [m.repeat_interleave(side // m.shape[2], 2).repeat_interleave(side // m.shape[3], 3) for m in maps]
+        return torch.cat(repeated, 1)[:, detector.channels].double().numpy()
+
+    train, test = slow(good), slow(image)
+    side = train.shape[2]
+    grid = np.zeros((2, side, side))
+    for y in range(side):
+        for x in range(side):
+            mean = train[:, :, y, x].mean(0)
+            inverse = np.linalg.inv(np.cov(train[:, :, y, x], rowvar=False) + 0.01 * np.eye(10))
+            for i in range(2):
+                gap = test[i, :, y, x] - mean
+                grid[i, y, x] = np.sqrt(gap @ inverse @ gap)
+    grown = F.interpolate(torch.tensor(grid)[:, None], size=SIZE, mode="bilinear", align_corners=False)[:, 0].numpy()
+    expected = np.stack([ndimage.gaussian_filter(m, 4) for m in grown])
+    score, map = detector(image)
+    np.testing.assert_allclose(map.numpy(), expected, rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(score.numpy(), expected.max((1, 2)), rtol=5e-3)
+
+
+def test_channels_are_fixed_by_the_seed_and_limited_by_the_backbone() -> None:
+    assert torch.equal(PaDiM(seed=3, pretrained=False).channels, PaDiM(seed=3, pretrained=False).channels)
+    assert not torch.equal(PaDiM(seed=3, pretrained=False).channels, PaDiM(seed=4, pretrained=False).channels)
+    every = PaDiM(dims=10_000, pretrained=False)
+    assert len(every.channels) == sum(every.features.channels)
+
+
+def test_batches_do_not_matter() -> None:
+    good, image = stripes(9, SIZE, seed=0), stripes(1, SIZE, seed=3)
+    one = PaDiM(**TINY).fit(Parts(good, batch_size=9))(image).image
+    many = PaDiM(**TINY).fit(Parts(good, batch_size=2))(image).image
+    torch.testing.assert_close(one, many, rtol=1e-3, atol=1e-3)
+
+
+def test_another_image_size_is_refused() -> None:
+    detector = PaDiM(**TINY).fit(Parts(stripes(4, SIZE, 0)))
+    with pytest.raises(InputError, match="grid"):
+        detector(stripes(1, (96, 96), 0))
+
+
+@pytest.mark.parametrize("wrong", [{"dims": 0}, {"ridge": 0.0}])
+def test_impossible_parameters(wrong) -> None:
+    with pytest.raises(InputError):
+        PaDiM(**wrong)

@@ -1,0 +1,51 @@
+"""A tiny inspection task for tests: striped parts, some with a disturbed patch, made in memory in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from blemish.types import Batch
+
+
+def stripes(count: int, size: tuple[int, int], seed: int) -> torch.Tensor:
+    """Good parts: slanted stripes of one period, random phase, a little noise; (count, 3, *size) in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    phase = rng.uniform(0, 2 * np.pi, (count, 1, 1))
+    grey = 0.5 + 0.3 * np.sin((x + 0.5 * y) / 3 + phase) + rng.normal(0, 0.02, (count, *size))
+    colour = np.array([1.0, 0.8, 0.6]).reshape(1, 3, 1, 1)
+    return torch.from_numpy((grey[:, None] * colour).clip(0, 1).astype(np.float32))
+
+
+def deface(images: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn a quarter-sized square of each image by 90 degrees: the colours stay, the pattern does not. Also the masks."""
+    rng = np.random.default_rng(seed)
+    images, masks = images.clone(), torch.zeros(len(images), *images.shape[2:], dtype=torch.bool)
+    side = images.shape[2] // 4
+    for image, mask in zip(images, masks, strict=True):
+        top, left = (int(rng.integers(4, limit - side - 4)) for limit in image.shape[1:])
+        at = (slice(top, top + side), slice(left, left + side))
+        image[:, *at] = image[:, *at].transpose(1, 2).flip(1)
+        mask[at] = True
+    return images, masks
+
+
+class Parts:
+    """Batches that can be iterated again and again, as a Loader's can."""
+
+    def __init__(self, images: torch.Tensor, batch_size: int = 8) -> None:
+        self.images, self.batch_size = images, batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images in self.images.split(self.batch_size):
+            yield Batch({"image": images}, Untouchable())  # type: ignore[arg-type]
+
+
+class Untouchable:
+    """A truth that must not be looked at: any use of it fails the test."""
+
+    def __getattribute__(self, name: str) -> None:
+        raise AssertionError(f"an unsupervised fit looked at the truth ({name})")
