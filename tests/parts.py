@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from blemish.imaging import encode_png
 from blemish.types import Batch
 
 
@@ -31,6 +33,26 @@ def deface(images: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]
         image[:, *at] = image[:, *at].transpose(1, 2).flip(1)
         mask[at] = True
     return images, masks
+
+
+def write_folder(root: Path, *, good: int = 30, bad: int = 8, size: tuple[int, int] = (64, 64)) -> Path:
+    """Write the task as PNG files in MVTec's layout: 2/3 of the good ones to learn from, masks of the bad ones."""
+    images = stripes(good, size, seed=100)
+    defects, masks = deface(stripes(bad, size, seed=101), seed=102)
+    learn = good * 2 // 3
+    for i, image in enumerate(images):
+        write_png(root / ("train" if i < learn else "test") / "good" / f"{i:03d}.png", image)
+    for i, (image, mask) in enumerate(zip(defects, masks, strict=True)):
+        write_png(root / "test" / "turned" / f"{i:03d}.png", image)
+        write_png(root / "ground_truth" / "turned" / f"{i:03d}_mask.png", mask.float()[None])
+    return root
+
+
+def write_png(path: Path, image: torch.Tensor) -> None:
+    """Write (C, H, W) in [0, 1] as an 8-bit PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()
+    path.write_bytes(encode_png(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels))
 
 
 class Parts:

@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 import torch
-from parts import Parts, deface, stripes
 
 from blemish import catalogue
 from blemish.detector import Detector
 from blemish.errors import FormatError, InputError, NotFitted
 from blemish.metrics import auroc
+from parts import Parts, deface, stripes
 
 SIZE = (64, 64)
 

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from parts import Parts, stripes
 from scipy import ndimage
 
 from blemish.errors import InputError
 from blemish.models import PaDiM
+from parts import Parts, stripes
 
-TINY = {"dims": 40, "pretrained": False}
+TINY = {"dims": 40}
 SIZE = (64, 64)
 
 
 def test_map_is_the_mahalanobis_distance_at_every_position() -> None:
     good, image = stripes(12, SIZE, seed=0), stripes(2, SIZE, seed=3)
-    detector = PaDiM(dims=10, pretrained=False).fit(Parts(good, batch_size=5))
+    detector = PaDiM(dims=10).fit(Parts(good, batch_size=5))
 
     def slow(images: torch.Tensor) -> np.ndarray:
         maps = detector.features(images)
@@ -42,9 +42,9 @@ def test_map_is_the_mahalanobis_distance_at_every_position() -> None:
 
 
 def test_channels_are_fixed_by_the_seed_and_limited_by_the_backbone() -> None:
-    assert torch.equal(PaDiM(seed=3, pretrained=False).channels, PaDiM(seed=3, pretrained=False).channels)
-    assert not torch.equal(PaDiM(seed=3, pretrained=False).channels, PaDiM(seed=4, pretrained=False).channels)
-    every = PaDiM(dims=10_000, pretrained=False)
+    assert torch.equal(PaDiM(seed=3).channels, PaDiM(seed=3).channels)
+    assert not torch.equal(PaDiM(seed=3).channels, PaDiM(seed=4).channels)
+    every = PaDiM(dims=10_000)
     assert len(every.channels) == sum(every.features.channels)
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from parts import Parts, deface, stripes
 from scipy import ndimage
 
 from blemish.errors import InputError, UnknownName
-from blemish.models import Patchcore, PatchCore
+from blemish.models import PatchCore, Patchcore
+from parts import Parts, deface, stripes
 
-TINY = {"coreset_sampling_ratio": 0.2, "pretrained": False}
+TINY = {"coreset_sampling_ratio": 0.2}
 SIZE = (64, 64)
 
 
@@ -40,7 +40,7 @@ def test_patch_descriptions(fitted) -> None:
 
 
 def test_official_pooling_follows_the_code_step_by_step() -> None:
-    detector = PatchCore(pooling="official", pretrained=False)
+    detector = PatchCore(pooling="official")
     image = stripes(1, SIZE, seed=4)
     found, (_, h, w) = detector.describe(image)
     parts = []
@@ -112,14 +112,14 @@ def test_more_neighbours_are_averaged(fitted) -> None:
 
 def test_bank_size_by_ratio_and_by_number() -> None:
     patches = 8 * 64  # 8 images, 8 x 8 cells at stride 8
-    assert len(PatchCore(pretrained=False, coreset_sampling_ratio=0.25).fit(Parts(stripes(8, SIZE, 0))).bank) == patches // 4
-    assert len(PatchCore(pretrained=False, coreset_size=37).fit(Parts(stripes(8, SIZE, 0))).bank) == 37
-    assert len(PatchCore(pretrained=False, coreset_size=10_000).fit(Parts(stripes(8, SIZE, 0))).bank) == patches
+    assert len(PatchCore(coreset_sampling_ratio=0.25).fit(Parts(stripes(8, SIZE, 0))).bank) == patches // 4
+    assert len(PatchCore(coreset_size=37).fit(Parts(stripes(8, SIZE, 0))).bank) == 37
+    assert len(PatchCore(coreset_size=10_000).fit(Parts(stripes(8, SIZE, 0))).bank) == patches
 
 
 def test_a_good_part_it_knows_scores_zero() -> None:
     parts = stripes(4, SIZE, seed=0)
-    everything = PatchCore(pretrained=False, coreset_sampling_ratio=1.0).fit(Parts(parts))
+    everything = PatchCore(coreset_sampling_ratio=1.0).fit(Parts(parts))
     assert float(everything(parts).image.max()) < 1e-2
 
 
@@ -134,7 +134,7 @@ def test_impossible_parameters(wrong) -> None:
 
 def test_unknown_layer_and_backbone_suggest_the_nearest() -> None:
     with pytest.raises(UnknownName, match="stage3"):
-        PatchCore(pretrained=False, layers=["stag3"])
+        PatchCore(layers=["stag3"])
     with pytest.raises(UnknownName, match="Did you mean 'resnet18'"):
         PatchCore(backbone="resnet_18")
 

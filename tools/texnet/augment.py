@@ -1,4 +1,4 @@
-"""From cached pieces to training batches: crop, flip, recolour, and deface a part of each second image.
+"""From cached pieces to training batches: crop, flip, recolour, and deface half of the images.
 
 Everything random comes from one numpy generator, seeded by (seed, step): a batch depends on nothing that came before it,
 so a run that was killed continues exactly where it stopped.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -35,32 +36,32 @@ def recolour(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def deface(image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Spoil a turned ellipse or box in every second image; return the images and the masks (B, 1, H, W) in {0, 1}.
+    """Spoil a turned ellipse or box in the first half of the batch; return images and masks (B, 1, H, W) in {0, 1}.
 
     What comes into the mask: another image of the batch, the image itself turned by 90 degrees, its own tone changed,
     or its own blur.
     """
-    b, _, h, w = image.shape
-    masks = _blobs(rng, b, h, w) * _column(rng.random((b, 1)) < 0.5)
-    kind, opacity = rng.integers(4, size=b), _column(rng.uniform(0.5, 1, (b, 1)))
-    tone = _column(rng.choice([-1, 1], (b, 1)) * rng.uniform(0.1, 0.4, (b, 1)) + rng.normal(0, 0.05, (b, 3)))
-    choices = torch.stack(
-        [image.roll(1, 0), image.rot90(1, (2, 3)), image + tone, torch.nn.functional.avg_pool2d(image, 5, 1, 2)]
-    )
-    foreign = choices[torch.from_numpy(kind), torch.arange(b)]
-    blend = masks * opacity
-    return (image * (1 - blend) + foreign * blend).clamp(0, 1), masks
+    count, (h, w) = len(image) // 2, image.shape[2:]
+    mine, rest = image[:count], image[count:]
+    mask = _blobs(rng, count, h, w)
+    kind, opacity = torch.from_numpy(rng.integers(4, size=count)), _column(rng.uniform(0.5, 1, (count, 1)))
+    tone = _column(rng.choice([-1, 1], (count, 1)) * rng.uniform(0.1, 0.4, (count, 1)) + rng.normal(0, 0.05, (count, 3)))
+    choices = torch.stack([mine.roll(1, 0), mine.rot90(1, (2, 3)), mine + tone, F.avg_pool2d(mine, 5, 1, 2)])
+    foreign = choices[kind, torch.arange(count)]
+    spoilt = torch.lerp(mine, foreign, mask * opacity).clamp(0, 1)
+    return torch.cat([spoilt, rest]), torch.cat([mask, torch.zeros(len(rest), 1, h, w)])
 
 
 def _blobs(rng: np.random.Generator, b: int, h: int, w: int) -> Tensor:
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    centre, half = rng.uniform(0, 1, (b, 2, 1, 1)) * [[[h]], [[w]]], np.exp(rng.uniform(np.log(3), np.log(18), (b, 2, 1, 1)))
-    angle, power = rng.uniform(0, np.pi, (b, 1, 1)), rng.choice([2, 8], (b, 1, 1))
-    dy, dx = y - centre[:, 0], x - centre[:, 1]
-    u = np.abs(np.cos(angle) * dx + np.sin(angle) * dy) / half[:, 0]
-    v = np.abs(np.cos(angle) * dy - np.sin(angle) * dx) / half[:, 1]
-    inside = np.minimum(u, 2) ** power + np.minimum(v, 2) ** power < 1
-    return torch.from_numpy(inside[:, None].astype(np.float32))
+    """Draw one turned ellipse or rounded box a mask, 3 to 18 pixels from its centre to its border."""
+    half = _column(np.exp(rng.uniform(np.log(3), np.log(18), (b, 2))))
+    centre, angle, box = rng.uniform(0, 1, (b, 2)) * (h, w), rng.uniform(0, np.pi, (b, 1)), rng.random((b, 1)) < 0.5
+    dy = torch.arange(h).view(1, 1, h, 1) - _column(centre[:, :1])
+    dx = torch.arange(w).view(1, 1, 1, w) - _column(centre[:, 1:])
+    c, s = _column(np.cos(angle)), _column(np.sin(angle))
+    u, v = ((c * dx + s * dy) / half[:, :1]).square(), ((c * dy - s * dx) / half[:, 1:]).square()
+    inside = torch.where(_column(box) > 0, u.pow(2).square() + v.pow(2).square(), u + v) < 1  # u^8 + v^8 is a box
+    return inside.float()
 
 
 def _column(values: NDArray[np.generic]) -> Tensor:

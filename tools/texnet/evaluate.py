@@ -122,6 +122,10 @@ def speed(features: Features, size: int, threads: int, seconds: float = 2.0) -> 
     return float(np.median(times) * 1e3)
 
 
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in imaging.SUFFIXES)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, nargs="+", action="extend", default=[], help="data sets, MVTec layout")

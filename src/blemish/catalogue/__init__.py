@@ -51,8 +51,7 @@ def method(name: str) -> type[Detector]:
         UnknownName: no such method; the message suggests the nearest.
         MissingExtra: torch, or what else it needs, is not installed.
     """
-    found: type[Detector] = getattr(blemish.models, _method_name(name))
-    return found
+    return blemish.models.find(_method_name(name))
 
 
 def _method_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -72,7 +73,9 @@ class DataModule:
     @cached_property
     def records(self) -> list[Record]:
         """Every record of the category, in a fixed order."""
-        return type(self).index(self.root, self.category, **self.options)
+        index = type(self).index
+        seeded = {"seed": self.seed} if "seed" in inspect.signature(index).parameters else {}
+        return index(self.root, self.category, **{**seeded, **self.options})
 
     @cached_property
     def _parts(self) -> tuple[list[Record], list[Record]]:
@@ -84,12 +87,12 @@ class DataModule:
             )
         if validation or self.holdout == 0:
             return good, validation
-        if len(good) < 2:
+        if len(good) < 4:
             raise DataError(
-                f"{self.root} holds one good image only, and the threshold needs another one. "
-                "Add good images, or learn without a threshold (holdout=0)."
+                f"{self.root} holds {len(good)} good images to learn from; at least 4 are needed, 2 to learn from and 2 "
+                "for the threshold. Add good images, or learn without a threshold (holdout=0)."
             )
-        fit, held = hold_out(good, self.holdout, self.seed)
+        fit, held = hold_out(good, max(self.holdout, 2 / len(good)), self.seed)
         return fit, [replace(record, split="validation") for record in held]
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from blemish.card import Archive, Counts, DatasetCard, Paper
 from blemish.data.layout import images, in_order, mask_is_empty, masks_by_stem, single
 from blemish.data.record import Record
-from blemish.data.split import hold_out_groups
+from blemish.data.split import held_share, hold_out_groups
 from blemish.errors import DataError
 
 CARD = DatasetCard(
@@ -45,7 +45,7 @@ CARD = DatasetCard(
 def index(root: Path | str, category: str | None = None, *, train_share: float = 0.8, seed: int = 0) -> list[Record]:
     """Return all records. This reads the masks: they alone tell who is defective. The one kind is "defect".
 
-    `train_share` of the good images, rounded and in whole commutators, train; `seed` draws which.
+    `train_share` of the good images, at least that and in whole commutators, train; `seed` draws which.
 
     Raises:
         UnknownName: the category is not "commutators".
@@ -56,7 +56,7 @@ def index(root: Path | str, category: str | None = None, *, train_share: float =
     base = single(CARD, "kolektor_sdd", root, category, looks_for="kos*/Part*.jpg", tops=("KolektorSDD",))
     records = [record for folder in sorted(base.glob("kos*")) if folder.is_dir() for record in _item(folder, base)]
     good = [record for record in records if record.label == 0]
-    train, held = hold_out_groups(good, lambda record: record.image.parent.name, 1 - train_share, seed)
+    train, held = hold_out_groups(good, lambda record: record.image.parent.name, held_share(train_share), seed)
     test = [replace(record, split="test") for record in held]
     return in_order([*train, *test, *(record for record in records if record.label == 1)])
 

@@ -45,8 +45,7 @@ CARD = DatasetCard(
     counts_source="two independent listings of the archive",
     archives=(Archive(name="MPDD.zip"),),  # a shared folder, fetched by hand from the home page
     disagreements=(
-        "1,064 is often given as its size: those are the good images only (888 + 176); with 282 defective ones it "
-        "holds 1,346.",
+        "1,064 is often given as its size: that is its good images; with 282 defective ones it holds 1,346.",
     ),
 )
 

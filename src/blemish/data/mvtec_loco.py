@@ -58,8 +58,7 @@ CARD = DatasetCard(
         ),
     ),
     disagreements=(
-        "The paper has 3,644 images, the archive 3,651: splicing_connectors has 360 training and 60 validation images "
-        "on disk, 354 and 59 in the paper.",
+        "splicing_connectors has 360 training and 60 validation images on disk (counted here), 354 and 59 in the paper.",
         "The paper's table and defects_config.json spell some defects differently; match them by pixel value.",
     ),
 )

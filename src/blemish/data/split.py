@@ -87,6 +87,17 @@ def train_test(records: Iterable[Record], test_share: float, seed: int) -> list[
     return _by_key(result)
 
 
+def held_share(train_share: float) -> float:
+    """Return the share to hold out so that `train_share` is left.
+
+    Raises:
+        InputError: `train_share` is not above 0 and up to 1.
+    """
+    if not 0 < train_share <= 1:
+        raise InputError(f"train_share is {train_share}; it must be above 0 and up to 1, for example 0.8")
+    return 1 - train_share
+
+
 def split_hash(records: Iterable[Record]) -> str:
     """Return a SHA-256 over who is where: key, split and label of every record, in any order."""
     lines = sorted(json.dumps([record.key, record.split, record.label]) for record in records)

@@ -14,6 +14,9 @@ from blemish.report import write_page
 from blemish.report.page import write_index
 
 
+_HEAD = "category         image AUROC pixel AUROC   AUPRO   escaped  rejected  seconds"
+
+
 def run_demo(out: Path, *, categories: Sequence[str] | None = None, method: str = "patchcore", seed: int = 0) -> Path:
     """Make the synthetic inspection task in `out`, fit, test and report each category; return the index page.
 
@@ -26,9 +29,7 @@ def run_demo(out: Path, *, categories: Sequence[str] | None = None, method: str 
     root = synthetic.make(out / "images", categories=categories, seed=seed)
     engine = Engine(out / "runs", seed=seed, false_reject_rate=0.05)
     pages: dict[str, tuple[Report, Path]] = {}
-    print(
-        f"{'category':<16} {'image AUROC':>11} {'pixel AUROC':>11} {'AUPRO':>7} {'escaped':>9} {'rejected':>9} {'seconds':>8}"
-    )
+    print(_HEAD, flush=True)
     for category in categories or synthetic.CARD.categories:
         began = time.perf_counter()
         model, data = make(), catalogue.dataset("synthetic")(root, category, seed=seed)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from blemish.detector import loading
-from blemish.errors import UnknownName, WeightsError
+from blemish.errors import InputError, UnknownName, WeightsError
 from blemish.features.frozen import Features, choose_layers
 
 CHANNELS: dict[str, int] = {"stage1": 48, "stage2": 96, "stage3": 160, "stage4": 192}
@@ -53,25 +53,27 @@ class Block(nn.Module):
 
 
 class TexNet(nn.Module):
-    """Normalised RGB, `(image - MEAN) / STD`, (B, 3, H, W), to one (B, CHANNELS[s], H / STRIDES[s], W / STRIDES[s]) map
-    for each stage s in `stages`, shallow stages first.
+    """Normalised RGB, `(image - MEAN) / STD`, to the maps of the wanted stages, shallow stages first.
 
-    Sides that a stride does not divide are rounded up. Only the stages up to the deepest wanted one are built.
-    `norm=True` puts a batch norm after each convolution: that is for training only, `tools/texnet` folds them away.
+    (B, 3, H, W) becomes (B, CHANNELS[s], H / STRIDES[s], W / STRIDES[s]); sides that do not divide are rounded up. Only the stages up to
+    the deepest wanted one are built. `norm=True` puts a batch norm after each convolution: that is for training only, `tools/texnet` folds them away.
 
     Raises:
         UnknownName: there is no such stage.
-    """  # noqa: D205 - the shapes do not fit on one line
+        InputError: no stage is wanted.
+    """
 
     def __init__(self, stages: Sequence[str] = STAGES, *, norm: bool = False) -> None:
         super().__init__()
         for stage in stages:
             if stage not in STAGES:
                 raise UnknownName("stage", stage, STAGES)
+        if not stages:
+            raise InputError(f"no stage of texnet_s is wanted; name at least one of {', '.join(STAGES)}")
         self.stages = tuple(stage for stage in STAGES if stage in stages)
         self.stem = nn.Sequential(*_convolution(3, STEM, 3, 2, norm), nn.ReLU())
-        width, deepest = STEM, STAGES.index(self.stages[-1]) if self.stages else -1
-        for stage in STAGES[: deepest + 1]:
+        width = STEM
+        for stage in self._built():
             blocks = [
                 Block(CHANNELS[stage] if i else width, CHANNELS[stage], 1 if i else 2, norm)
                 for i in range(BLOCKS[stage])
@@ -88,11 +90,14 @@ class TexNet(nn.Module):
         """Return the maps of `self.stages`; `image` is already normalised (`Features` does that)."""
         x = self.stem(image)
         maps = []
-        for stage in STAGES[: STAGES.index(self.stages[-1]) + 1]:
+        for stage in self._built():
             x = self.get_submodule(stage)(x)
             if stage in self.stages:
                 maps.append(x)
         return maps
+
+    def _built(self) -> tuple[str, ...]:
+        return STAGES[: STAGES.index(self.stages[-1]) + 1]
 
 
 def texnet_s(weights: bool = True, stages: Sequence[str] = STAGES) -> TexNet:
@@ -175,5 +180,3 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 def _convolution(inside: int, outside: int, kernel: int, stride: int, norm: bool) -> nn.Sequential:
     layer = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=not norm)
     return nn.Sequential(layer, nn.BatchNorm2d(outside)) if norm else nn.Sequential(layer)
-
-

@@ -15,7 +15,16 @@ NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def __getattr__(name: str) -> type[Detector]:
-    """Return a method's class by its name in any spelling of upper and lower case: PatchCore, Patchcore, patchcore."""
+    return find(name)
+
+
+def find(name: str) -> type[Detector]:
+    """Return a method's class by its name in any spelling of upper and lower case: PatchCore, Patchcore, patchcore.
+
+    Raises:
+        AttributeError: no such method.
+        MissingExtra: torch, or what else the method needs, is not installed.
+    """
     import importlib
 
     for module_name in NAMES:
@@ -28,6 +37,6 @@ def __getattr__(name: str) -> type[Detector]:
                 raise MissingExtra(f"{error.name}, which the methods need,", "train") from error
             found: type[Detector]
             for key, found in vars(module).items():
-                if key.lower() == module_name.replace("_", ""):
+                if isinstance(found, type) and key.lower() == module_name.replace("_", ""):
                     return found
     raise AttributeError(f"blemish.models has no {name!r}; methods: {', '.join(NAMES)}")

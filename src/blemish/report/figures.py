@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GOOD, BAD, INK, PALE = "#2a7f9e", "#c8553d", "#333c44", "#d8dee3"
 
 
-def distributions(groups: dict[str, Sequence[float]], threshold: float | None) -> str:
+def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None) -> str:
     """Draw every part's score as a dot, one row a kind (good parts first), and the threshold as a line."""
     rng = np.random.default_rng(0)
     with _figure(7.6, 0.8 + 0.5 * len(groups)) as (figure, axes):
@@ -60,7 +60,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtra("matplotlib, which draws the report,", "report") from error
-    style: dict[str, Any] = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "blemish",
         "font.family": "sans-serif",

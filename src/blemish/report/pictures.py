@@ -41,7 +41,8 @@ def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
     share = np.clip((resize(map, (height, width)) - low) / max(high - low, 1e-12), 0, 1)[..., None]
     colours = cv2.applyColorMap(((0.35 + 0.65 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     alpha = 0.75 * np.sqrt(share)
-    return (picture * (1 - alpha) + colours.reshape(picture.shape) * alpha).round().astype(np.uint8)
+    mixed: Pixels = (picture * (1 - alpha) + colours.reshape(picture.shape) * alpha).round().astype(np.uint8)
+    return mixed
 
 
 def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:

@@ -1,0 +1,5 @@
+"""`python -m blemish` is the command line."""
+
+from blemish.cli import main
+
+main()

@@ -1,0 +1,405 @@
+"""From raw scores to decisions: thresholds with a stated guarantee, and p-values.
+
+The score of a new good part is equally likely to take any rank among those of n held-out good parts (split conformal
+prediction, Vovk et al. 2005). Whatever the detector and however the scores are distributed, a threshold just above the
+j-th highest held-out score therefore rejects a new good part with probability at most j / (n + 1). With labelled
+defective parts the same argument from the other side bounds the share of defects that escape.
+
+One comparison everywhere, at fit and at use: `score >= threshold` is defective. No torch.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blemish.errors import FormatError, InputError
+
+Scores = NDArray[np.float64]
+
+
+@overload
+def defective(score: float, threshold: float) -> bool: ...
+@overload
+def defective(score: NDArray[Any], threshold: float) -> NDArray[np.bool_]: ...
+
+
+def defective(score: float | NDArray[Any], threshold: float) -> bool | NDArray[np.bool_]:
+    """Say whether a score, or each of an array of them, is defective: `score >= threshold`, compared in float64.
+
+    Raises:
+        InputError: a score or the threshold is NaN, which no comparison would notice.
+    """
+    # NumPy would round the threshold to a float32 array's type, and a threshold just above a score down onto it.
+    values = np.asarray(score, dtype=np.float64)
+    if math.isnan(threshold) or np.isnan(values).any():
+        raise InputError("a score or the threshold is NaN; only numbers can be compared. Fit or calibrate again.")
+    found: NDArray[np.bool_] = values >= np.float64(threshold)
+    return found if isinstance(score, np.ndarray) and score.ndim else bool(found)
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact two-sided confidence interval of a share of which `successes` in `trials` were seen.
+
+    Clopper and Pearson 1934: each side errs with probability at most (1 - confidence) / 2.
+
+    Raises:
+        InputError: not 0 <= successes <= trials with trials >= 1, or confidence outside (0, 1).
+    """
+    _check_counts(successes, trials)
+    tail = (1 - _share("confidence", confidence)) / 2
+    return _lowest_share(successes, trials, tail), 1 - _lowest_share(trials - successes, trials, tail)
+
+
+def upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
+    """Return the exact one-sided upper confidence bound of a share of which `successes` in `trials` were seen.
+
+    Raises:
+        InputError: as `clopper_pearson`.
+    """
+    _check_counts(successes, trials)
+    return 1 - _lowest_share(trials - successes, trials, 1 - _share("confidence", confidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold, how it was chosen, and what it guarantees.
+
+    `good_scores` are the raw image scores of held-out good parts, ascending. `threshold` is for image scores,
+    `pixel_threshold` for maps, None if nothing is known of them. `rule` names the function's target and `wanted` is its
+    value: a rate, or for costs the share of escapes in the cost of deciding everything wrongly. `guarantee` says in one
+    sentence what holds for new parts; `note` is a warning, or empty.
+
+    Raises:
+        InputError: a value is not finite, or the scores are empty or not ascending.
+    """
+
+    good_scores: tuple[float, ...]
+    threshold: float
+    pixel_threshold: float | None
+    rule: str
+    wanted: float
+    guarantee: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = [*self.good_scores, self.threshold, self.wanted, *filter(None, [self.pixel_threshold])]
+        if not all(math.isfinite(number) for number in numbers):
+            raise InputError("a calibration holds NaN or infinity; every score and threshold must be finite")
+        if not self.good_scores or any(a > b for a, b in zip(self.good_scores, self.good_scores[1:], strict=False)):
+            raise InputError("a calibration's good scores must be at least one, in ascending order")
+
+    def p_value(self, score: float) -> float:
+        """Return the conformal p-value (1 + number of good scores >= `score`) / (n + 1), in [1 / (n + 1), 1].
+
+        For a good part it is at most u with probability at most u.
+
+        Raises:
+            InputError: the score is NaN.
+        """
+        if math.isnan(score):
+            raise InputError("the score is NaN; it has no p-value")
+        good = self.good_scores
+        return (1 + len(good) - bisect_left(good, score)) / (len(good) + 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values; `from_dict` gives back an equal calibration."""
+        return {**asdict(self), "good_scores": list(self.good_scores)}
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> Calibration:
+        """Rebuild what `as_dict` returned.
+
+        Raises:
+            FormatError: something is missing, unknown, or not of its kind.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(stored, Mapping) or set(stored) != names:
+            held = sorted(map(str, stored)) if isinstance(stored, Mapping) else type(stored).__name__
+            raise FormatError(f"a calibration holds {sorted(names)}; found {held}. Calibrate again.")
+        good = stored["good_scores"]
+        pixel = stored["pixel_threshold"]
+        numbers = [stored["threshold"], stored["wanted"], *([] if pixel is None else [pixel])]
+        texts = [stored["rule"], stored["guarantee"], stored["note"]]
+        if not isinstance(good, list | tuple) or not all(map(_is_number, [*good, *numbers])):
+            raise FormatError("a calibration's scores and thresholds must be numbers. Calibrate again.")
+        if not all(isinstance(text, str) for text in texts):
+            raise FormatError("a calibration's rule, guarantee and note must be text. Calibrate again.")
+        try:
+            return cls(
+                good_scores=tuple(map(float, good)),
+                threshold=float(stored["threshold"]),
+                pixel_threshold=None if pixel is None else float(pixel),
+                rule=stored["rule"],
+                wanted=float(stored["wanted"]),
+                guarantee=stored["guarantee"],
+                note=stored["note"],
+            )
+        except (InputError, OverflowError) as error:
+            raise FormatError(f"damaged calibration: {error}. Calibrate again.") from error
+
+
+def from_good(
+    good_scores: ArrayLike,
+    false_reject_rate: float = 0.01,
+    confidence: float | None = None,
+    pixel_peaks: ArrayLike | None = None,
+) -> Calibration:
+    """Choose the lowest threshold that rejects good parts at no more than the wanted rate, from good parts alone.
+
+    Without `confidence` the rate holds on average over the draw of the held-out parts. With it, the rate at this very
+    threshold is at most the wanted one with that confidence: stricter, and it needs more parts. Too few parts for the
+    wanted rate: the threshold lies just above the highest score, and `guarantee` and `note` say what that is worth.
+    `pixel_peaks` are the maxima of the same parts' maps; the same rule then bounds how many good parts show any
+    defective pixel.
+
+    Raises:
+        InputError: fewer than two scores, a score that is not finite, a rate or confidence outside (0, 1).
+    """
+    good = _scores("good", good_scores, at_least=2)
+    rate = _share("false_reject_rate", false_reject_rate)
+    if confidence is not None:
+        _share("confidence", confidence)
+    guarantee, note = _promise(len(good), rate, confidence)
+    pixel_threshold = None
+    if pixel_peaks is not None:
+        peaks = _scores("pixel peak", pixel_peaks, at_least=2)
+        pixel_threshold = _above(peaks, _rank(len(peaks), rate, confidence))
+    return Calibration(
+        good_scores=tuple(good.tolist()),
+        threshold=_above(good, _rank(len(good), rate, confidence)),
+        pixel_threshold=pixel_threshold,
+        rule="false_reject_rate",
+        wanted=rate,
+        guarantee=guarantee,
+        note=note,
+    )
+
+
+def from_costs(
+    good_scores: ArrayLike,
+    defect_scores: ArrayLike,
+    cost_escape: float,
+    cost_false_reject: float,
+    defect_share: float,
+) -> Calibration:
+    """Choose the threshold of lowest expected cost per part on labelled parts that no detector learnt from.
+
+    The costs are those of one escaped defect and one rejected good part, in any one currency; `defect_share` is the
+    share of defective parts in production. Among equal costs fewer escapes win. The threshold lies in the middle of
+    the gap between two neighbouring scores.
+
+    Raises:
+        InputError: fewer than two scores of a kind, a score that is not finite, negative costs or both zero, a share
+            outside (0, 1).
+    """
+    good, bad = _scores("good", good_scores, at_least=2), _scores("defect", defect_scores, at_least=2)
+    share = _share("defect_share", defect_share)
+    for name, cost in (("cost_escape", cost_escape), ("cost_false_reject", cost_false_reject)):
+        if not (math.isfinite(cost) and cost >= 0):
+            raise InputError(f"{name} is {cost}; it must be a finite number, 0 or more")
+    per_escape, per_reject = share * cost_escape, (1 - share) * cost_false_reject
+    if not per_escape + per_reject > 0:
+        raise InputError("cost_escape and cost_false_reject are both 0; then every threshold costs the same")
+    cuts = np.unique(np.concatenate([good, bad]))
+    escapes = np.append(np.searchsorted(bad, cuts), len(bad))  # with the threshold at or just below each cut, or above
+    rejects = np.append(len(good) - np.searchsorted(good, cuts), 0)
+    expected: Scores = per_escape * (escapes / len(bad)) + per_reject * (rejects / len(good))
+    best = int(
+        np.argmax(expected <= expected.min() * (1 + 1e-12))
+    )  # rounding must not break ties; the first has fewest escapes
+    threshold, note = _between(cuts, best)
+    return Calibration(
+        good_scores=tuple(good.tolist()),
+        threshold=threshold,
+        pixel_threshold=None,
+        rule="costs",
+        wanted=per_escape / (per_escape + per_reject),
+        guarantee=(
+            f"Nothing is guaranteed for new parts: on {len(good)} good and {len(bad)} defective calibration parts this "
+            f"threshold has the lowest expected cost, {expected[best]:.4g} per part, with {escapes[best]} escaped and "
+            f"{rejects[best]} falsely rejected."
+        ),
+        note=note,
+    )
+
+
+def from_escape_rate(
+    good_scores: ArrayLike, defect_scores: ArrayLike, escape_rate: float, confidence: float = 0.95
+) -> Calibration:
+    """Choose the highest threshold whose escape rate is, with `confidence`, at most the wanted one.
+
+    It is the highest whose one-sided Clopper-Pearson bound on the share of defects below it is small enough; being a
+    score of the sample chosen by rank alone, the bound holds for it although it was chosen on the same parts. The
+    guarantee covers defects like those given, not kinds never seen.
+
+    Raises:
+        InputError: too few defective parts for this rate and confidence (the message says how many are needed), fewer
+            than two scores of a kind, a score that is not finite, a rate or confidence outside (0, 1).
+    """
+    good, bad = _scores("good", good_scores, at_least=2), _scores("defect", defect_scores, at_least=2)
+    rate, confidence = _share("escape_rate", escape_rate), _share("confidence", confidence)
+    rank = _confident_rank(len(bad), rate, confidence)
+    if rank == 0:
+        raise InputError(
+            f"an escape rate of {_percent(rate)} with {_percent(confidence)} confidence needs at least "
+            f"{_parts_needed(rate, confidence)} defective parts; there are {len(bad)}. "
+            "Collect more, or ask for a higher rate or less confidence."
+        )
+    threshold = float(bad[rank - 1])
+    escaped, rejected = int((bad < threshold).sum()), int((good >= threshold).sum())
+    bound = upper_bound(rejected, len(good), confidence)
+    return Calibration(
+        good_scores=tuple(good.tolist()),
+        threshold=threshold,
+        pixel_threshold=None,
+        rule="escape_rate",
+        wanted=rate,
+        guarantee=(
+            f"With {_percent(confidence)} confidence at most {_percent(rate)} of defects like the {len(bad)} given "
+            f"score below the threshold ({escaped} of them did), and, also with {_percent(confidence)} confidence, at "
+            f"most {_percent(bound)} of good parts like the {len(good)} given are rejected ({rejected} of them were)."
+        ),
+    )
+
+
+def _promise(n: int, rate: float, confidence: float | None) -> tuple[str, str]:
+    """Return the guarantee of a threshold from n good parts, and the warning if it falls short of the wanted rate."""
+    if confidence is None:
+        least, needed = 1 / (n + 1), math.ceil(1 / _exact(rate)) - 1
+        start, sure = "A new good part", "averaged over the draw of those parts"
+        text = f"{start} like the {n} held-out ones is rejected with a probability of at most {{}}, {sure}."
+    else:
+        least, needed = -math.expm1(math.log1p(-confidence) / n), _parts_needed(rate, confidence)
+        text = f"With {_percent(confidence)} confidence at most {{}} of good parts like the {n} held-out ones are rejected."
+    if _wanted_rank(n, rate, confidence):
+        return text.format(_percent(rate)), ""
+    short = f"the wanted {_percent(rate)} cannot be guaranteed with {n} parts"
+    return text.format(_percent(least)).removesuffix(".") + f"; {short}.", (
+        f"A false-reject rate of {_percent(rate)} needs at least {needed} held-out good parts; there are {n}, which "
+        f"guarantee {_percent(least)}. The threshold lies just above the highest of them. Hold out more good parts, or "
+        "ask for a higher rate."
+    )
+
+
+def _rank(n: int, rate: float, confidence: float | None) -> int:
+    return max(1, _wanted_rank(n, rate, confidence))
+
+
+def _wanted_rank(n: int, rate: float, confidence: float | None) -> int:
+    """Return j such that a threshold just above the j-th highest of n scores keeps the rate; 0 if none does."""
+    return math.floor((n + 1) * _exact(rate)) if confidence is None else _confident_rank(n, rate, confidence)
+
+
+def _confident_rank(n: int, rate: float, confidence: float) -> int:
+    """Return the largest j for which the j-th most extreme of n scores cuts off at most `rate`, with `confidence`.
+
+    The share beyond it is at most Beta(j, n + 1 - j), which is below `rate` as often as a binomial (n, rate) reaches j.
+    """
+    tails = np.logaddexp.accumulate(_log_mass(_log_choose(n), rate)[::-1])[::-1]  # log P(X >= j)
+    return int(np.count_nonzero(np.exp(tails[1:]) >= confidence))
+
+
+def _parts_needed(rate: float, confidence: float) -> int:
+    """Return the smallest n whose most extreme score cuts off at most `rate` with `confidence`."""
+    n = max(1, math.floor(math.log1p(-confidence) / math.log1p(-rate)) - 1)
+    while -math.expm1(n * math.log1p(-rate)) < confidence:
+        n += 1
+    return n
+
+
+def _lowest_share(successes: int, trials: int, tail: float) -> float:
+    """Return the share p at which seeing `successes` or more in `trials` has probability `tail`, by bisection."""
+    if successes == 0:
+        return 0.0
+    table, target = _log_choose(trials), math.log(tail)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if np.logaddexp.reduce(_log_mass(table, middle)[successes:]) < target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _log_choose(n: int) -> Scores:
+    """Return log(n choose j) for j = 0 .. n."""
+    factorial: Scores = np.array([math.lgamma(j + 1) for j in range(n + 1)])
+    table: Scores = factorial[-1] - factorial - factorial[::-1]
+    return table
+
+
+def _log_mass(table: Scores, share: float) -> Scores:
+    """Return log P(X = j) for j = 0 .. n and X binomial (n, share), share in (0, 1); `table` is `_log_choose(n)`."""
+    j = np.arange(len(table))
+    mass: Scores = table + j * math.log(share) + j[::-1] * math.log1p(-share)
+    return mass
+
+
+def _above(scores: Scores, rank: int) -> float:
+    """Return the lowest number above the `rank`-th highest of ascending scores."""
+    return float(np.nextafter(scores[len(scores) - rank], np.inf))
+
+
+def _between(cuts: Scores, index: int) -> tuple[float, str]:
+    """Return the threshold that separates cuts[:index] from cuts[index:], and a warning where it separates nothing."""
+    if index == 0:
+        return float(
+            cuts[0]
+        ), "Rejecting every calibration part is cheapest: the scores do not tell, or escapes cost more."
+    if index == len(cuts):
+        return float(np.nextafter(cuts[-1], np.inf)), "Rejecting no calibration part is cheapest at these costs."
+    below, above = float(cuts[index - 1]), float(cuts[index])
+    middle = below / 2 + above / 2
+    return (middle if middle > below else above), ""
+
+
+def _scores(name: str, values: ArrayLike, at_least: int) -> Scores:
+    """Return the values ascending in float64, checked."""
+    try:
+        found: Scores = np.sort(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} scores must be numbers, one a part: {error}") from error
+    if found.ndim != 1 or len(found) < at_least:
+        raise InputError(
+            f"{name} scores have shape {found.shape}; needed are at least {at_least}, one a part. "
+            "Calibrate with more parts."
+        )
+    if not np.isfinite(found).all():
+        bad = int((~np.isfinite(found)).sum())
+        raise InputError(f"{bad} of {len(found)} {name} scores are NaN or infinite; all must be finite numbers")
+    return found
+
+
+def _share(name: str, value: float) -> float:
+    if not (_is_number(value) and 0 < value < 1):
+        raise InputError(f"{name} is {value!r}; it must be between 0 and 1, both excluded (0.01 is one in a hundred)")
+    return float(value)
+
+
+def _check_counts(successes: int, trials: int) -> None:
+    if not (trials >= 1 and 0 <= successes <= trials):
+        raise InputError(
+            f"{successes} successes in {trials} trials: needed are 0 <= successes <= trials and trials >= 1"
+        )
+
+
+def _exact(rate: float) -> Fraction:
+    """Return the decimal number that was written: 0.07 as 7/100, so that 100 x 0.07 is 7."""
+    return Fraction(repr(rate))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g} %"

@@ -1,0 +1,84 @@
+"""How well single defective images are covered while next to nothing is marked on good ones: AUPIMO.
+
+For each defective image: the share of its defective pixels marked (no regions), against the mean over the good images
+of the share of their pixels marked, on a logarithmic axis between two very small bounds.
+
+Bertoldo et al., "AUPIMO: Redefining Visual Anomaly Detection Benchmarks with High Speed and Low Tolerance"
+(arXiv 2401.01984). Their code samples 300 000 thresholds; here every distinct score of the good images is one, and where
+good and defective pixels tie the curve is a line on the logarithmic axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from blemish.errors import InputError
+from blemish.metrics.tally import Row, Scores, aligned, area, finite, picture
+
+BOUNDS = (1e-5, 1e-4)
+
+
+def aupimo(
+    maps: Sequence[ArrayLike],
+    masks: Sequence[ArrayLike],
+    bounds: tuple[float, float] = BOUNDS,
+    valid: Sequence[ArrayLike] | None = None,
+) -> Row:
+    """Return one score in [0, 1] for each image with a defective pixel, in their order.
+
+    An image without one is good and measures how much is marked wrongly. Maps are raw, (H, W), of any sizes. Pixels
+    outside `valid` do not count; a defective image whose defect lies wholly outside is left out.
+
+    Raises:
+        InputError: NaN or infinity, shapes that do not fit, no good or no defective image, or bounds that the good
+            images cannot reach because they have too few pixels or too few distinct scores.
+    """
+    aligned(maps=maps, masks=masks, valid=valid)
+    good, bad = [], []
+    for i, (map, mask) in enumerate(zip(maps, masks, strict=True)):
+        scores, truth, where = picture(map, mask, None if valid is None else valid[i], f"map {i}")
+        inside = truth if where is None else truth & where
+        if inside.any():
+            bad.append(finite(f"map {i}", scores[inside]))
+        elif not truth.any() and (where is None or where.any()):
+            good.append(finite(f"map {i}", scores if where is None else scores[where]).ravel())
+    if not good or not bad:
+        raise InputError(f"AUPIMO needs good and defective images; there are {len(good)} and {len(bad)}")
+    levels, which = np.unique(np.concatenate(good), return_inverse=True)
+    weights = np.concatenate([np.full(len(scores), 1 / (len(good) * len(scores))) for scores in good])
+    return pimo_areas(levels[::-1], np.bincount(which, weights)[::-1], bad, bounds)
+
+
+def pimo_areas(levels: Scores, weights: Row, images: Iterable[Scores], bounds: tuple[float, float]) -> Row:
+    """Return the area of each image's curve.
+
+    `levels` (L,) are the distinct scores of the good images, falling, `weights` (L,) the mean share of their pixels at
+    each; `images` are the scores of the defective pixels of each defective image.
+
+    Raises:
+        InputError: the bounds are not 0 < low < high <= 1, or no level reaches them.
+    """
+    low, high = bounds
+    if not 0 < low < high <= 1:
+        raise InputError(f"bounds are {bounds}; they must be 0 < low < high <= 1")
+    marked = np.cumsum(weights)
+    marked[-1] = 1.0
+    end = int(np.searchsorted(marked, high)) + 1
+    levels, marked = levels[:end], marked[:end]
+    if marked[0] > low or not ((marked >= low) & (marked <= high)).any():
+        raise InputError(
+            f"the bounds {low:g} to {high:g} cannot be reached: the highest score of the good images marks a share of "
+            f"{marked[0]:.3g} of their pixels, the steps after it leave the bounds out. Use more good images, larger "
+            "or unrounded maps, or higher bounds."
+        )
+    x = np.repeat(np.log(marked), 2)[1:-1]  # level by level: before it, after it
+    areas = []
+    for scores in images:
+        ordered = np.sort(scores)
+        above, reached = (1 - np.searchsorted(ordered, levels, side) / len(ordered) for side in ("right", "left"))
+        y = np.stack([above, reached], -1).ravel()[2:]  # the first level lies below the bounds
+        areas.append(area(x, y, np.log(low), np.log(high)))
+    return np.array(areas, np.float64)

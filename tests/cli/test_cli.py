@@ -1,0 +1,185 @@
+"""The command line as people and scripts meet it: a real process, exit codes, text and JSON."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from parts import stripes, write_folder, write_png
+
+COMMAND = [sys.executable, "-m", "blemish"]
+FAST = ["--image-size", "64", "-s", "coreset_sampling_ratio=0.2", "--false-reject-rate", "0.2"]
+
+
+def blemish(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("line")
+    write_folder(folder / "parts", good=60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(place) -> Path:
+    done = blemish("fit", place / "parts", "--out", place / "runs", "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["calibration"]["threshold"] > 0
+    return Path(found["model"])
+
+
+def test_fit_says_what_it_did(place) -> None:
+    done = blemish("fit", "parts", *FAST, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "Learnt from 32 good parts." in done.stdout
+    assert "from 8 held-out good parts" in done.stdout
+    assert (place / "runs" / "patchcore-folder").is_dir()
+
+
+def test_inspect_exit_codes_tell_good_defective_and_error_apart(model, place, tmp_path) -> None:
+    good = sorted((place / "parts" / "train" / "good").glob("*.png"))[:3]
+    bad = sorted((place / "parts" / "test" / "turned").glob("*.png"))[:2]
+    assert blemish("inspect", model, *good).returncode == 0
+    done = blemish("inspect", model, *good, *bad)
+    assert done.returncode == 1
+    assert done.stdout.count("\ndefective ") == 2
+    assert done.stdout.strip().endswith("3 good, 2 defective")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    done = blemish("inspect", model, *bad, tmp_path / "broken.png")
+    assert done.returncode == 2
+    assert "broken.png cannot be read" in done.stdout
+
+
+def test_inspect_for_machines_and_pictures_for_people(model, place, tmp_path) -> None:
+    done = blemish("inspect", model, place / "parts" / "test" / "turned", "--json", "--out", tmp_path / "rejects")
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(verdicts) == 8
+    caught = [v for v in verdicts if v["verdict"] == "defective"]
+    assert len(caught) >= 7
+    assert all(v["regions"] for v in caught)
+    pictures = list((tmp_path / "rejects").glob("*.png"))
+    assert len(pictures) == len(caught)
+    from blemish.imaging import read
+
+    assert read(pictures[0]).shape == (64, 128, 3)
+
+
+def test_test_writes_a_report(model, place, tmp_path) -> None:
+    done = blemish("test", model, place / "parts", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "image_AUROC" in done.stdout
+    page = (tmp_path / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")  # self-contained: it loads nothing
+    assert page.count("data:image/jpeg;base64,") >= 8
+    assert json.loads((tmp_path / "report.json").read_text())["metrics"]["image_AUROC"]["value"] >= 0.9
+
+
+def test_resume_goes_on_with_the_same_run(model, place) -> None:
+    run = model.parent
+    model.unlink()
+    done = blemish("fit", place / "parts", "--out", place / "runs", "--resume", run, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert model.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "nowhere"), "nowhere"),
+        (("fit", "empty"), "empty"),
+        (("fit", "parts", "--method", "patchcor"), "Did you mean 'patchcore'?"),
+        (("fit", "parts", "--dataset", "mvtec"), "Did you mean 'mvtec_ad'"),
+        (("fit", "parts", "-s", "neighbors=3"), "Did you mean 'neighbours'"),
+        (("fit", "parts", "-s", "neighbours"), "name=value"),
+        (("fit", "parts", "-s", "backbone=texnet"), "Did you mean 'texnet_s'"),
+        (("fit", "parts", "--roi", "1,2,3"), "left,top,right,bottom"),
+        (("fit", "parts", "--roi", "0,0,500,500"), "does not fit in an image of 64 x 64"),
+        (("fit", "parts", "--false-reject-rate", "2"), "2"),
+        (("inspect", "nothing.safetensors", "parts"), "nothing.safetensors does not exist"),
+        (("test", "nothing.safetensors", "parts"), "nothing.safetensors does not exist"),
+        (("info", "patchcoar"), "Did you mean 'patchcore'?"),
+        (("download", "visage", "x"), "Did you mean 'visa'?"),
+    ],
+)
+def test_mistakes_get_one_clear_paragraph(place, arguments, message) -> None:
+    (place / "empty").mkdir(exist_ok=True)
+    done = blemish(*arguments, cwd=place)
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_read_only_output_is_a_clear_error(place, tmp_path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    done = blemish("fit", place / "parts", "--out", tmp_path / "runs", *FAST)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+
+
+def test_control_c_leaves_nothing_half_written(place, tmp_path) -> None:
+    import signal
+
+    process = subprocess.Popen(
+        [*COMMAND, "fit", str(place / "parts"), "--out", str(tmp_path), *FAST, "--image-size", "512"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("run.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "stopped" in stderr
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["run.json"]
+
+
+def test_list_and_info_need_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['blemish', *sys.argv[1:]]\n"
+        "from blemish.cli import main; main()"
+    )
+
+    def without_torch(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+    listed = json.loads(without_torch("list", "--json").stdout)
+    assert {"patchcore", "padim"} <= set(listed["methods"])
+    assert {"folder", "mvtec_ad", "visa", "synthetic"} <= set(listed["datasets"])
+    assert "Towards Total Recall" in without_torch("info", "patchcore").stdout
+    assert "CC BY-NC-SA" in without_torch("info", "mvtec_ad").stdout
+    fit = without_torch("fit", "x")
+    assert fit.returncode == 2
+    assert "pip install 'blemish[train]'" in fit.stderr
+
+
+def test_info_checks_a_copy_on_disk(tmp_path) -> None:
+    for i, image in enumerate(stripes(3, (16, 16), 0)):
+        write_png(tmp_path / "bottle" / "train" / "good" / f"{i:03d}.png", image)
+    done = blemish("info", "mvtec_ad", "--root", tmp_path, "--json")
+    assert done.returncode == 1
+    assert "209" in done.stdout
+
+
+def test_info_of_a_model_file(model) -> None:
+    found = json.loads(blemish("info", model, "--json").stdout)
+    assert found["detector"] == "PatchCore"
+    assert found["calibration"]["threshold"] > 0
+
+
+def test_version_and_help() -> None:
+    import blemish as package
+
+    assert blemish("--version").stdout.strip() == package.__version__
+    assert "inspect" in blemish("--help").stdout
+    for command in ("fit", "test", "inspect", "demo", "list", "info", "download"):
+        done = blemish(command, "--help")
+        assert done.returncode == 0
+        assert "default" in done.stdout or command in ("list", "info", "download")

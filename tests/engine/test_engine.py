@@ -1,0 +1,206 @@
+"""The engine users know: fit, test, predict; run folders that are never overwritten and that resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blemish.data import Folder, MVTec
+from blemish.engine import Engine
+from blemish.engine import run as runs
+from blemish.errors import AlreadyFitted, DataError, InputError
+from blemish.inspector import Inspector
+from blemish.models import PaDiM, Patchcore
+from parts import write_folder
+
+TINY = {"coreset_sampling_ratio": 0.2}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_folder(folder / "bottle", good=60)
+    write_folder(folder / "cable", good=30, size=(96, 64))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(root, tmp_path_factory):
+    engine = Engine(tmp_path_factory.mktemp("runs"), false_reject_rate=0.2)
+    model, data = Patchcore(**TINY), MVTec(root=root, category="bottle", image_size=(64, 64))
+    inspector = engine.fit(model=model, datamodule=data)
+    return engine, model, data, inspector
+
+
+def test_the_quick_start_of_the_rivals_users(fitted) -> None:
+    engine, model, datamodule, _ = fitted
+    results = engine.test(model=model, datamodule=datamodule)
+    assert results[0]["image_AUROC"] >= 0.9
+    assert results[0]["pixel_AUROC"] >= 0.9
+    assert 0 <= results[0]["pixel_AUPRO"] <= 1
+
+
+def test_threshold_comes_from_parts_nobody_learnt_from(fitted) -> None:
+    _, _, data, inspector = fitted
+    sets = [{r.key for r in records} for records in (data.train_records, data.held_out_records, data.test_records)]
+    assert [len(s) for s in sets] == [32, 8, 28]
+    assert len(sets[0] | sets[1] | sets[2]) == 32 + 8 + 28
+    assert len(inspector.calibration.good_scores) == 8
+    assert all(r.label == 0 for r in data.held_out_records)
+
+
+def test_report_and_run_folder(fitted) -> None:
+    engine, model, data, _ = fitted
+    report = engine.report(model, data)
+    run = engine.run_of(model)
+    assert run.folder.name == "0001"
+    assert run.folder.parent.name == "patchcore-mvtec_ad-bottle"
+    config = json.loads((run.folder / "run.json").read_text())
+    assert config["seed"] == 0
+    assert config["environment"]["versions"]["blemish"]
+    assert config["data"]["split_sha256"]
+    stored = type(report).load(run.report)
+    assert stored.metrics == report.metrics
+    assert stored.parts == report.parts
+    for metric in report.metrics.values():
+        assert metric.low <= metric.value <= metric.high
+    assert {part.key for part in report.parts} == {r.key for r in data.test_records}
+
+
+def test_a_second_fit_of_one_model_is_refused_and_a_fresh_one_gets_a_new_folder(fitted, root) -> None:
+    engine, model, data, _ = fitted
+    with pytest.raises(AlreadyFitted, match=r"PatchCore\(\*\*model.params\)"):
+        engine.fit(model, MVTec(root=root, category="cable", image_size=64))
+    before = (engine.run_of(model).folder / "model.safetensors").read_bytes()
+    fresh = type(model)(**model.params)
+    engine.fit(fresh, data)
+    assert engine.run_of(fresh).folder.name == "0002"
+    assert (engine.run_of(model).folder / "model.safetensors").read_bytes() == before
+
+
+def test_one_engine_serves_other_methods_and_categories(fitted, root) -> None:
+    engine, model, data, _ = fitted
+    other = PaDiM(dims=20)
+    cable = MVTec(root=root, category="cable", image_size=64)
+    engine.fit(other, cable)
+    assert engine.test(other, cable, verbose=False) != engine.test(model, data, verbose=False)
+    with pytest.raises(InputError, match="say which: model="):
+        engine.test(datamodule=data)
+
+
+def test_protocols_are_named_and_differ(fitted, root) -> None:
+    engine = fitted[0]
+    model, cable = Patchcore(**TINY), MVTec(root=root, category="cable", image_size=64)
+    engine.fit(model, cable)
+    original, paper = (engine.report(model, cable, protocol=p) for p in ("original", "paper"))
+    assert original.about["protocol"] == "original"
+    assert original.metrics["image_AUROC"] == paper.metrics["image_AUROC"]
+    assert original.metrics["pixel_AUROC"] != paper.metrics["pixel_AUROC"]
+    with pytest.raises(InputError, match="known: 'original', 'paper'"):
+        engine.report(model, cable, protocol="mine")
+
+
+def test_predict_from_paths_and_data(fitted) -> None:
+    engine, model, data, _ = fitted
+    some = [r.image for r in data.test_records[:3]]
+    by_list = engine.predict(model, data_path=some)
+    assert [p.key for p in by_list] == [str(path) for path in some]
+    assert len(engine.predict(model, datamodule=data)) == len(data.test_records)
+    assert engine.predict(model, data_path=some[0])[0].score == pytest.approx(by_list[0].score, rel=1e-4)
+    assert len(engine.predict(model, data_path=some[0].parent)) > 3
+    with pytest.raises(InputError, match="either data_path"):
+        engine.predict(model)
+
+
+def test_same_seed_same_result(fitted, tmp_path) -> None:
+    _, model, data, inspector = fitted
+    again = Engine(tmp_path, false_reject_rate=0.2)
+    other = again.fit(type(model)(**model.params), MVTec(root=data.root, category="bottle", image_size=(64, 64)))
+    assert other.calibration == inspector.calibration
+
+
+def test_nothing_held_out_no_threshold(root, tmp_path) -> None:
+    engine = Engine(tmp_path)
+    model, data = Patchcore(**TINY), MVTec(root=root, category="bottle", image_size=64, holdout=0.0)
+    assert engine.fit(model, data).calibration is None
+    report = engine.report(model, data)
+    assert report.decisions == {}
+    assert all(part.defective is None for part in report.parts)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import blemish.engine.engine as engine
+from blemish.data import MVTec
+from blemish.inspector import Inspector
+from blemish.models import Patchcore
+
+stage = sys.argv[3]
+def die(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+if stage == "learning":
+    Patchcore.fit = die
+elif stage == "calibrating":
+    Inspector.calibration_scores = die
+elif stage == "saving":
+    import blemish.detector as detector
+    def half(tensors, path, metadata):
+        Path(path).write_bytes(b"half a file"); die()
+    detector.save_file = half
+data = MVTec(root=sys.argv[1], category="bottle", image_size=64)
+model = Patchcore(coreset_sampling_ratio=0.2)
+engine.Engine(sys.argv[2], false_reject_rate=0.2).fit(model, data)
+"""
+
+
+@pytest.mark.parametrize("stage", ["learning", "saving", "calibrating"])
+def test_a_killed_fit_leaves_no_half_model_and_resumes_to_the_same(fitted, root, tmp_path, stage) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(tmp_path), stage], check=False)
+    assert done.returncode == -signal.SIGKILL
+    folder = tmp_path / "patchcore-mvtec_ad-bottle" / "0001"
+    assert (folder / "run.json").exists()
+    assert (folder / "model.safetensors").exists() == (stage == "calibrating")
+    if stage == "calibrating":
+        assert Inspector.load(folder / "model.safetensors").calibration is None
+    data = MVTec(root=root, category="bottle", image_size=64)
+    model = Patchcore(**TINY)
+    resumed = Engine(tmp_path, false_reject_rate=0.2).fit(model, data, resume=folder)
+    assert resumed.calibration == fitted[3].calibration
+    assert Inspector.load(folder / "model.safetensors").calibration == fitted[3].calibration
+    assert sorted(os.listdir(folder.parent)) == ["0001"]  # noqa: PTH208
+
+
+def test_resuming_something_else_is_refused(fitted, root, tmp_path) -> None:
+    engine, model, _, _ = fitted
+    folder = engine.run_of(model).folder
+    with pytest.raises(InputError, match="was started with params"):
+        Engine(tmp_path, false_reject_rate=0.2).fit(
+            Patchcore(**{**TINY, "neighbours": 2}), MVTec(root=root, category="bottle", image_size=64), resume=folder
+        )
+    with pytest.raises(DataError, match="nothing to resume"):
+        runs.resume(tmp_path, {})
+
+
+def test_a_single_image_and_a_folder_without_defects(tmp_path) -> None:
+    from parts import stripes, write_png
+
+    write_png(tmp_path / "one" / "a.png", stripes(1, (64, 64), 0)[0])
+    with pytest.raises(DataError, match="1 good images to learn from; at least 4"):
+        Engine(tmp_path / "runs").fit(Patchcore(**TINY), Folder(tmp_path / "one", image_size=64))
+    for i, image in enumerate(stripes(12, (64, 64), 0)):
+        write_png(tmp_path / "good" / f"{i}.png", image)
+    engine, model, data = Engine(tmp_path / "runs"), Patchcore(**TINY), Folder(tmp_path / "good", image_size=64)
+    inspector = engine.fit(model, data)
+    assert inspector.calibration.note, "so few parts cannot guarantee 1 %, and that must be said"
+    with pytest.raises(InputError, match="needs good and defective parts"):
+        engine.test(model, data)
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(InputError, match="'auto', 'cpu' or 'cuda:0'"):
+        Engine(device="gpu3")

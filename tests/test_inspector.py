@@ -1,0 +1,186 @@
+"""Inspector: from any source to a verdict at the image's own size, and a file that is what was fitted."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from blemish.calibration import from_good
+from blemish.errors import DataError, FormatError, ImageError, NotFitted
+from blemish.imaging import Imaging
+from blemish.inspector import Inspector
+from blemish.models import PaDiM, PatchCore
+from parts import Parts, deface, stripes, write_folder, write_png
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def inspector() -> Inspector:
+    detector = PatchCore(coreset_sampling_ratio=0.2).fit(Parts(stripes(16, SIZE, seed=0)))
+    found = Inspector(detector, Imaging(size=SIZE), about={"data": {"seed": 3}})
+    held = [image.permute(1, 2, 0).numpy() for image in stripes(40, SIZE, seed=1)]
+    raws = [raw for _, raw in found.raw(held)]
+    peaks = [float(raw.map.max()) for raw in raws]
+    found.calibration = from_good([raw.score for raw in raws], 0.05, pixel_peaks=peaks)
+    return found
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    good = stripes(1, (128, 96), seed=5)
+    bad, mask = deface(good, seed=6)
+    return (*(images[0].permute(1, 2, 0).numpy() for images in (good, bad)), mask[0].numpy())
+
+
+def test_a_defect_is_found_where_it_is(inspector) -> None:
+    image, mask = deface(stripes(1, SIZE, seed=5), seed=6)
+    verdict = inspector.inspect(image[0].permute(1, 2, 0).numpy())
+    assert verdict.defective
+    assert verdict.score >= verdict.threshold
+    assert verdict.p_value == pytest.approx(1 / 41)
+    assert verdict.map.shape == verdict.mask.shape == SIZE
+    assert verdict.regions
+    first = verdict.regions[0]
+    assert mask[0, first.peak_at[1], first.peak_at[0]]
+    assert first.peak == verdict.map.max()
+    good = inspector.inspect(stripes(1, SIZE, seed=7)[0].permute(1, 2, 0).numpy())
+    assert not good.defective
+    assert good.score < good.threshold
+    assert good.p_value > 0.05
+
+
+def test_maps_have_the_size_of_the_image(inspector, parts) -> None:
+    for image in parts[:2]:
+        verdict = inspector.inspect(image)
+        assert verdict.map.shape == image.shape[:2] == verdict.mask.shape
+
+
+def test_every_source_says_the_same(inspector, tmp_path) -> None:
+    images = torch.cat([stripes(3, SIZE, seed=8), deface(stripes(2, SIZE, seed=9), 1)[0]])
+    paths = []
+    for i, image in enumerate(images):
+        write_png(tmp_path / "line" / f"{i}.png", image)
+        paths.append(tmp_path / "line" / f"{i}.png")
+    (tmp_path / "line" / "notes.txt").write_text("not an image")
+    (tmp_path / "line" / ".hidden.png").write_text("not an image")
+    one_by_one = [inspector.inspect(path) for path in paths]
+    for others in (
+        inspector.inspect(paths),
+        inspector.inspect(tmp_path / "line"),
+        inspector.inspect(str(tmp_path / "line")),
+    ):
+        assert [p.key for p in others] == [str(path) for path in paths]
+        np.testing.assert_allclose([p.score for p in others], [p.score for p in one_by_one], rtol=1e-4)
+        assert [p.defective for p in others] == [p.defective for p in one_by_one]
+    assert [p.defective for p in one_by_one] == [False, False, False, True, True]
+
+
+def test_unreadable_images_are_verdicts_of_their_own(inspector, tmp_path) -> None:
+    write_png(tmp_path / "a.png", stripes(1, SIZE, 1)[0])
+    (tmp_path / "b.png").write_bytes(b"")
+    write_png(tmp_path / "c.png", stripes(1, SIZE, 2)[0])
+    verdicts = inspector.inspect(tmp_path)
+    assert [v.error is None for v in verdicts] == [True, False, True]
+    assert "b.png is empty" in verdicts[1].error
+    assert verdicts[1].as_dict() == {"key": str(tmp_path / "b.png"), "verdict": "error", "error": verdicts[1].error}
+    with pytest.raises(ImageError, match=r"b\.png is empty"):
+        inspector.inspect(tmp_path / "b.png")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="holds no image"):
+        inspector.inspect(tmp_path / "none")
+
+
+def test_verdicts_are_json(inspector, parts) -> None:
+    found = json.loads(json.dumps(inspector.inspect(parts[1]).as_dict()))
+    assert found["verdict"] in ("good", "defective")
+    assert set(found) == {"key", "verdict", "score", "p_value", "threshold", "regions"}
+
+
+def test_without_a_threshold_there_is_no_decision(inspector, parts) -> None:
+    bare = Inspector(inspector.detector, inspector.imaging)
+    verdict = bare.inspect(parts[1])
+    assert (verdict.p_value, verdict.threshold, verdict.defective, verdict.mask) == (None, None, None, None)
+    assert verdict.map is not None
+
+
+def test_what_is_saved_is_what_was_fitted(inspector, parts, tmp_path) -> None:
+    path = inspector.save(tmp_path / "m.safetensors")
+    loaded = Inspector.load(path)
+    for image in parts[:2]:
+        one, two = inspector.inspect(image), loaded.inspect(image)
+        assert one.as_dict() == two.as_dict()
+        np.testing.assert_array_equal(one.map, two.map)
+    assert loaded.about == inspector.about
+    assert loaded.calibration == inspector.calibration
+
+
+def test_an_unfitted_detector_is_refused() -> None:
+    with pytest.raises(NotFitted):
+        Inspector(PaDiM(pretrained=False), Imaging())
+
+
+def change_header(path, **changes) -> None:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        header = {**file.metadata(), **changes}
+    save_file(load_file(path), path, metadata={k: v for k, v in header.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "99"}, "format 99, written by blemish 0.1.0; this is .*Upgrade"),
+        ({"format": "one"}, "format one"),
+        ({"format": None}, "not a blemish inspector"),
+        ({"detector": "PatchCoar"}, "Did you mean 'patchcore'"),
+        ({"detector": "PaDiM"}, "PaDiM"),
+        ({"imaging": "{"}, "damaged header"),
+        ({"imaging": '{"size": [64, 64]}'}, "imaging settings are damaged"),
+        ({"calibration": '{"threshold": 1}'}, "calibration"),
+        ({"params": '{"backbone": "texnet_s", "zoom": 3}'}, "zoom"),
+        ({"backbones": '{"features": "0000"}'}, "not those it was saved with"),
+    ],
+)
+def test_files_it_does_not_understand_are_refused_with_the_reason(inspector, tmp_path, changes, message) -> None:
+    path = inspector.save(tmp_path / "m.safetensors")
+    change_header(path, **changes)
+    with pytest.raises((FormatError, ValueError), match=message):
+        Inspector.load(path)
+
+
+def test_other_files_and_cut_off_files_are_refused(inspector, tmp_path) -> None:
+    path = inspector.save(tmp_path / "m.safetensors")
+    data = path.read_bytes()
+    for content in (b"", b"hello", data[:50], data[: len(data) // 2], data[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=r"m\.safetensors"):
+            Inspector.load(path)
+    with pytest.raises(FormatError, match="does not exist"):
+        Inspector.load(tmp_path / "none.safetensors")
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(FormatError, match="not a blemish inspector"):
+        Inspector.load(path)
+
+
+def test_region_of_interest_and_ignored_places_never_raise_an_alarm(inspector) -> None:
+    image = stripes(1, SIZE, seed=5)[0].permute(1, 2, 0).numpy()
+    dirty = image.copy()
+    dirty[:20, :20] = 1.0
+    ignore = np.zeros(SIZE, bool)
+    ignore[:24, :24] = True
+    imaging = Imaging(size=SIZE, ignore=ignore)
+    masked = [imaging.prepare(s.permute(1, 2, 0).numpy()) for s in stripes(16, SIZE, seed=0)]
+    batches = Parts(torch.from_numpy(np.stack(masked)).permute(0, 3, 1, 2))
+    detector = PatchCore(coreset_sampling_ratio=0.2).fit(batches)
+    blind = Inspector(detector, imaging)
+    assert blind.inspect(dirty).score == blind.inspect(image).score
+    assert inspector.inspect(dirty).score > 1.5 * inspector.inspect(image).score
+
+
+def test_folders_written_by_the_tests_are_what_they_say(tmp_path) -> None:
+    root = write_folder(tmp_path, good=9, bad=2)
+    assert len(list(root.rglob("*.png"))) == 13
