@@ -38,7 +38,8 @@ def datasets() -> str:
         if not card.layout:
             continue
         lines += [f"## {card.name}\n", f"`--dataset {name}`, `from blemish.data import {found.__name__}`\n"]
-        lines += [f"- Paper: {card.paper.authors}: {card.paper.title}, {card.paper.venue} {card.paper.year}"]
+        if card.paper is not None:
+            lines += [f"- Paper: {card.paper.authors}: {card.paper.title}, {card.paper.venue} {card.paper.year}"]
         lines += [f"- Licence: {card.licence}", f"- Home: {card.home}", f"- Masks: {card.masks}"]
         lines += [f"- Layout: {'; '.join(f'`{line}`' for line in card.layout)}"]
         lines += [f"- Disputed: {dispute}" for dispute in card.disagreements]

@@ -212,9 +212,8 @@ def from_costs(
     escapes = np.append(np.searchsorted(bad, cuts), len(bad))  # with the threshold at or just below each cut, or above
     rejects = np.append(len(good) - np.searchsorted(good, cuts), 0)
     expected: Scores = per_escape * (escapes / len(bad)) + per_reject * (rejects / len(good))
-    best = int(
-        np.argmax(expected <= expected.min() * (1 + 1e-12))
-    )  # rounding must not break ties; the first has fewest escapes
+    # Rounding must not break ties; the first of equal ones lets the fewest escape.
+    best = int(np.argmax(expected <= expected.min() * (1 + 1e-12)))
     threshold, note = _between(cuts, best)
     return Calibration(
         good_scores=tuple(good.tolist()),

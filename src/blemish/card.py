@@ -69,10 +69,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """What a data set is, where it comes from, and what a complete copy holds."""
+    """What a data set is, where it comes from, and what a complete copy holds. `paper` is None where there is none."""
 
     name: str
-    paper: Paper
+    paper: Paper | None
     licence: str
     home: str
     categories: tuple[str, ...]

@@ -177,6 +177,8 @@ def test_a_seed_decides_every_pixel_and_another_seed_other_pieces(tools: dict[st
 
 def test_every_painter_fills_its_range_and_draws_from_fixed_alike_for_all_pieces(tools: dict[str, ModuleType]) -> None:
     for painter in tools["painters"].PAINTERS:
+        one, two = (painter(np.random.default_rng(recipe), np.random.default_rng(9), 72) for recipe in (1, 2))
+        assert not np.array_equal(one, two), f"{painter.__name__}: the recipe decides nothing"
         spread = 0.0
         for recipe in range(6):
             after = []

@@ -27,10 +27,13 @@ def crops(images: NDArray[np.uint8], rng: np.random.Generator, batch: int, crop:
 
 
 def recolour(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change contrast, brightness and colour balance of (B, 3, H, W) in [0, 1]; make two of five images grey."""
+    """Change contrast, brightness and colour balance of (B, 3, H, W) in [0, 1]; make two of five images grey.
+
+    More often down than up in contrast: surfaces in a factory are flatter than drawn ones.
+    """
     b = len(image)
-    gain = _column(np.exp(rng.normal(0, 0.25, (b, 1)) + rng.normal(0, 0.12, (b, 3))))
-    shift, grey = _column(rng.normal(0, 0.08, (b, 1))), _column(rng.random((b, 1)) < 0.4)
+    gain = _column(np.exp(rng.normal(-0.25, 0.5, (b, 1)) + rng.normal(0, 0.12, (b, 3))))
+    shift, grey = _column(rng.normal(0, 0.1, (b, 1))), _column(rng.random((b, 1)) < 0.4)
     image = torch.where(grey > 0, image.mean(1, keepdim=True), image)
     return ((image - 0.5) * gain + 0.5 + shift).clamp(0, 1)
 
@@ -45,7 +48,9 @@ def deface(image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     mine, rest = image[:count], image[count:]
     mask = _blobs(rng, count, h, w)
     kind, opacity = torch.from_numpy(rng.integers(4, size=count)), _column(rng.uniform(0.5, 1, (count, 1)))
-    tone = _column(rng.choice([-1, 1], (count, 1)) * rng.uniform(0.1, 0.4, (count, 1)) + rng.normal(0, 0.05, (count, 3)))
+    tone = _column(
+        rng.choice([-1, 1], (count, 1)) * rng.uniform(0.1, 0.4, (count, 1)) + rng.normal(0, 0.05, (count, 3))
+    )
     choices = torch.stack([mine.roll(1, 0), mine.rot90(1, (2, 3)), mine + tone, F.avg_pool2d(mine, 5, 1, 2)])
     foreign = choices[kind, torch.arange(count)]
     spoilt = torch.lerp(mine, foreign, mask * opacity).clamp(0, 1)

@@ -1,6 +1,6 @@
 """Write a picture of what the network is trained on: one row a material, each tile another piece of it.
 
-    python tools/texnet/contact_sheet.py --out sheet.png --recipes 12 --pieces 8
+python tools/texnet/contact_sheet.py --out sheet.png --recipes 12 --pieces 8
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def tiles(root: Path, seed: int) -> tuple[list[Path], list[Sample]]:
     test = [Sample(path) for path in free[cut:]]
     for folder in sorted(root.glob("MT_*")):
         if folder.name != "MT_Free":
-            for path in sorted((folder / "Imgs").glob("*.jpg")):
-                test.append(Sample(path, path.with_suffix(".png"), True, 127))
+            images = sorted((folder / "Imgs").glob("*.jpg"))
+            test += [Sample(path, path.with_suffix(".png"), True, 127) for path in images]
     return list(free[:cut]), test
 
 

@@ -225,7 +225,9 @@ def part(fixed: Random, rng: Random, side: int) -> Field:
     else:
         fixed.integers(0, 140)
     inside = cv2.distanceTransform((canvas > 127).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    return (0.35 * canvas.astype(np.float32) / 255 + 0.65 * np.clip(inside / np.float32(bevel), 0, 1)).astype(np.float32)
+    return (0.35 * canvas.astype(np.float32) / 255 + 0.65 * np.clip(inside / np.float32(bevel), 0, 1)).astype(
+        np.float32
+    )
 
 
 def circuit(fixed: Random, rng: Random, side: int) -> Field:
@@ -253,7 +255,11 @@ def circuit(fixed: Random, rng: Random, side: int) -> Field:
 def glyphs(fixed: Random, rng: Random, side: int) -> Field:
     """Lines of print in an alphabet of its own."""
     letters, high = int(fixed.integers(2, 9)), np.exp(fixed.uniform(np.log(5), np.log(26)))
-    width, gap, angle = int(fixed.integers(1, max(2, int(high / 5)) + 1)), fixed.uniform(1.2, 2.2), fixed.choice([0.0, 0.8])
+    width, gap, angle = (
+        int(fixed.integers(1, max(2, int(high / 5)) + 1)),
+        fixed.uniform(1.2, 2.2),
+        fixed.choice([0.0, 0.8]),
+    )
     closed, words = fixed.random() < 0.3, fixed.uniform(0.6, 1)
     alphabet = [fixed.random((int(fixed.integers(3, 7)), 2)) * (0.7 * high, high) for _ in range(letters)]
     canvas = np.zeros((side, side), np.uint8)
@@ -262,7 +268,7 @@ def glyphs(fixed: Random, rng: Random, side: int) -> Field:
         for left in np.arange(start[0], side * 1.4, high):
             letter = alphabet[int(rng.integers(letters))]
             if rng.random() < words:
-                line = (letter + (left, top)) @ turn
+                line = (letter + np.array([left, top])) @ turn
                 cv2.polylines(canvas, [_fine(line)], bool(closed), 255, width, cv2.LINE_AA, SHIFT)
     return canvas.astype(np.float32) / 255
 

@@ -12,14 +12,14 @@ alone makes two calls show the same material.
 from __future__ import annotations
 
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from painters import PAINTERS, Field, power_noise, smooth_noise
+from painters import PAINTERS, Field, smooth_noise
 
 STREAM = 20_240  # keeps the recipes' seeds apart from every other use of small integers
 MARGIN = 12  # pixels drawn beyond each border, so that warping and rotating pull in real content
@@ -57,7 +57,7 @@ def build_cache(path: Path, recipes: int, count: int, seed: int, size: int = 96,
         for recipe in range(recipes):
             out[recipe] = make(recipe)
     else:
-        with Pool(workers, initializer=_one_thread) as pool:
+        with get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
             for recipe, images in enumerate(pool.imap(make, range(recipes), chunksize=4)):
                 out[recipe] = images
     out.flush()
@@ -160,7 +160,5 @@ def _camera(fixed: np.random.Generator, rng: np.random.Generator, image: Field) 
     sigma = defocus * rng.random()
     if sigma > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), float(sigma))
-    noise = rng.standard_normal(image.shape[:2] + (1,) if grey else image.shape, dtype=np.float32)
+    noise = rng.standard_normal((*image.shape[:2], 1) if grey else image.shape, dtype=np.float32)
     return (np.clip(image + np.float32(grain) * noise, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-

@@ -1,4 +1,4 @@
-"""Train TexNet on procedural materials and write its weights. One command, no photograph, no download:
+"""Train TexNet on procedural materials and write its weights. One command, no photograph, no download.
 
     python tools/texnet/train.py --cache /tmp/texnet --work /tmp/texnet/run --minutes 30
 
@@ -120,6 +120,7 @@ class Clock:
 
     @property
     def done(self) -> bool:
+        """Whether all steps are taken; False while their number is unknown."""
         return bool(self.total) and self.step >= self.total
 
 
@@ -177,7 +178,9 @@ def restore(path: Path, plan: Plan, learner: Learner, optimiser: torch.optim.Opt
     with safe_open(path, framework="pt") as file:
         held, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
     if json.loads(metadata["plan"]) != asdict(plan):
-        raise SystemExit(f"{path} was written with {metadata['plan']}. Give the same options, or another --work folder.")
+        raise SystemExit(
+            f"{path} was written with {metadata['plan']}. Give the same options, or another --work folder."
+        )
     learner.load_state_dict({k.removeprefix("learner."): v for k, v in held.items() if k.startswith("learner.")})
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in held.items():
@@ -265,7 +268,10 @@ def options() -> argparse.Namespace:
         if field.name != "bf16":
             kind = float if isinstance(field.default, float) else int
             parser.add_argument(
-                f"--{field.name}", type=kind, default=field.default, help=f"{helps[field.name]} (default {field.default})"
+                f"--{field.name}",
+                type=kind,
+                default=field.default,
+                help=f"{helps[field.name]} (default {field.default})",
             )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 (default yes)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the training (default 2)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import in_order, mvtec_records, places
 from blemish.data.record import Record
 
@@ -61,3 +62,10 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
     """
     found = places(CARD, "btad", root, category, marker="train/ok", tops=("BTech_Dataset_transformed",))
     return in_order(record for place in found for record in mvtec_records(place, good="ok", suffix=""))
+
+
+class BTAD(DataModule):
+    """beanTech AD, one product."""
+
+    card = CARD
+    index = staticmethod(index)

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from blemish.card import DatasetCard
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import folders, in_order, listing, mask_is_empty, require_folder
 from blemish.data.record import GOOD, Record, Split
 from blemish.data.split import train_test
@@ -56,6 +58,16 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 UNNAMED = "defect"
+
+CARD = DatasetCard(
+    name="Folder of your own",
+    paper=None,
+    licence="yours",
+    home="",
+    categories=(),
+    layout=(),
+    masks="above 0 is defective, or above `mask_above`",
+)
 
 Names = str | Sequence[str]
 
@@ -386,3 +398,10 @@ def _tuple(names: Names | Literal["auto"]) -> tuple[str, ...]:
     if names == "auto":
         return ()
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+class Folder(DataModule):
+    """Images of your own, in whatever folders they lie; see `index` for the names it recognises and takes."""
+
+    card = CARD
+    index = staticmethod(index)

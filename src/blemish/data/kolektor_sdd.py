@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import images, in_order, mask_is_empty, masks_by_stem, single
 from blemish.data.record import Record
 from blemish.data.split import held_share, hold_out_groups
@@ -78,3 +79,10 @@ def _record(path: Path, mask: Path, base: Path) -> Record:
     if mask_is_empty(mask):
         return Record(key, path, category="commutators")
     return Record(key, path, kind="defect", label=1, split="test", category="commutators", masks=(mask,))
+
+
+class KolektorSDD(DataModule):
+    """KolektorSDD: commutators."""
+
+    card = CARD
+    index = staticmethod(index)

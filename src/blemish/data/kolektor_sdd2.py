@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import in_order, mask_is_empty, masks_by_stem, require_images, single
 from blemish.data.record import Record, Split
 from blemish.errors import DataError
@@ -72,3 +73,10 @@ def _half(base: Path, split: Split) -> list[Record]:
                 Record(key, path, kind="defect", label=1, split=split, category="production_items", masks=(mask,))
             )
     return records
+
+
+class KolektorSDD2(DataModule):
+    """KolektorSDD2: a surface in colour."""
+
+    card = CARD
+    index = staticmethod(index)

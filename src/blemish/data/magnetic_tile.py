@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import folders, in_order, listing, require_images, single
 from blemish.data.record import GOOD, Record
 from blemish.data.split import held_share, hold_out, hold_out_groups
@@ -127,3 +128,10 @@ def _kind(folder: Path, base: Path) -> list[Record]:
         )
         for path in parts
     ]
+
+
+class MagneticTile(DataModule):
+    """Magnetic Tile."""
+
+    card = CARD
+    index = staticmethod(index)

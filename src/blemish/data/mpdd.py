@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import in_order, mvtec_records, places
 from blemish.data.record import Record
 
@@ -59,3 +60,10 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
     """
     found = places(CARD, "mpdd", root, category, marker="train/good", tops=("MPDD",))
     return in_order(record for place in found for record in mvtec_records(place))
+
+
+class MPDD(DataModule):
+    """Metal Parts Defect Detection, one part."""
+
+    card = CARD
+    index = staticmethod(index)

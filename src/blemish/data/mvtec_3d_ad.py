@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import (
     MVTEC_SPLITS,
     Place,
@@ -124,3 +125,10 @@ def _depth_image(image: Path) -> Mapping[str, Path]:
             "Unpack the archive again, or index without depth (depth=False)."
         )
     return MappingProxyType({"xyz": path})
+
+
+class MVTec3DAD(DataModule):
+    """MVTec 3D-AD, one category; the images are its RGB part, the depth is in `Record.other`."""
+
+    card = CARD
+    index = staticmethod(index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import in_order, mvtec_records, places
 from blemish.data.record import Record
 
@@ -137,3 +138,10 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
     """
     found = places(CARD, "mvtec_ad", root, category, marker="train/good", tops=("mvtec_anomaly_detection",))
     return in_order(record for place in found for record in mvtec_records(place))
+
+
+class MVTecAD(DataModule):
+    """MVTec AD, one category."""
+
+    card = CARD
+    index = staticmethod(index)

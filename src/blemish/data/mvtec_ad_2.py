@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import Place, in_order, mvtec_records, places, require_images
 from blemish.data.record import Record
 
@@ -88,3 +89,10 @@ def _records(place: Place, private: bool) -> list[Record]:
             for path in require_images(place.folder / test)
         ]
     return records
+
+
+class MVTecAD2(DataModule):
+    """MVTec AD 2, one category."""
+
+    card = CARD
+    index = staticmethod(index)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import Place, images, in_order, mvtec_records, places
 from blemish.data.record import Record
 from blemish.errors import DataError
@@ -98,12 +99,13 @@ def saturation(root: Path | str, category: str) -> dict[int, Saturation]:
     path = _places(root, category)[0].folder / "defects_config.json"
     if not path.is_file():
         raise DataError(f"{path} is missing; it says how large each defect is. Unpack the archive again.")
+    entries = read_json(path)
     try:
         return {
             int(entry["pixel_value"]): Saturation(
                 str(entry["defect_name"]), float(entry["saturation_threshold"]), bool(entry["relative_saturation"])
             )
-            for entry in read_json(path)
+            for entry in entries
         }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -123,3 +125,10 @@ def _records(place: Place) -> list[Record]:
 
 def _with_instances(record: Record, folder: Path) -> Record:
     return replace(record, masks=tuple(images(folder))) if record.label == 1 and folder.is_dir() else record
+
+
+class MVTecLOCO(DataModule):
+    """MVTec LOCO AD, one category."""
+
+    card = CARD
+    index = staticmethod(index)

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path, PurePosixPath
 
 from blemish.card import Archive, Counts, DatasetCard, Paper
+from blemish.data.datamodule import DataModule
 from blemish.data.layout import Place, in_order, listing, places, require_images
 from blemish.data.record import GOOD, Record
 from blemish.errors import DataError, UnknownName
@@ -140,3 +141,10 @@ def _record(place: Place, row: dict[str, str], there: dict[str, Path]) -> Record
         category=place.category,
         masks=(mask,) if mask else (),
     )
+
+
+class VisA(DataModule):
+    """VisA, one category."""
+
+    card = CARD
+    index = staticmethod(index)

@@ -112,7 +112,7 @@ def evaluate(
     _check(records, protocol)
     began = time.perf_counter()
     parts: list[Part] = []
-    pixels = metrics.PixelMetrics()
+    pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
     unmarked: list[str] = []
     raws = inspector.raw(records, batch_size=batch_size)
     for record, raw in progress(raws, "test", total=len(records)):
@@ -125,7 +125,9 @@ def evaluate(
         if truth is None or (record.label == 1 and not truth.any()):
             unmarked.append(record.key)
             continue
-        pixels.update(*_comparable(inspector.imaging, raw.map, truth, raw.original, protocol))
+        compared = _comparable(inspector.imaging, raw.map, truth, raw.original, protocol)
+        pixels.update(*compared)
+        pimo.update(*compared)
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
     notes = []
@@ -135,12 +137,17 @@ def evaluate(
             f"{', '.join(unmarked[:3])}{', ...' if len(unmarked) > 3 else ''}."
         )
     found, curves = _measure(labels, scores, pixels, seed)
+    try:
+        if pixels.measurable:
+            found["pixel_AUPIMO"] = metrics.interval(np.mean, pimo.aupimo(), seed=seed)
+    except InputError as error:  # too few good pixels to reach false-positive rates of 1e-5
+        notes.append(f"No AUPIMO: {error}")
     seconds = time.perf_counter() - began
     threshold = None if inspector.calibration is None else inspector.calibration.threshold
     return Report(
         metrics=found,
         decisions={} if threshold is None else metrics.decisions(labels, scores, threshold),
-        kinds=metrics.by_kind([part.kind for part in parts], labels, scores, threshold),
+        kinds=[asdict(k) for k in metrics.by_kind([p.kind for p in parts], labels, scores, threshold).values()],
         parts=parts,
         curves=curves,
         calibration=None if inspector.calibration is None else inspector.calibration.as_dict(),

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -55,8 +54,9 @@ class Block(nn.Module):
 class TexNet(nn.Module):
     """Normalised RGB, `(image - MEAN) / STD`, to the maps of the wanted stages, shallow stages first.
 
-    (B, 3, H, W) becomes (B, CHANNELS[s], H / STRIDES[s], W / STRIDES[s]); sides that do not divide are rounded up. Only the stages up to
-    the deepest wanted one are built. `norm=True` puts a batch norm after each convolution: that is for training only, `tools/texnet` folds them away.
+    (B, 3, H, W) becomes (B, CHANNELS[s], H / STRIDES[s], W / STRIDES[s]) for each stage s; sides that do not divide are
+    rounded up. Only the stages up to the deepest wanted one are built. `norm=True` puts a batch norm after each
+    convolution: that is for training only, `tools/texnet/train.py` folds them away.
 
     Raises:
         UnknownName: there is no such stage.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +33,8 @@ class Confusion:
     passed: int
 
 
-class Rate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rate:
     """A share `count` / `of`, with its exact (Clopper-Pearson) confidence interval."""
 
     value: float
@@ -113,7 +114,8 @@ def rate(count: int, of: int, confidence: float = 0.95) -> Rate:
     """
     if of < 1 or not 0 <= count <= of:
         raise InputError(f"{count} of {of} is not a share; there must be at least one, and no more than all")
-    return Rate(count / of, *clopper_pearson(count, of, confidence), count, of)
+    low, high = clopper_pearson(count, of, confidence)
+    return Rate(count / of, low, high, count, of)
 
 
 def decisions(labels: ArrayLike, scores: ArrayLike, threshold: float, confidence: float = 0.95) -> dict[str, Any]:
@@ -127,8 +129,8 @@ def decisions(labels: ArrayLike, scores: ArrayLike, threshold: float, confidence
     rejects = rate(counts.rejected, counts.rejected + counts.passed, confidence)
     return {
         "threshold": float(threshold),
-        "escape_rate": escapes._asdict(),
-        "false_reject_rate": rejects._asdict(),
+        "escape_rate": asdict(escapes),
+        "false_reject_rate": asdict(rejects),
         "balanced_accuracy": 1 - (escapes.value + rejects.value) / 2,
         "precision": counts.caught / marked if marked else None,
         "recall": counts.caught / escapes.of,

@@ -49,7 +49,7 @@ def aupimo(
         raise InputError(f"AUPIMO needs good and defective images; there are {len(good)} and {len(bad)}")
     levels, which = np.unique(np.concatenate(good), return_inverse=True)
     weights = np.concatenate([np.full(len(scores), 1 / (len(good) * len(scores))) for scores in good])
-    return pimo_areas(levels[::-1], np.bincount(which, weights)[::-1], bad, bounds)
+    return pimo_areas(levels[::-1], np.bincount(which, weights)[::-1].astype(np.float64), bad, bounds)
 
 
 def pimo_areas(levels: Scores, weights: Row, images: Iterable[Scores], bounds: tuple[float, float]) -> Row:

@@ -22,7 +22,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.errors import InputError
-from blemish.metrics.tally import Mask, Row, Scores, aligned, area, binary, both, curve, finite, fraction, picture, tally
+from blemish.metrics.tally import (
+    Mask,
+    Row,
+    Scores,
+    aligned,
+    area,
+    binary,
+    both,
+    curve,
+    finite,
+    fraction,
+    picture,
+    tally,
+)
 from blemish.regions import label as regions
 
 __all__ = ["aupro", "auspro", "pro_curve", "regions", "spro_curve"]
@@ -112,6 +125,8 @@ def union(shape: tuple[int, ...], instances: Sequence[ArrayLike]) -> Mask:
 def overlaps(map: NDArray[Any], mask: Mask, valid: Mask | None) -> tuple[Scores, Row]:
     """Return the scores of the defective pixels of an image and what each adds to its region's overlap, (n,) both."""
     inside = mask if valid is None else mask & valid
+    if not inside.any():
+        return np.zeros(0, np.float32), np.zeros(0)
     labels, count = regions(mask)
     ids = labels[inside]
     areas = np.bincount(ids, minlength=count + 1)
@@ -129,7 +144,8 @@ def saturated(
         InputError: the numbers of instances and saturations differ, or a saturation is not positive.
     """
     aligned(instances=instances, saturations=saturations)
-    scores, weights = [np.zeros(0, np.float32)], [np.zeros(0)]
+    scores: list[Scores] = [np.zeros(0, np.float32)]
+    weights = [np.zeros(0)]
     for i, instance in enumerate(instances):
         mask = binary("instance", instance)
         values = np.sort(finite("map", map[mask if valid is None else mask & valid]))[::-1]
@@ -151,7 +167,9 @@ def _curve(
     saturations: Sequence[Sequence[float]] | None,
 ) -> tuple[Row, Row, Row]:
     aligned(maps=maps, masks=masks, valid=valid)
-    good, bad, weights = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)], [np.zeros(0)]
+    good: list[Scores] = [np.zeros(0, np.float32)]
+    bad: list[Scores] = [np.zeros(0, np.float32)]
+    weights = [np.zeros(0)]
     for i, (map, mask) in enumerate(zip(maps, masks, strict=True)):
         scores, truth, where = picture(map, mask, None if valid is None else valid[i], f"map {i}")
         good.append(finite(f"map {i}", scores[~truth if where is None else where & ~truth]))

@@ -6,7 +6,7 @@ streaming accumulators. A threshold t marks what scores `>= t`, so it takes whol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from blemish.errors import InputError
 
 Row = NDArray[np.float64]
-Scores = NDArray[np.float32] | NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 
@@ -68,7 +68,7 @@ def average_precision(good: Row, bad: Row) -> Row:
 def f1(good: Row, bad: Row) -> Row:
     """Return F1 = 2 TP / (TP + FP + P) after each bin, (..., B)."""
     hits = np.cumsum(bad, -1)
-    return 2 * hits / (hits + np.cumsum(good, -1) + bad.sum(-1, keepdims=True))
+    return np.asarray(2 * hits / (hits + np.cumsum(good, -1) + bad.sum(-1, keepdims=True)))
 
 
 def curve(good: Row, bad: Row) -> tuple[Row, Row]:
@@ -154,7 +154,7 @@ def both(good: float, bad: float, what: str = "scores") -> None:
         )
 
 
-def aligned(**sequences: Sequence[Any] | None) -> int:
+def aligned(**sequences: Sized | None) -> int:
     """Return the common length of the given sequences.
 
     Raises:

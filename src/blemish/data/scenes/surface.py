@@ -1,0 +1,131 @@
+"""A surface under a lamp, seen by a camera: the few laws of light that all scenes share.
+
+Lengths are in units of 1/256 of the image's side, so a scene looks the same at every size. x points right, y down, and
+(0, 0) is the centre of the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Field = NDArray[np.float32]
+"""(H, W), one value a pixel, or (H, W, 3), RGB."""
+UNITS = 256.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What is looked at: `albedo` (H, W, 3) in [0, 1], `height` (H, W) in units, `gloss` (H, W) in [0, 1]."""
+
+    albedo: Field
+    height: Field
+    gloss: Field
+
+    def painted(self, colour: ArrayLike, cover: Field) -> Surface:
+        """Return the surface with a colour, (3,) or (H, W, 3), laid over it where `cover` (H, W) is above 0."""
+        return replace(self, albedo=mix(self.albedo, colour, cover))
+
+    def tinted(self, factor: ArrayLike, cover: Field) -> Surface:
+        """Return the surface with its colour multiplied by `factor`, (3,), where `cover` (H, W) is 1."""
+        return replace(self, albedo=self.albedo * mix(np.ones_like(self.albedo), factor, cover))
+
+    def raised(self, by: Field) -> Surface:
+        """Return the surface with its height changed."""
+        return replace(self, height=self.height + by)
+
+    def glossed(self, gloss: float, cover: Field) -> Surface:
+        """Return the surface with another gloss where `cover` is above 0."""
+        return replace(self, gloss=self.gloss + (np.float32(gloss) - self.gloss) * cover)
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """Lamp, lens and sensor at the moment of one picture: all that differs from shot to shot."""
+
+    lamp: tuple[float, float]
+    gain: Field
+    blur: float
+    noise: Field
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, size: int) -> Camera:
+        """Draw a lamp's direction, exposure, lighting gradient, vignette, focus and sensor noise."""
+        x, y = grid(size)
+        angle = rng.normal(-2.2, 0.12)
+        tilt = rng.normal(0, 0.04, 2)
+        gain = rng.normal(1, 0.03) * (1 + (tilt[0] * x + tilt[1] * y) / 128)
+        gain = gain * (1 - rng.uniform(0.02, 0.08) * (x * x + y * y) / 128**2)
+        balance = rng.normal(1, 0.008, 3)
+        return cls(
+            lamp=(float(np.cos(angle)), float(np.sin(angle))),
+            gain=as_field(gain[..., None] * balance),
+            blur=float(rng.uniform(0.35, 0.65)) * size / UNITS,
+            noise=rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(0.007, 0.011)),
+        )
+
+    def see(self, surface: Surface) -> Field:
+        """Return the light that reaches the sensor, (H, W, 3), about [0, 1]: one lamp, diffuse and mirrored light."""
+        per_unit = len(surface.height) / UNITS
+        slope_x = cv2.Sobel(surface.height, cv2.CV_32F, 1, 0, ksize=3, scale=per_unit / 8)
+        slope_y = cv2.Sobel(surface.height, cv2.CV_32F, 0, 1, ksize=3, scale=per_unit / 8)
+        facing = -(slope_x * self.lamp[0] + slope_y * self.lamp[1])
+        length = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+        diffuse = np.maximum((0.72 + 0.7 * facing) / length, 0.0) + 0.28
+        mirrored = surface.gloss * np.maximum((0.86 + 0.5 * facing) / length, 0.0) ** 12
+        light = surface.albedo * diffuse[..., None] + mirrored[..., None]
+        return as_field(cv2.GaussianBlur(light * self.gain, (0, 0), self.blur))
+
+    def expose(self, light: Field) -> NDArray[np.uint8]:
+        """Return the picture, (H, W, 3) uint8, with noise that grows with the light."""
+        noisy = light + self.noise * np.sqrt(0.25 + np.maximum(light, 0))
+        return np.asarray(np.clip(noisy * 255 + 0.5, 0, 255), dtype=np.uint8)
+
+
+def grid(size: int) -> tuple[Field, Field]:
+    """Return x and y of every pixel's centre, in units."""
+    line = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(UNITS / size) - np.float32(UNITS / 2)
+    x, y = np.meshgrid(line, line)
+    return x, y
+
+
+def placed(x: Field, y: Field, at: ArrayLike, angle: float) -> tuple[Field, Field]:
+    """Return the pixels' coordinates as a part sees them that lies at `at`, turned by `angle` (radians)."""
+    left, top = np.asarray(at, dtype=np.float32)
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return as_field(cos * (x - left) + sin * (y - top)), as_field(cos * (y - top) - sin * (x - left))
+
+
+def inside(distance: Field) -> Field:
+    """Return how much of each pixel lies inside a shape, given the distance to its edge in units, positive inside."""
+    return as_field(np.clip(distance * np.float32(len(distance) / UNITS) + 0.5, 0, 1))
+
+
+def clouds(rng: np.random.Generator, size: int, across: float, along: float | None = None) -> Field:
+    """Return smooth noise of about unit variance; its lumps are `across` units wide and `along` units high."""
+    shape = [max(4, round(UNITS / length) + 3) for length in (along or across, across)]
+    coarse = rng.standard_normal(shape, dtype=np.float32)
+    scale = [size / (n - 3) for n in shape]
+    big = cv2.resize(coarse, (round(shape[1] * scale[1]), round(shape[0] * scale[0])), interpolation=cv2.INTER_CUBIC)
+    top, left = int(scale[0]), int(scale[1])
+    return as_field(big[top : top + size, left : left + size] * 1.3)
+
+
+def mix(under: Field, over: ArrayLike, cover: Field) -> Field:
+    """Return `under` (H, W, 3) with `over` laid on it where `cover` (H, W) is 1."""
+    return as_field(under + (np.asarray(over, dtype=np.float32) - under) * cover[..., None])
+
+
+def smooth(value: Field) -> Field:
+    """Return the smooth step from 0 to 1 of values from 0 to 1."""
+    clipped = np.clip(value, 0, 1)
+    return as_field(clipped * clipped * (3 - 2 * clipped))
+
+
+def as_field(values: Any) -> Field:
+    """Return the values in float32."""
+    return np.asarray(values, dtype=np.float32)

@@ -1,0 +1,105 @@
+"""Counting float32 scores in bounded memory, without knowing their range beforehand.
+
+The bits of a float32, read as an unsigned integer with the sign treated, are in the order of the numbers. Their first 9
+bits name an octave (sign and power of two), those after them a bin inside it: 65,536 bins an octave, equally wide. Only
+octaves that occur take memory. If there are many (scores from 1e-30 to 1e30), all octaves get fewer, wider bins; how
+many depends only on which octaves were seen, so the result depends neither on order nor on batches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.metrics.tally import Row, Scores
+
+FINEST = 16  # bits inside an octave, of the 23 a float32 has
+OCTAVES = 48  # pages of the finest bins; more halve the bins, so that memory stays below twice these
+
+
+class FloatBins:
+    """`channels` amounts, float64, for every bin of scores that occurs: at most 2 x 48 x 65,536 bins."""
+
+    def __init__(self, channels: int) -> None:
+        self.bits = FINEST
+        self._octaves = np.zeros(0, np.int64)  # those seen, in the order of their pages
+        self._start = np.full(512, -1, np.int64)  # octave -> where its page begins
+        self._amounts = np.zeros((channels, 0))  # page after page
+
+    def locate(self, scores: Scores) -> NDArray[np.int64]:
+        """Return the places of finite float32 scores (n,), for `add`; another `locate` makes them void."""
+        keys = _keys(scores)
+        octaves = keys >> np.uint32(23)
+        places: NDArray[np.int64] = self._start.take(octaves)
+        if places.size and places.min() < 0:
+            self._open(np.unique(octaves[places < 0]))
+            places = self._start.take(octaves)
+        keys >>= np.uint32(23 - self.bits)
+        keys &= np.uint32((1 << self.bits) - 1)
+        places += keys
+        return places
+
+    def add(self, channel: int, places: NDArray[np.int64], weights: Row | float = 1.0) -> None:
+        """Add `weights`, one for all or (n,), at the places."""
+        np.add.at(self._amounts[channel], places, weights)
+
+    def merge(self, other: FloatBins) -> None:
+        """Add what `other` has counted."""
+        self._open(other._octaves[self._start[other._octaves] < 0])
+        for octave in other._octaves:
+            self._page(octave)[:] += _coarsen(other._page(octave), other.bits - self.bits)
+
+    def rows(self) -> tuple[Row, Row]:
+        """Return the lowest score of each bin in use, falling, (B,), and its amounts (channels, B)."""
+        floors, amounts = [np.zeros(0)], [self._amounts[:, :0]]
+        for octave in np.sort(self._octaves)[::-1]:
+            page = self._page(octave)
+            used = np.flatnonzero(page.any(0))[::-1]
+            keys = (np.uint32(octave) << np.uint32(23)) | (used.astype(np.uint32) << np.uint32(23 - self.bits))
+            floors.append(_floats(keys))
+            amounts.append(page[:, used])
+        return np.concatenate(floors), np.concatenate(amounts, 1)
+
+    def floors(self, scores: Scores) -> Row:
+        """Return the lowest score of the bin each of the finite scores falls in, (n,)."""
+        shift = np.uint32(23 - self.bits)
+        return _floats(_keys(scores) >> shift << shift)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory in use."""
+        return self._amounts.nbytes
+
+    def _page(self, octave: np.integer) -> Row:
+        start = self._start[octave]
+        return self._amounts[:, start : start + (1 << self.bits)]
+
+    def _open(self, octaves: NDArray[np.integer]) -> None:
+        """Make pages for more octaves, after halving the bins of all until they fit."""
+        self._octaves = np.concatenate([self._octaves, octaves.astype(np.int64)])
+        steps = 0
+        while len(self._octaves) > OCTAVES << (FINEST - self.bits + steps):
+            steps += 1
+        self.bits -= steps
+        fresh = np.zeros((len(self._amounts), len(octaves) << self.bits))
+        self._amounts = np.concatenate([_coarsen(self._amounts, steps), fresh], 1)
+        self._start[self._octaves] = np.arange(len(self._octaves)) << self.bits
+
+
+def _keys(scores: Scores) -> NDArray[np.uint32]:
+    """Return uint32 in the order of the scores, equal for equal scores."""
+    bits = (scores.astype(np.float32, copy=False) + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    flip = (bits >> 31) | np.int32(-(2**31))  # negative: all bits; positive: the sign alone
+    flip ^= bits
+    return flip.view(np.uint32)
+
+
+def _floats(keys: NDArray[np.uint32]) -> Row:
+    """Return the scores whose keys these are."""
+    positive = keys >= np.uint32(1 << 31)
+    bits = np.where(positive, keys ^ np.uint32(1 << 31), ~keys)
+    return bits.view(np.float32).astype(np.float64)
+
+
+def _coarsen(page: Row, steps: int) -> Row:
+    return page.reshape(len(page), -1, 1 << steps).sum(-1) if steps else page
