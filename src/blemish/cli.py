@@ -9,18 +9,19 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 import blemish
-from blemish.errors import BlemishError, InputError
+from blemish.errors import BlemishError, InputError, MissingExtra
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
     from blemish.types import Prediction
 
-GOOD, DEFECTIVE, ERROR = 0, 1, 2
+GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
+EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
 
 app = typer.Typer(
     name="blemish",
@@ -262,13 +263,33 @@ def download(
 def main() -> None:
     """Run the command line; errors become one clear paragraph and exit code 2."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # the parser has caught Ctrl-C already
+            raise KeyboardInterrupt
+        sys.exit(code)
+    except (typer.Abort, KeyboardInterrupt):
+        _stop(
+            "stopped. Nothing is half-written; a stopped fit goes on with `blemish fit ... --resume RUN`.", INTERRUPTED
+        )
     except BlemishError as error:
-        typer.echo(f"blemish: {error}", err=True)
+        _stop(str(error), ERROR)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRAS:
+            raise
+        _stop(str(MissingExtra(f"{error.name}, which this command needs,", EXTRAS[error.name or ""])), ERROR)
+    except BrokenPipeError:  # `blemish ... | head` has seen enough
+        sys.stderr.close()
+        sys.exit(GOOD)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the parser's own complaints about the command
+            raise
+        error.show()  # type: ignore[attr-defined]
         sys.exit(ERROR)
-    except KeyboardInterrupt:
-        typer.echo("blemish: stopped. Nothing was left half-written; `blemish fit --resume RUN` goes on.", err=True)
-        sys.exit(130)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(f"blemish: {message}", err=True)
+    sys.exit(code)
 
 
 def _data_class(name: str) -> type[DataModule]:

@@ -1,6 +1,7 @@
 """The command line as people and scripts meet it: a real process, exit codes, text and JSON."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -75,7 +76,7 @@ def test_test_writes_a_report(model, place, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert "image_AUROC" in done.stdout
     page = (tmp_path / "report.html").read_text()
-    assert "http://" not in page.replace("http://www.w3.org", "")  # self-contained: it loads nothing
+    assert not re.search(r'(src|href)="[^d#]', page), "the page must load nothing"
     assert page.count("data:image/jpeg;base64,") >= 8
     assert json.loads((tmp_path / "report.json").read_text())["metrics"]["image_AUROC"]["value"] >= 0.9
 

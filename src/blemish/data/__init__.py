@@ -12,7 +12,7 @@ from blemish.data.mvtec_ad import MVTecAD
 from blemish.data.mvtec_ad_2 import MVTecAD2
 from blemish.data.mvtec_loco import MVTecLOCO
 from blemish.data.record import Record
-# SYNTHETIC
+from blemish.data.synthetic import Synthetic
 from blemish.data.visa import VisA
 
 MVTec = MVTecAD
@@ -32,6 +32,6 @@ __all__ = [
     "MVTecLOCO",
     "MagneticTile",
     "Record",
-    # SYNTHETIC
+    "Synthetic",
     "VisA",
 ]

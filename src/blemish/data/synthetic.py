@@ -154,8 +154,9 @@ class Synthetic(DataModule):
 
 def _is_there(order: _Order, folder: Path) -> bool:
     """Say whether the category is made already; raise if something else is in its place."""
-    if folder.is_dir() and not any(folder.iterdir()) or not folder.exists():
-        return False
+    with storage_errors(folder):
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return False
     advice = "Choose another folder, or remove this one."
     note = folder / NOTE
     if not note.is_file():

@@ -13,7 +13,6 @@ from blemish.engine.evaluate import Report
 from blemish.report import write_page
 from blemish.report.page import write_index
 
-
 _HEAD = "category         image AUROC pixel AUROC   AUPRO   escaped  rejected  seconds"
 
 

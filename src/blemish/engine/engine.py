@@ -38,6 +38,9 @@ class Engine:
         false_reject_rate: float = 0.01,
         confidence: float | None = None,
     ) -> None:
+        for name, share in (("false_reject_rate", false_reject_rate), ("confidence", confidence)):
+            if share is not None and not 0 < share < 1:  # now, not after an hour of fitting
+                raise InputError(f"{name} is {share}; it must lie between 0 and 1, for example 0.01")
         self.root, self.seed = Path(root), seed
         self.device = _device(device)
         self.false_reject_rate, self.confidence = false_reject_rate, confidence

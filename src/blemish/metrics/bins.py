@@ -1,9 +1,9 @@
 """Counting float32 scores in bounded memory, without knowing their range beforehand.
 
 The bits of a float32, read as an unsigned integer with the sign treated, are in the order of the numbers. Their first 9
-bits name an octave (sign and power of two), those after them a bin inside it: 65,536 bins an octave, equally wide. Only
-octaves that occur take memory. If there are many (scores from 1e-30 to 1e30), all octaves get fewer, wider bins; how
-many depends only on which octaves were seen, so the result depends neither on order nor on batches.
+bits name an octave (sign and power of two), those after them one of its bins, equally wide. Only octaves that occur
+take memory. Up to 3 of them get 2^20 bins each; each doubling of their number halves the bins of all, down to 2^12 if
+scores reach from -1e38 to 1e38. That depends only on which octaves were seen, not on order or batches.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from blemish.metrics.tally import Row, Scores
 
-FINEST = 16  # bits inside an octave, of the 23 a float32 has
-OCTAVES = 48  # pages of the finest bins; more halve the bins, so that memory stays below twice these
+FINEST = 20  # bits inside an octave, of the 23 a float32 has
+OCTAVES = 3  # that may have the finest bins
 
 
 class FloatBins:
-    """`channels` amounts, float64, for every bin of scores that occurs: at most 2 x 48 x 65,536 bins."""
+    """`channels` amounts, float64, for every bin of scores that occurs; at most 3 x 2^20 bins, 25 MB a channel."""
 
     def __init__(self, channels: int) -> None:
         self.bits = FINEST

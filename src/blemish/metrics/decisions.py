@@ -149,9 +149,9 @@ def by_kind(
     """Return how each kind of defect fares, in alphabetical order. The kind of a good part is not looked at."""
     truth, values = labelled(labels, scores)
     aligned(kinds=kinds, scores=values)
-    names = np.asarray(kinds, dtype=object)
+    names = np.array([str(kind) for kind in kinds])
     found = {}
-    for kind in sorted({str(name) for name in names[truth]}):
+    for kind in sorted(set(names[truth].tolist())):
         own = truth & (names == kind)
         chosen = own | ~truth
         value = ranking.auroc(truth[chosen], values[chosen])

@@ -68,7 +68,7 @@ class ImageScores:
 class PixelHistogram:
     """Counts good and defective pixels, and what each adds to the overlap with its region, by raw score.
 
-    Memory: 1.5 MB for each power of two (and sign) that scores occur in, at most 150 MB.
+    Memory: at most 75 MB, however many images.
     """
 
     def __init__(self) -> None:

@@ -49,12 +49,11 @@ def write_page(
         for title, meaning, chosen in choose_examples(report.parts, examples)
         if chosen
     ]
-    data = report.about.get("data", {})
     return write_text(
         path,
         _template("page.html").render(
             report=report,
-            title=" · ".join(filter(None, [report.about.get("method"), data.get("dataset"), data.get("category")])),
+            title=_title(report.about.get("method", ""), report.about.get("data", {})),
             titles=TITLES,
             distributions=figures.distributions(_scores_by_kind(report), report.decisions.get("threshold")),
             curves=_curves(report),
@@ -91,6 +90,11 @@ def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[
         ("Clearest defects", "defective parts with the highest scores", caught[count:][::-1][:count]),
         ("Most suspicious good parts", "good parts with the highest scores that were rightly passed", passed[:count]),
     ]
+
+
+def _title(method: str, data: Mapping[str, Any]) -> str:
+    dataset = Path(data.get("root", "")).name if data.get("dataset") == "folder" else data.get("dataset")
+    return " · ".join(filter(None, [method, dataset, data.get("category")]))
 
 
 def _template(name: str) -> Template:

@@ -33,13 +33,13 @@ def fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
 def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
     """Lay a map over a picture of any size: clear where the score is low, from yellow to red where it is high.
 
-    With a pixel threshold the colours mean the same on every picture: the heat begins at half of it and is full at twice.
+    With a pixel threshold the colours mean the same on every picture: heat begins at 3/4 of it and is full at 7/4.
     Without one they span the map from its median to its largest score.
     """
-    low, high = (threshold / 2, threshold * 2) if threshold else (float(np.median(map)), float(map.max()))
+    low, high = (threshold * 0.75, threshold * 1.75) if threshold else (float(np.median(map)), float(map.max()))
     height, width = picture.shape[:2]
     share = np.clip((resize(map, (height, width)) - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    colours = cv2.applyColorMap(((0.35 + 0.65 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    colours = cv2.applyColorMap(((0.55 + 0.4 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     alpha = 0.75 * np.sqrt(share)
     mixed: Pixels = (picture * (1 - alpha) + colours.reshape(picture.shape) * alpha).round().astype(np.uint8)
     return mixed

@@ -34,7 +34,9 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Every product and its kinds of defects; a painter of the product's name paints it."""
-_PAINTERS: Mapping[str, Painter] = {p.__name__: p for p in (blister, bottle_cap, brushed_metal, fabric, flange, wood_veneer)}
+_PAINTERS: Mapping[str, Painter] = {
+    p.__name__: p for p in (blister, bottle_cap, brushed_metal, fabric, flange, wood_veneer)
+}
 
 SMALLEST, LARGEST = 64, 2048
 FAINTEST = 3.0 / 255
@@ -44,7 +46,9 @@ VISIBLE = 9.0 / 255
 TRIES = 40
 
 
-def render(category: str, kind: str, size: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def render(
+    category: str, kind: str, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return a picture (size, size, 3) uint8 RGB and the mask (size, size) of its defect.
 
     `kind` is "good" or one of `CATEGORIES[category]`. With the same state of `rng` a defective picture equals the good

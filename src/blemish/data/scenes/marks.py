@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.data.scenes.surface import UNITS, Field, Surface, as_field, clouds, grid, smooth
+from blemish.data.scenes.surface import UNITS, Field, Surface, as_field, clouds, grid, placed, smooth
 
 Rng = np.random.Generator
 FINER = 2
@@ -33,15 +33,14 @@ def blob(
 ) -> Field:
     """Return an irregular round shape; its edge is `edge` units soft and moves by up to about `rough` of the radius."""
     x, y = grid(size)
-    left, top = np.asarray(at, dtype=np.float32)
-    turn = rng.uniform(0, np.pi)
-    across = (x - left) * np.cos(turn) + (y - top) * np.sin(turn)
-    along = ((y - top) * np.cos(turn) - (x - left) * np.sin(turn)) / stretch
-    angle = np.arctan2(along, across)
-    reach = np.ones_like(x)
-    for wave in range(2, 8):
-        reach += rough * rng.normal(0, 0.9 / wave) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
-    return smooth(as_field((radius * reach - np.hypot(across, along)) / edge + 0.5))
+    across, along = placed(x, y, at, rng.uniform(0, np.pi))
+    along = along / np.float32(stretch)
+    angle = np.linspace(0, 2 * np.pi, 257)
+    reach = np.ones(257)
+    for wave in range(2, 12):
+        reach += rough * rng.normal(0, 1.2 / wave**1.5) * np.cos(wave * angle + rng.uniform(0, 2 * np.pi))
+    outline = np.interp(np.mod(np.arctan2(along, across), 2 * np.pi), angle, radius * reach)
+    return smooth(as_field((outline - np.hypot(across, along)) / edge + 0.5))
 
 
 def path(rng: Rng, start: ArrayLike, angle: float, length: float, *, wander: float = 0.05) -> NDArray[np.float64]:
@@ -74,26 +73,23 @@ def scratch(surface: Surface, rng: Rng, at: ArrayLike, length: float, *, angle: 
     return surface.raised(-1.4 * groove).painted(np.clip(surface.albedo + shine, 0, 1), groove * np.float32(0.8))
 
 
-def stain(surface: Surface, rng: Rng, at: ArrayLike, radius: float, tint: ArrayLike) -> Surface:
+def stain(surface: Surface, rng: Rng, at: ArrayLike, radius: float, tint: ArrayLike, edge: float = 3.0) -> Surface:
     """Return the surface with a dried drop: uneven, darker towards its rim, with a few splashes."""
     size = len(surface.height)
-    drop = blob(size, rng, at, radius, rough=0.3, edge=3, stretch=rng.uniform(1, 1.5))
+    drop = blob(size, rng, at, radius, rough=0.3, edge=edge, stretch=rng.uniform(1, 1.5))
     inner = cv2.GaussianBlur(drop, (0, 0), radius * size / UNITS / 5)
     cover = drop * (0.85 + 0.9 * (drop - inner)) * (1 + 0.12 * clouds(rng, size, 9))
     for _ in range(int(rng.integers(1, 4))):
         splash = np.asarray(at) + around(rng, 1.2 * radius, 1.8 * radius)
         cover = np.maximum(cover, 0.8 * blob(size, rng, splash, radius * rng.uniform(0.06, 0.16), edge=1.2))
-    return surface.tinted(tint, as_field(np.clip(cover, 0, 1.3)))
+    return surface.tinted(tint, as_field(np.clip(cover, 0, 1.2)))
 
 
 def dent(surface: Surface, rng: Rng, at: ArrayLike, radius: float, depth: float) -> Surface:
     """Return the surface with a smooth hollow."""
     x, y = grid(len(surface.height))
-    left, top = np.asarray(at, dtype=np.float32)
-    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1, 1.5)
-    across = (x - left) * np.cos(turn) + (y - top) * np.sin(turn)
-    along = ((y - top) * np.cos(turn) - (x - left) * np.sin(turn)) / stretch
-    within = np.maximum(1 - (across**2 + along**2) / radius**2, 0)
+    across, along = placed(x, y, at, rng.uniform(0, np.pi))
+    within = np.maximum(1 - (across**2 + (along / rng.uniform(1, 1.5)) ** 2) / radius**2, 0)
     return surface.raised(as_field(-depth * within**2))
 
 
@@ -130,4 +126,4 @@ def corrosion(surface: Surface, rng: Rng, at: ArrayLike, radius: float) -> Surfa
     grain = 0.5 * clouds(rng, size, 3) + 0.5 * clouds(rng, size, 8)
     cover = smooth(as_field((patch - 0.45 + 0.28 * grain) * 4)) * (patch > 0)
     brown = np.array([0.47, 0.26, 0.12]) * (1 + 0.3 * clouds(rng, size, 4)[..., None])
-    return surface.painted(np.clip(brown, 0, 1), cover * np.float32(0.85)).raised(0.5 * cover * grain).glossed(0, cover)
+    return surface.painted(np.clip(brown, 0, 1), cover * np.float32(0.85)).raised(0.3 * cover * grain).glossed(0, cover)

@@ -6,6 +6,7 @@ Lengths are in units of 1/256 of the image's side, so a scene looks the same at 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +43,16 @@ class Surface:
         """Return the surface with another gloss where `cover` is above 0."""
         return replace(self, gloss=self.gloss + (np.float32(gloss) - self.gloss) * cover)
 
+    def cut(self, window: tuple[slice, slice]) -> Surface:
+        """Return a part of the surface."""
+        return Surface(self.albedo[window], self.height[window], self.gloss[window])
+
+    def patched(self, window: tuple[slice, slice], part: Surface) -> Surface:
+        """Return the surface with a part of it replaced."""
+        albedo, height, gloss = self.albedo.copy(), self.height.copy(), self.gloss.copy()
+        albedo[window], height[window], gloss[window] = part.albedo, part.height, part.gloss
+        return Surface(albedo, height, gloss)
+
 
 @dataclass(frozen=True, slots=True)
 class Camera:
@@ -58,12 +69,12 @@ class Camera:
         x, y = grid(size)
         angle = rng.normal(-2.2, 0.12)
         tilt = rng.normal(0, 0.04, 2)
-        gain = rng.normal(1, 0.03) * (1 + (tilt[0] * x + tilt[1] * y) / 128)
+        gain = rng.normal(1, 0.03) * (1 + (float(tilt[0]) * x + float(tilt[1]) * y) / 128)
         gain = gain * (1 - rng.uniform(0.02, 0.08) * (x * x + y * y) / 128**2)
         balance = rng.normal(1, 0.008, 3)
         return cls(
-            lamp=(float(np.cos(angle)), float(np.sin(angle))),
-            gain=as_field(gain[..., None] * balance),
+            lamp=(math.cos(angle), math.sin(angle)),
+            gain=as_field(gain[..., None] * as_field(balance)),
             blur=float(rng.uniform(0.35, 0.65)) * size / UNITS,
             noise=rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(0.007, 0.011)),
         )
@@ -74,9 +85,11 @@ class Camera:
         slope_x = cv2.Sobel(surface.height, cv2.CV_32F, 1, 0, ksize=3, scale=per_unit / 8)
         slope_y = cv2.Sobel(surface.height, cv2.CV_32F, 0, 1, ksize=3, scale=per_unit / 8)
         facing = -(slope_x * self.lamp[0] + slope_y * self.lamp[1])
-        length = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
-        diffuse = np.maximum((0.72 + 0.7 * facing) / length, 0.0) + 0.28
-        mirrored = surface.gloss * np.maximum((0.86 + 0.5 * facing) / length, 0.0) ** 12
+        shorter = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+        diffuse = np.maximum((0.72 + 0.7 * facing) * shorter, 0) + 0.28
+        towards = np.maximum((0.86 + 0.5 * facing) * shorter, 0)
+        cubed = towards * towards * towards
+        mirrored = surface.gloss * cubed * cubed * cubed * cubed
         light = surface.albedo * diffuse[..., None] + mirrored[..., None]
         return as_field(cv2.GaussianBlur(light * self.gain, (0, 0), self.blur))
 
@@ -96,13 +109,17 @@ def grid(size: int) -> tuple[Field, Field]:
 def placed(x: Field, y: Field, at: ArrayLike, angle: float) -> tuple[Field, Field]:
     """Return the pixels' coordinates as a part sees them that lies at `at`, turned by `angle` (radians)."""
     left, top = np.asarray(at, dtype=np.float32)
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    cos, sin = math.cos(angle), math.sin(angle)
     return as_field(cos * (x - left) + sin * (y - top)), as_field(cos * (y - top) - sin * (x - left))
 
 
-def inside(distance: Field) -> Field:
-    """Return how much of each pixel lies inside a shape, given the distance to its edge in units, positive inside."""
-    return as_field(np.clip(distance * np.float32(len(distance) / UNITS) + 0.5, 0, 1))
+def inside(distance: Field, per_unit: float | None = None) -> Field:
+    """Return how much of each pixel lies inside a shape, given the distance to its edge in units, positive inside.
+
+    `per_unit` is the number of pixels a unit, if `distance` is not the whole picture.
+    """
+    pixels = distance * np.float32(len(distance) / UNITS if per_unit is None else per_unit)
+    return as_field(np.clip(pixels + 0.5, 0, 1))
 
 
 def clouds(rng: np.random.Generator, size: int, across: float, along: float | None = None) -> Field:

@@ -20,7 +20,7 @@ def fabric(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     drift = rng.uniform(0, 3 * PITCH, 2)
     u, v = placed(x, y, drift, rng.normal(0, 0.02))
     u, v = u + 1.1 * clouds(rng, size, 70), v + 1.1 * clouds(rng, size, 70)
-    tones = rng.normal(0, 1, (2, 97))
+    tones = rng.standard_normal((2, 97), dtype=np.float32)
     wear, fuzz = clouds(rng, size, 45), clouds(rng, size, 1.3, 3.0)
     at = marks.somewhere(fault, 85)
     if kind != "pulled_thread":
@@ -35,12 +35,14 @@ def fabric(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     if kind == "hole":
         torn = marks.blob(size, fault, at, fault.uniform(6, 14), rough=0.45, edge=2.5, stretch=1.4)
         surface = marks.hole(surface, as_field(np.clip(torn * (1 + 0.35 * fuzz), 0, 1)), (0.05, 0.05, 0.06), rim=2)
-        for _ in range(6):
-            loose = marks.path(fault, at + fault.normal(0, 7, 2), fault.uniform(0, 6.3), fault.uniform(7, 14), wander=0.2)
-            surface = surface.painted((0.72, 0.73, 0.74), marks.stroke(size, loose, 0.8) * np.float32(0.85))
-        return surface
+        loose = [
+            marks.path(fault, at + fault.normal(0, 7, 2), fault.uniform(0, 6.3), fault.uniform(7, 14), wander=0.2)
+            for _ in range(6)
+        ]
+        ends = np.maximum.reduce([marks.stroke(size, line, 0.8) for line in loose])
+        return surface.painted((0.72, 0.73, 0.74), ends * np.float32(0.85))
     if kind == "oil_stain":
-        return marks.stain(surface, fault, at, fault.uniform(14, 30), (0.62, 0.58, 0.5))
+        return marks.stain(surface, fault, at, fault.uniform(14, 30), (0.6, 0.56, 0.48), edge=7)
     if kind == "foreign_yarn":
         colour = [(0.75, 0.2, 0.15), (0.85, 0.8, 0.45), (0.9, 0.9, 0.88)][fault.integers(3)]
         return marks.fibre(surface, fault, at, fault.uniform(35, 70), colour, width=2.0)
@@ -58,11 +60,9 @@ def _weave(u: Field, v: Field, tones: Field, wear: Field, fuzz: Field) -> Surfac
     warp_tone = tones[0, column.astype(int) % tones.shape[1]]
     weft_tone = tones[1, row.astype(int) % tones.shape[1]]
     tone = np.where(warp_up, 1 + 0.10 * warp_tone + 0.05 * wear, 1 + 0.04 * weft_tone) * (1 + 0.07 * fuzz)
-    colour = np.where(warp_up[..., None], (0.20, 0.29, 0.45), (0.60, 0.64, 0.68))
+    colour = np.where(warp_up[..., None], as_field((0.20, 0.29, 0.45)), as_field((0.58, 0.62, 0.66)))
     shade = (0.42 + 0.58 * height) * tone
-    return Surface(
-        as_field(colour * shade[..., None]), as_field(1.3 * height), np.full_like(u, 0.01, dtype=np.float32)
-    )
+    return Surface(as_field(colour * shade[..., None]), as_field(1.3 * height), np.full_like(u, 0.01, dtype=np.float32))
 
 
 def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
@@ -79,7 +79,9 @@ def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     sheen = 0.12 * np.exp(-(((tilt - rng.uniform(-70, 70)) / 60) ** 2)) + 0.012 * clouds(rng, size, 80)
     grey = 0.52 + sheen + 0.032 * grain
     surface = Surface(
-        as_field(grey[..., None] * (0.985, 1.0, 1.015)), as_field(0.03 * grain), np.full_like(x, 0.12, dtype=np.float32)
+        as_field(grey[..., None] * as_field((0.985, 1.0, 1.015))),
+        as_field(0.03 * grain),
+        np.full_like(x, 0.12, dtype=np.float32),
     )
     at = marks.somewhere(fault, 85)
     if kind == "scratch":
@@ -105,17 +107,19 @@ def wood_veneer(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     rings = np.sqrt((0.55 * (u - side)) ** 2 + deep**2) + 0.03 * y
     phase = np.mod(rings / rng.uniform(6.5, 8) + 0.12 * clouds(rng, size, 20, 120), 1)
     late = phase**3 * np.clip((1 - phase) * 9, 0, 1)  # summer wood darkens slowly and ends at once
-    pores = np.clip(clouds(rng, size, 1.4, 22) - 1.3 + 0.5 * late, 0, 1)
+    pores = np.clip(clouds(rng, size, 1.1, 15) - 1.35 + 0.6 * late, 0, 0.8)
     fibres = clouds(rng, size, 1.5, 60)
-    tone = 1 - 0.30 * late - 0.5 * pores + 0.022 * fibres + 0.035 * clouds(rng, size, 60, 150)
+    tone = 1 - 0.30 * late - 0.42 * pores + 0.022 * fibres + 0.035 * clouds(rng, size, 60, 150)
     colour = as_field(np.array([0.66, 0.47, 0.29]) ** (1 + 1.0 * (1 - tone[..., None])) * tone[..., None])
     surface = Surface(colour, as_field(-0.5 * pores + 0.04 * fibres), np.full_like(x, 0.03, dtype=np.float32))
     at = marks.somewhere(fault, 85)
     if kind == "crack":
-        surface = marks.crack(surface, fault, at, fault.uniform(45, 110), angle=np.pi / 2 + fault.normal(0, 0.06), wander=0.13)
+        surface = marks.crack(
+            surface, fault, at, fault.uniform(45, 110), angle=np.pi / 2 + fault.normal(0, 0.06), wander=0.13
+        )
     elif kind == "scratch":
         angle = fault.uniform(-0.9, 0.9)
-        surface = marks.scratch(surface, fault, at, fault.uniform(40, 90), angle=angle, shine=0.2)
+        surface = marks.scratch(surface, fault, at, fault.uniform(40, 90), angle=angle, shine=0.32)
     elif kind == "glue":
         drop = marks.blob(size, fault, at, fault.uniform(10, 20), edge=2.5, stretch=1.6)
         surface = surface.raised(1.6 * cv2.GaussianBlur(drop, (0, 0), 2.5 * size / UNITS)).glossed(0.3, drop)
