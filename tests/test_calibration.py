@@ -201,6 +201,12 @@ class TestFromCosts:
         assert defective(above, found.threshold)
         assert not defective(1.0, found.threshold)
 
+    def test_rounding_does_not_break_a_tie_towards_escapes(self) -> None:
+        """Both cost 0.9 in exact arithmetic; in floats the one with two escapes looks cheaper."""
+        good, bad = [0.0, 1.0, 3.0, 4.0, 4.0, 5.0], [0.0, 0.0, 3.0, 3.0, 4.0, 5.0]
+        found = from_costs(good, bad, 9, 1, 0.1)
+        assert defective(np.array(bad), found.threshold).all()
+
     def test_extreme_costs_reject_everything_or_nothing_and_say_so(self) -> None:
         everything = from_costs([0.0, 2.0], [1.0, 3.0, -1.0], 1, 0, 0.5)
         assert everything.threshold == -1.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import blemish
-from blemish.errors import BlemishError, InputError, MissingExtra
+from blemish.errors import BlemishError, InputError, MissingExtra, UnknownName
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
@@ -43,6 +44,10 @@ class Protocol(StrEnum):
 Root = Annotated[Path, typer.Argument(help="Folder of the parts: only good ones, or good and defective in subfolders.")]
 DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="How the folder is laid out: see `blemish list`.")]
 CategoryOption = Annotated[str | None, typer.Option("--category", "-c", help="Category, if the data set has several.")]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data-option", "-D", help="An option of the data set, name=value; may be repeated (good=passed)."),
+]
 SizeOption = Annotated[int, typer.Option(min=8, max=8192, help="Side of the network's square input, in pixels.")]
 CropOption = Annotated[
     int | None, typer.Option(min=8, help="Centre crop after resizing, in pixels a side. [default: none]")
@@ -74,6 +79,7 @@ def fit(
     root: Root,
     dataset: DatasetOption = "folder",
     category: CategoryOption = None,
+    data_option: DataOption = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
     option: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="A parameter of the method, name=value; may be repeated.")
@@ -99,7 +105,18 @@ def fit(
     from blemish import catalogue
     from blemish.engine import Engine
 
-    data = _data(root, dataset, category, image_size, crop, roi, ignore, white, holdout, seed)
+    data = _data_class(dataset)(
+        root,
+        category,
+        image_size=image_size,
+        crop=crop,
+        roi=None if roi is None else _box(roi),
+        ignore=ignore,
+        white=white,
+        holdout=holdout,
+        seed=seed,
+        **_data_options(dataset, data_option or []),
+    )
     detector = catalogue.method(method)(**_options(method, option or []))
     engine = Engine(out, seed=seed, device=device, false_reject_rate=false_reject_rate, confidence=confidence)
     inspector = engine.fit(detector, data, resume=resume)
@@ -127,6 +144,7 @@ def test(
     root: Root,
     dataset: DatasetOption = "folder",
     category: CategoryOption = None,
+    data_option: DataOption = None,
     protocol: Annotated[
         Protocol,
         typer.Option(help="Pixel metrics at the images' own resolution, or, as in papers, at the network's input."),
@@ -146,7 +164,11 @@ def test(
 
     inspector = Inspector.load(model, device)
     learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
-    data = _data_class(dataset)(root, category, seed=learnt.get("seed", 0), holdout=learnt.get("holdout", 0.2))
+    options = _data_options(dataset, data_option or [])
+    if not options and learnt.get("dataset") == dataset:
+        options = learnt.get("options", {})
+    split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
+    data = _data_class(dataset)(root, category, **split, **options)
     data.imaging = inspector.imaging
     about = {"method": type(inspector.detector).__name__, "params": inspector.detector.params, "model": str(model)}
     found = evaluate(inspector, data.test_records, protocol=protocol.value, about={**about, "data": data.describe()})
@@ -199,7 +221,7 @@ def demo(
     seed: SeedOption = 0,
 ) -> None:
     """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
-    from blemish.engine.demo import run_demo
+    from blemish.demo import run_demo
 
     page = run_demo(out, categories=category, method=method, seed=seed)
     typer.echo(f"Report: {page}")
@@ -298,31 +320,6 @@ def _data_class(name: str) -> type[DataModule]:
     return catalogue.dataset(name)
 
 
-def _data(
-    root: Path,
-    dataset: str,
-    category: str | None,
-    image_size: int,
-    crop: int | None,
-    roi: str | None,
-    ignore: Path | None,
-    white: float | None,
-    holdout: float,
-    seed: int,
-) -> DataModule:
-    return _data_class(dataset)(
-        root,
-        category,
-        image_size=image_size,
-        crop=crop,
-        roi=None if roi is None else _box(roi),
-        ignore=ignore,
-        white=white,
-        holdout=holdout,
-        seed=seed,
-    )
-
-
 def _box(text: str) -> tuple[int, int, int, int]:
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
@@ -334,19 +331,27 @@ def _box(text: str) -> tuple[int, int, int, int]:
 
 
 def _options(method: str, pairs: list[str]) -> dict[str, Any]:
+    from blemish import catalogue
+
+    return _named_values(catalogue.method(method).__init__, pairs, f"parameter of {method}", "--set")
+
+
+def _data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
+    return _named_values(_data_class(dataset).index, pairs, f"option of data set {dataset}", "--data-option")
+
+
+def _named_values(function: Callable[..., Any], pairs: list[str], kind: str, flag: str) -> dict[str, Any]:
     import inspect as python
 
-    from blemish import catalogue
-    from blemish.errors import UnknownName
-
-    known = list(python.signature(catalogue.method(method).__init__).parameters)[1:]
+    known = [name for name in python.signature(function).parameters if name not in ("self", "root", "category", "seed")]
+    known += ["seed"] if flag == "--set" else []
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise InputError(f"--set {pair!r} must be name=value, e.g. backbone=texnet_s")
+            raise InputError(f"{flag} {pair!r} must be name=value")
         if name not in known:
-            raise UnknownName(f"parameter of {method}", name, known)
+            raise UnknownName(kind, name, known)
         try:
             options[name] = json.loads(text)
         except json.JSONDecodeError:

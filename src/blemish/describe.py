@@ -28,8 +28,10 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         card = _plain(found.card)
         if root is None:
             return card, True
-        from blemish.data.census import census
+        from blemish.data.census import census, count
 
+        if not found.card.categories:
+            return {"name": found.card.name, "copy": _plain(count(found.index(root)))}, True
         counted = census(found.card, found.index, root)
         return {"name": found.card.name, "licence": found.card.licence, "copy": counted.as_dict()}, counted.complete
     try:

@@ -284,8 +284,18 @@ def test_a_killed_run_continues_to_the_very_same_weights(
     assert steps == [5, 6]  # the last checkpoint was written after step 4
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+    assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 2  # a heading and the last step
     with pytest.raises(SystemExit, match="another --work"):
         train.train(images, train.Plan(), train.Clock(total=9), tmp_path / "killed")
+
+
+def test_a_continued_log_holds_each_step_once(tools: dict[str, ModuleType], tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for step in (50, 100, 150):
+        tools["train"].log(log, {"loss": 0.5, "step": step})
+    tools["train"].shorten(log, 100)
+    tools["train"].log(log, {"loss": 0.25, "step": 150})
+    assert log.read_text().split() == ["loss,step", "0.5,50", "0.5,100", "0.25,150"]
 
 
 def test_minutes_and_the_steps_they_came_to_give_the_same_schedule(tools: dict[str, ModuleType]) -> None:

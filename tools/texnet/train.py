@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from blemish.features.texnet import CHANNELS, MEAN, STAGES, STD, TexNet, tensors_sha256
-from blemish.files import write_atomically
+from blemish.files import write_atomically, write_text
 
 CLASSIFIED = ("stage3", "stage4")  # pooled maps that name the material
 DEFACED = ("stage2", "stage3")  # maps that say where an image was spoilt
@@ -145,6 +145,7 @@ def train(
     checkpoint = work / "checkpoint.safetensors"
     if checkpoint.exists():
         restore(checkpoint, plan, learner, optimiser, clock)
+    shorten(work / "log.csv", clock.step)
     started = time.monotonic() - clock.seconds
     while not clock.done:
         for group in optimiser.param_groups:
@@ -199,6 +200,14 @@ def log(path: Path, row: dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def shorten(path: Path, step: int) -> None:
+    """Forget what was logged after `step`: those steps are taken again."""
+    if path.exists():
+        head, *rows = path.read_text().splitlines()
+        at = head.split(",").index("step")
+        write_text(path, "\n".join([head, *(row for row in rows if int(row.split(",")[at]) <= step)]) + "\n")
 
 
 def fold(net: TexNet) -> TexNet:

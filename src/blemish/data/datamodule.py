@@ -130,7 +130,7 @@ class DataModule:
             "imaging": self.imaging.as_dict(),
             "holdout": self.holdout,
             "seed": self.seed,
-            "options": {key: str(value) for key, value in self.options.items()},
+            "options": self.options,
             "counts": {
                 "train": len(self.train_records),
                 "held_out": len(self.held_out_records),

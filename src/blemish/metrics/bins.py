@@ -54,7 +54,7 @@ class FloatBins:
         floors, amounts = [np.zeros(0)], [self._amounts[:, :0]]
         for octave in np.sort(self._octaves)[::-1]:
             page = self._page(octave)
-            used = np.flatnonzero(page.any(0))[::-1]
+            used = np.flatnonzero(page.sum(0))[::-1]  # amounts are not negative
             keys = (np.uint32(octave) << np.uint32(23)) | (used.astype(np.uint32) << np.uint32(23 - self.bits))
             floors.append(_floats(keys))
             amounts.append(page[:, used])
@@ -81,8 +81,9 @@ class FloatBins:
         while len(self._octaves) > OCTAVES << (FINEST - self.bits + steps):
             steps += 1
         self.bits -= steps
-        fresh = np.zeros((len(self._amounts), len(octaves) << self.bits))
-        self._amounts = np.concatenate([_coarsen(self._amounts, steps), fresh], 1)
+        kept = _coarsen(self._amounts, steps)
+        self._amounts = np.zeros((len(kept), len(self._octaves) << self.bits))  # pages never touched cost nothing
+        self._amounts[:, : kept.shape[1]] = kept
         self._start[self._octaves] = np.arange(len(self._octaves)) << self.bits
 
 
@@ -102,4 +103,6 @@ def _floats(keys: NDArray[np.uint32]) -> Row:
 
 
 def _coarsen(page: Row, steps: int) -> Row:
-    return page.reshape(len(page), -1, 1 << steps).sum(-1) if steps else page
+    for _ in range(steps):
+        page = page[:, ::2] + page[:, 1::2]
+    return page

@@ -50,7 +50,7 @@ def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels
     height, width = picture.shape[:2]
     shape = resize_mask(mask, (height, width)).astype(np.uint8)
     contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    drawn = np.ascontiguousarray(picture)
+    drawn = picture.copy()
     cv2.drawContours(drawn, contours, -1, colour, thickness=max(1, round(max(height, width) / 300)))
     return drawn
 

@@ -1,0 +1,91 @@
+"""The report shows mistakes first, loads nothing, and escapes what it prints."""
+
+import re
+
+import numpy as np
+import pytest
+
+from blemish.data import MVTec
+from blemish.engine import Engine
+from blemish.engine.evaluate import Part
+from blemish.models import PatchCore
+from blemish.report import write_page
+from blemish.report.page import choose_examples, write_index
+from blemish.report.pictures import FOUND, fitting, heat, outline, thumbnail
+from parts import write_folder
+
+
+def part(key: str, label: int, score: float, defective: bool) -> Part:
+    return Part(key, key, "good" if label == 0 else "crack", label, score, 0.1, defective)
+
+
+def test_mistakes_come_first_and_the_worst_of_them_before_others() -> None:
+    parts = [
+        part("fine", 0, 0.1, False),
+        part("alarm", 0, 0.7, True),
+        part("worse alarm", 0, 0.9, True),
+        part("escape", 1, 0.4, False),
+        part("worse escape", 1, 0.2, False),
+        part("caught", 1, 0.8, True),
+    ]
+    groups = {title: [p.key for p in chosen] for title, _, chosen in choose_examples(parts, 8)}
+    assert list(groups)[:2] == ["False alarms", "Escapes"]
+    assert groups["False alarms"] == ["worse alarm", "alarm"]
+    assert groups["Escapes"] == ["worse escape", "escape"]
+    assert groups["Closest calls among caught defects"] == ["caught"]
+    assert groups["Most suspicious good parts"] == ["fine"]
+    assert sum(map(len, groups.values())) == len(parts)
+    assert [len(chosen) for _, _, chosen in choose_examples(parts, 1)] == [1, 1, 1, 0, 1]
+
+
+def test_page_and_index(tmp_path) -> None:
+    root = tmp_path / "<b>data"
+    write_folder(root / "bottle", good=24, bad=4)
+    engine, model = Engine(tmp_path / "runs", false_reject_rate=0.3), PatchCore(coreset_sampling_ratio=0.2)
+    data = MVTec(root, "bottle", image_size=64)
+    inspector = engine.fit(model, data)
+    report = engine.report(model, data)
+    page = write_page(tmp_path / "report.html", report, inspector, {r.key: r for r in data.test_records})
+    text = page.read_text()
+    assert f"{report.metrics['pixel_AUROC'].value:.4f}" in text
+    assert report.calibration["guarantee"].split(";")[0] in text
+    assert "turned" in text
+    assert "<b>data" not in text, "paths must be escaped"
+    assert not re.search(r'(src|href)="[^d#]', text), "the page must load nothing"
+    assert text.count("<figure>") == 12
+    assert text.count("<svg") == 3
+    index = write_index(tmp_path / "index.html", {"bottle": (report, page)}).read_text()
+    assert 'href="report.html"' in index
+
+
+def test_pictures() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((200, 400, 3), dtype=np.float32)
+    small = thumbnail(image, 100)
+    assert small.shape == (50, 100, 3)
+    assert fitting((50, 40), 320) == (50, 40)
+    map = np.zeros((200, 400), np.float32)
+    assert np.array_equal(heat(small, map, threshold=1.0), small), (
+        "a map far below the threshold leaves the part as it is"
+    )
+    map[40:80, 40:80] = 3.0
+    warm = heat(small, map, threshold=1.0).astype(int) - small
+    assert np.abs(warm[12:18, 12:18]).mean() > 20
+    assert np.abs(warm[30:, 50:]).max() == 0
+    mask = map > 1
+    drawn = outline(small, mask, FOUND)
+    changed = (drawn != small).any(axis=2)
+    assert changed.any()
+    assert not changed[30:, 30:].any()
+    assert not np.shares_memory(drawn, small)
+
+
+def test_a_missing_library_is_named(tmp_path, monkeypatch) -> None:
+    import sys
+
+    from blemish.errors import MissingExtra
+    from blemish.report import figures
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"blemish\[report\]"):
+        figures.curve([0, 1], [0, 1], ("x", "y"))
