@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from blemish.calibration import from_good
-from blemish.errors import DataError, FormatError, ImageError, NotFitted
+from blemish.errors import DataError, FormatError, ImageError, InputError, NotFitted
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector
 from blemish.models import PaDiM, PatchCore
@@ -115,6 +115,29 @@ def test_what_is_saved_is_what_was_fitted(inspector, parts, tmp_path) -> None:
         np.testing.assert_array_equal(one.map, two.map)
     assert loaded.about == inspector.about
     assert loaded.calibration == inspector.calibration
+
+
+def test_thresholds_by_every_rule(inspector) -> None:
+    def arrays(images: torch.Tensor) -> list[np.ndarray]:
+        return [image.permute(1, 2, 0).numpy() for image in images]
+
+    good = arrays(stripes(60, SIZE, seed=31))
+    bad = arrays(deface(stripes(60, SIZE, seed=32), seed=33)[0])
+    judge = Inspector(inspector.detector, inspector.imaging)
+    by_rate = judge.calibrate(good, false_reject_rate=0.1)
+    assert sum(v.defective for v in judge.inspect(good)) <= 6
+    by_escape = judge.calibrate(good, bad, escape_rate=0.05)
+    assert sum(not v.defective for v in judge.inspect(bad)) == 0
+    dear_escapes = judge.calibrate(good, bad, costs=(1000.0, 1.0, 0.5))
+    dear_rejects = judge.calibrate(good, bad, costs=(1.0, 1000.0, 0.5))
+    assert dear_escapes.threshold <= dear_rejects.threshold
+    assert {c.rule for c in (by_rate, by_escape, dear_rejects)} == {"false_reject_rate", "escape_rate", "costs"}
+    assert all(c.pixel_threshold > 0 for c in (by_rate, by_escape, dear_escapes))
+    for wrong in ({}, {"false_reject_rate": 0.1, "escape_rate": 0.1}):
+        with pytest.raises(InputError, match="exactly one"):
+            judge.calibrate(good, **wrong)
+    with pytest.raises(InputError, match="need defective parts"):
+        judge.calibrate(good, escape_rate=0.1)
 
 
 def test_an_unfitted_detector_is_refused() -> None:

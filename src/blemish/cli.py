@@ -139,6 +139,42 @@ def fit(
 
 
 @app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    good: Annotated[Path, typer.Option(help="Folder of good parts that the model has not learnt from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the model with its new threshold.")],
+    defective: Annotated[Path | None, typer.Option(help="Folder of defective parts. [default: none]")] = None,
+    false_reject_rate: Annotated[
+        float | None, typer.Option(help="Wanted share of good parts rejected, 0 to 1.")
+    ] = None,
+    escape_rate: Annotated[float | None, typer.Option(help="Wanted share of defects passed, 0 to 1.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="How sure the wanted rate must be, 0 to 1.")] = None,
+    cost_escape: Annotated[float | None, typer.Option(help="Cost of a defect that is passed, in any currency.")] = None,
+    cost_false_reject: Annotated[
+        float | None, typer.Option(help="Cost of a good part rejected, same currency.")
+    ] = None,
+    defect_share: Annotated[float | None, typer.Option(help="Share of defective parts in production, 0 to 1.")] = None,
+) -> None:
+    """Choose the threshold anew: for a false-reject rate, an escape rate, or the lowest cost. Never on test parts."""
+    from blemish.inspector import Inspector, images_below
+
+    inspector = Inspector.load(model)
+    inspector.calibrate(
+        images_below(good),
+        None if defective is None else images_below(defective),
+        false_reject_rate=false_reject_rate,
+        escape_rate=escape_rate,
+        confidence=confidence,
+        costs=_costs(cost_escape, cost_false_reject, defect_share),
+    )
+    typer.echo(f"Model: {inspector.save(out)}")
+    assert inspector.calibration is not None  # noqa: S101 - just made
+    typer.echo(f"Threshold {inspector.calibration.threshold:.6g}. {inspector.calibration.guarantee}")
+    if inspector.calibration.note:
+        typer.echo(f"Note: {inspector.calibration.note}")
+
+
+@app.command()
 def test(
     model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
     root: Root,
@@ -357,6 +393,14 @@ def _named_values(function: Callable[..., Any], pairs: list[str], kind: str, fla
         except json.JSONDecodeError:
             options[name] = text  # a bare word is a string
     return options
+
+
+def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:
+    if escape is None and reject is None and share is None:
+        return None
+    if escape is None or reject is None or share is None:
+        raise InputError("costs need all three: --cost-escape, --cost-false-reject and --defect-share")
+    return escape, reject, share
 
 
 def _word(verdict: Prediction) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -19,18 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 
 import blemish
 from blemish import regions
-from blemish.calibration import Calibration, defective
+from blemish.calibration import Calibration, defective, from_costs, from_escape_rate, from_good
 from blemish.catalogue import method
 from blemish.data.reader import read_ahead
 from blemish.detector import Detector, read_saved
-from blemish.errors import DataError, FormatError, ImageError
+from blemish.errors import DataError, FormatError, ImageError, InputError
 from blemish.features import Features
 from blemish.imaging import SUFFIXES, Imaging, read
 from blemish.training import device_of
 from blemish.types import Prediction
 
 if TYPE_CHECKING:
-    from blemish.data.record import Record
+    pass
 
 FORMAT = 1
 """The version of the saved file. A reader refuses what is newer than itself."""
@@ -130,9 +130,48 @@ class Inspector:
                 pending = []
         yield from self._score(pending)
 
-    def calibration_scores(
-        self, sources: Iterable[Record], batch_size: int = 8
-    ) -> tuple[list[float], list[float] | None]:
+    def calibrate(
+        self,
+        good: Iterable[Any],
+        defects: Iterable[Any] | None = None,
+        *,
+        false_reject_rate: float | None = None,
+        escape_rate: float | None = None,
+        confidence: float | None = None,
+        costs: tuple[float, float, float] | None = None,
+    ) -> Calibration:
+        """Choose the threshold on parts that the detector has not learnt from, by exactly one rule, and keep it.
+
+        `good` and `defects` are files, arrays or Records. The rules: `false_reject_rate` (good parts alone suffice),
+        `escape_rate`, or `costs` = (cost of an escape, cost of a false reject, share of defective parts); see
+        `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
+
+        Raises:
+            InputError: no rule or several, or a rule that needs `defects` without them.
+            ImageError: an image cannot be read.
+        """
+        if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
+            raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
+        scores, peaks = self.calibration_scores(good)
+        if false_reject_rate is not None:
+            self.calibration = from_good(scores, false_reject_rate, confidence, pixel_peaks=peaks)
+            return self.calibration
+        if defects is None:
+            raise InputError("an escape rate or costs need defective parts as well; give some, or a false_reject_rate")
+        bad, _ = self.calibration_scores(defects)
+        if escape_rate is not None:
+            chosen = from_escape_rate(scores, bad, escape_rate, 0.95 if confidence is None else confidence)
+        else:
+            assert costs is not None  # noqa: S101 - one rule is given
+            chosen = from_costs(scores, bad, *costs)
+        if peaks is not None:
+            rejected = sum(defective(score, chosen.threshold) for score in scores)
+            rate = max(1, min(rejected, len(scores))) / (len(scores) + 1)
+            chosen = replace(chosen, pixel_threshold=from_good(scores, rate, pixel_peaks=peaks).pixel_threshold)
+        self.calibration = chosen
+        return chosen
+
+    def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
         """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
 
         Raises:

@@ -81,6 +81,20 @@ def test_test_writes_a_report(model, place, tmp_path) -> None:
     assert json.loads((tmp_path / "report.json").read_text())["metrics"]["image_AUROC"]["value"] >= 0.9
 
 
+def test_calibrate_writes_a_model_with_a_new_threshold(model, place, tmp_path) -> None:
+    good, bad = place / "parts" / "test" / "good", place / "parts" / "test" / "turned"
+    costs = ("--cost-escape", 50, "--cost-false-reject", 1, "--defect-share", 0.1)
+    done = blemish(
+        "calibrate", model, "--good", good, "--defective", bad, *costs, "--out", tmp_path / "new.safetensors"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lowest expected cost" in done.stdout
+    assert blemish("inspect", tmp_path / "new.safetensors", bad).returncode == 1
+    done = blemish("calibrate", model, "--good", good, *costs[:2], "--out", tmp_path / "x")
+    assert done.returncode == 2
+    assert "all three" in done.stderr
+
+
 def test_resume_goes_on_with_the_same_run(model, place) -> None:
     run = model.parent
     model.unlink()

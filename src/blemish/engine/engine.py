@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from blemish.calibration import from_good
 from blemish.data.datamodule import DataModule
 from blemish.detector import Detector
 from blemish.engine import run as runs
@@ -86,9 +85,8 @@ class Engine:
             inspector = Inspector(model, datamodule.imaging, about={"data": datamodule.describe(), "seed": self.seed})
             inspector.save(run.model)
         if inspector.calibration is None and datamodule.held_out_records:
-            scores, peaks = inspector.calibration_scores(datamodule.held_out_records, datamodule.eval_batch_size)
-            inspector.calibration = from_good(
-                scores, self.false_reject_rate, confidence=self.confidence, pixel_peaks=peaks
+            inspector.calibrate(
+                datamodule.held_out_records, false_reject_rate=self.false_reject_rate, confidence=self.confidence
             )
             inspector.save(run.model)
         return inspector

@@ -18,7 +18,7 @@ Rng = np.random.Generator
 def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     """A turned steel flange with six bolt holes, lying a little askew on a rubber belt."""
     x, y = grid(size)
-    u, v = placed(x, y, rng.normal(0, 2.5, 2), rng.normal(0, 0.12))
+    u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.04))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
     missing = int(fault.integers(6)) if kind == "missing_hole" else -1
     edge = np.minimum(104 - r, r - 44)
@@ -30,7 +30,7 @@ def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
         edge = _bitten(as_field(edge), fault, _towards(fault) * fault.choice([41, 107]), fault.uniform(7, 13))
     metal = inside(as_field(edge))
     lathe = _turned(rng, as_field(r))
-    glow = 0.10 * np.cos(2 * (angle - rng.uniform(0.5, 1.1))) + 0.05 * np.cos(4 * angle + rng.uniform(0, 6.28))
+    glow = 0.10 * np.cos(2 * (angle - rng.uniform(0.7, 0.9))) + 0.05 * np.cos(4 * angle + rng.uniform(0, 0.6))
     grey = 0.56 + glow + 0.035 * lathe + 0.015 * clouds(rng, size, 40)
     step = 1.2 * smooth(as_field((r - 55) / 2)) - 1.2 * smooth(as_field((r - 94) / 2))
     bevel = 2.6 * smooth(as_field(edge / 4.5))
@@ -53,13 +53,13 @@ def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 def blister(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     """A pharmaceutical blister: nine pills under clear domes, sealed to embossed aluminium foil."""
     x, y = grid(size)
-    u, v = placed(x, y, rng.normal(0, 2, 2), rng.normal(0, 0.015))
+    u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.01))
     emboss = np.cos((u + v) * np.pi / 3.2) * np.cos((u - v) * np.pi / 3.2)
     crumple = clouds(rng, size, 45)
     grey = 0.60 + 0.04 * crumple + 0.02 * clouds(rng, size, 2)
     surface = Surface(
         albedo=grey[..., None] * as_field((0.99, 1, 1.02)),
-        height=as_field(0.32 * emboss + 1.2 * crumple),
+        height=as_field(0.32 * emboss + 0.8 * crumple),
         gloss=np.full_like(x, 0.16, dtype=np.float32),
     )
     spoiled = int(fault.integers(9))
@@ -79,7 +79,7 @@ def blister(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 def bottle_cap(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     """A ribbed screw cap of blue plastic with a white print, on a light table."""
     x, y = grid(size)
-    u, v = placed(x, y, rng.normal(0, 2.5, 2), rng.normal(0, 0.1))
+    u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.03))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
     ribs = np.cos(72 * angle)
     edge = 108 + 0.9 * ribs - r

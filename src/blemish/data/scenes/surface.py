@@ -67,16 +67,16 @@ class Camera:
     def draw(cls, rng: np.random.Generator, size: int) -> Camera:
         """Draw a lamp's direction, exposure, lighting gradient, vignette, focus and sensor noise."""
         x, y = grid(size)
-        angle = rng.normal(-2.2, 0.12)
-        tilt = rng.normal(0, 0.04, 2)
-        gain = rng.normal(1, 0.03) * (1 + (float(tilt[0]) * x + float(tilt[1]) * y) / 128)
+        angle = rng.normal(-2.2, 0.05)
+        tilt = rng.normal(0, 0.025, 2)
+        gain = rng.normal(1, 0.02) * (1 + (float(tilt[0]) * x + float(tilt[1]) * y) / 128)
         gain = gain * (1 - rng.uniform(0.02, 0.08) * (x * x + y * y) / 128**2)
         balance = rng.normal(1, 0.008, 3)
         return cls(
             lamp=(math.cos(angle), math.sin(angle)),
             gain=as_field(gain[..., None] * as_field(balance)),
             blur=float(rng.uniform(0.35, 0.65)) * size / UNITS,
-            noise=rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(0.007, 0.011)),
+            noise=rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(0.005, 0.008)),
         )
 
     def see(self, surface: Surface) -> Field:

@@ -59,7 +59,7 @@ def _weave(u: Field, v: Field, tones: Field, wear: Field, fuzz: Field) -> Surfac
     height = np.sqrt(np.maximum(profile, 0)) * (0.55 + 0.45 * bow)
     warp_tone = tones[0, column.astype(int) % tones.shape[1]]
     weft_tone = tones[1, row.astype(int) % tones.shape[1]]
-    tone = np.where(warp_up, 1 + 0.10 * warp_tone + 0.05 * wear, 1 + 0.04 * weft_tone) * (1 + 0.07 * fuzz)
+    tone = np.where(warp_up, 1 + 0.07 * warp_tone + 0.035 * wear, 1 + 0.04 * weft_tone) * (1 + 0.07 * fuzz)
     colour = np.where(warp_up[..., None], as_field((0.20, 0.29, 0.45)), as_field((0.58, 0.62, 0.66)))
     shade = (0.42 + 0.58 * height) * tone
     return Surface(as_field(colour * shade[..., None]), as_field(1.3 * height), np.full_like(u, 0.01, dtype=np.float32))
