@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from blemish.errors import InputError
-from blemish.training import cycle, device_of, optimise, progress, seeded
+from blemish.progress import progress
+from blemish.training import cycle, device_of, optimise, seeded
 from blemish.types import Batch
 from parts import Parts, stripes
 

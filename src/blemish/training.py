@@ -1,4 +1,4 @@
-"""The one gradient loop, and the small things every learner needs: seeds, endless batches, a progress bar.
+"""The one gradient loop, and the small things every learner needs: seeds and endless batches.
 
 A method calls `optimise`; it is not called by it. Several phases are several calls. A method that needs two optimisers
 writes its own loop over `cycle`.
@@ -7,20 +7,17 @@ writes its own loop over `cycle`.
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from blemish.errors import InputError
+from blemish.progress import progress
 from blemish.types import Batch
-
-T = TypeVar("T")
 
 
 def optimise(
@@ -109,21 +106,3 @@ def to(batch: Batch, device: torch.device) -> Batch:
         return batch
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.inputs.items()}
     return Batch(moved, batch.label, batch.keys)
-
-
-def progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items with a progress bar on standard error; silent where nobody watches (no terminal)."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        for item in items:
-            yield item
-            bar.advance(task)

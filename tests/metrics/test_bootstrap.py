@@ -5,7 +5,7 @@ import pytest
 
 from blemish import metrics
 from blemish.errors import InputError
-from blemish.metrics.bootstrap import sketch
+from blemish.metrics.bootstrap import around, sketch
 
 NAMES = {"image_AUROC": metrics.auroc, "image_AP": metrics.average_precision}
 
@@ -124,6 +124,13 @@ def test_pixel_intervals_depend_on_the_order_of_scores_only() -> None:
     expected = plain.intervals(repeats=100)
     for name, interval in bent.intervals(repeats=100).items():
         assert tuple(interval) == pytest.approx(tuple(expected[name]), abs=1e-4), name
+
+
+def test_bounds_are_moved_to_the_value_and_kept_in_range() -> None:
+    resampled = np.append(0.5, np.linspace(0.4, 0.6, 101))
+    assert tuple(around(0.52, resampled, 0.9)) == pytest.approx((0.52, 0.43, 0.61))
+    assert tuple(around(0.95, resampled, 0.9)) == pytest.approx((0.95, 0.86, 1.0))
+    assert tuple(around(0.05, resampled, 0.9)) == pytest.approx((0.05, 0.0, 0.14))
 
 
 def test_large_images_are_sketched_in_little_memory() -> None:

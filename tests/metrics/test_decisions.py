@@ -97,7 +97,7 @@ def test_all_decisions_at_once_agree_with_one_by_one() -> None:
 
 
 def test_kinds_are_compared_with_all_good_parts() -> None:
-    kinds = ["good"] * 4 + ["scratch", "dent", "scratch", "dent", "dent"]
+    kinds = ["good", "", "ok", "dent", "scratch", "dent", "scratch", "dent", "dent"]
     found = metrics.by_kind(kinds, LABELS, SCORES, 0.5)
     assert list(found) == ["dent", "scratch"]
     assert found["dent"].auroc == slow.auroc([0] * 4 + [1] * 3, [0.1, 0.2, 0.5, 0.6, 0.5, 0.8, 0.9])

@@ -124,6 +124,9 @@ def test_the_bound_can_be_reached() -> None:
     found = fill(metrics.PixelHistogram(), [map], [map > 1])
     assert (found.auroc(), found.error_bound()) == (0.5, 0.5)
     assert (found.aupro(1.0), found.error_bound(1.0)) == (0.5, 0.5)
+    # Cut by the limit, the rectangle lies almost wholly above its diagonal.
+    assert (found.aupro(0.01), found.error_bound(0.01)) == pytest.approx((0.005, 1.0))
+    assert metrics.aupro([map], [map > 1], 0.01) == 1.0
 
 
 def test_exactly_the_exact_functions_on_scores_rounded_to_bins() -> None:

@@ -20,7 +20,7 @@ from blemish.files import read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspector import Inspector, Raw
 from blemish.metrics import Interval
-from blemish.training import progress
+from blemish.progress import progress
 
 Protocol = Literal["original", "paper"]
 """At which size pixels are compared.

@@ -170,7 +170,9 @@ def aligned(**sequences: Sized | None) -> int:
 def picture(
     map: ArrayLike, mask: ArrayLike, valid: ArrayLike | None = None, name: str = "map"
 ) -> tuple[NDArray[Any], Mask, Mask | None]:
-    """Return a map, its mask, and where pixels count, checked to be (H, W) of one size. Scores are not looked at.
+    """Return a map, its mask, and where pixels count (None: everywhere), checked to be (H, W) of one size.
+
+    Scores are not looked at.
 
     Raises:
         InputError: a shape differs, or a mask is not binary.
@@ -181,7 +183,7 @@ def picture(
     if scores.ndim != 2 or truth.shape != scores.shape or (where is not None and where.shape != scores.shape):
         shapes = f"map {scores.shape}, mask {truth.shape}" + (f", valid {where.shape}" if where is not None else "")
         raise InputError(f"{name} must be (H, W), with mask and valid of the same size; got {shapes}")
-    return scores, truth, where
+    return scores, truth, None if where is None or where.all() else where
 
 
 def fraction(name: str, value: float) -> float:

@@ -24,7 +24,8 @@ from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.ops.gaussian import Moments, mahalanobis
 from blemish.ops.maps import blur, enlarge, peak
-from blemish.training import device_of, progress, to
+from blemish.progress import progress
+from blemish.training import device_of, to
 from blemish.types import Batch, Scores
 
 CARD = Card(

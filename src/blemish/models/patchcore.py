@@ -33,7 +33,8 @@ from blemish.features import extractor
 from blemish.ops.coreset import greedy_coreset
 from blemish.ops.maps import blur, enlarge, peak
 from blemish.ops.neighbours import nearest
-from blemish.training import device_of, progress, to
+from blemish.progress import progress
+from blemish.training import device_of, to
 from blemish.types import Batch, Scores
 
 CARD = Card(

@@ -18,7 +18,7 @@ Rng = np.random.Generator
 def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     """A turned steel flange with six bolt holes, lying a little askew on a rubber belt."""
     x, y = grid(size)
-    u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.04))
+    u, v = placed(x, y, rng.normal(0, 1.0, 2), rng.normal(0, 0.03))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
     missing = int(fault.integers(6)) if kind == "missing_hole" else -1
     edge = np.minimum(104 - r, r - 44)
@@ -31,7 +31,7 @@ def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     metal = inside(as_field(edge))
     lathe = _turned(rng, as_field(r))
     glow = 0.10 * np.cos(2 * (angle - rng.uniform(0.7, 0.9))) + 0.05 * np.cos(4 * angle + rng.uniform(0, 0.6))
-    grey = 0.56 + glow + 0.035 * lathe + 0.015 * clouds(rng, size, 40)
+    grey = 0.56 + glow + 0.025 * lathe + 0.015 * clouds(rng, size, 40)
     step = 1.2 * smooth(as_field((r - 55) / 2)) - 1.2 * smooth(as_field((r - 94) / 2))
     bevel = 2.6 * smooth(as_field(edge / 4.5))
     belt = _belt(rng, x, y)
@@ -43,7 +43,7 @@ def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     )
     at = _on_metal(fault)
     if kind == "scratch":
-        marked = marks.scratch(surface, fault, at, fault.uniform(25, 60), angle=fault.uniform(0, np.pi))
+        marked = marks.scratch(surface, fault, at, fault.uniform(35, 65), angle=fault.uniform(0, np.pi), shine=0.36)
         return _only_on(metal, marked, surface)
     if kind == "rust":
         return _only_on(metal, marks.corrosion(surface, fault, at, fault.uniform(9, 17)), surface)
@@ -72,19 +72,19 @@ def blister(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
         pocket = _pocket(surface.cut(window), u[window] - left, v[window] - top, size / UNITS, rng, here, fault)
         surface = surface.patched(window, pocket)
     if kind == "hair":
-        return marks.fibre(surface, fault, marks.somewhere(fault, 80), fault.uniform(40, 75), (0.1, 0.07, 0.05), 1.1)
+        return marks.fibre(surface, fault, marks.somewhere(fault, 80), fault.uniform(40, 75), (0.1, 0.07, 0.05), 1.4)
     return surface
 
 
 def bottle_cap(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     """A ribbed screw cap of blue plastic with a white print, on a light table."""
     x, y = grid(size)
-    u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.03))
+    u, v = placed(x, y, rng.normal(0, 0.8, 2), rng.normal(0, 0.015))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
     ribs = np.cos(72 * angle)
     edge = 108 + 0.9 * ribs - r
     if kind == "broken_rim":
-        edge = _bitten(as_field(edge), fault, _towards(fault) * 110, fault.uniform(9, 15))
+        edge = _bitten(as_field(edge), fault, _towards(fault) * 110, fault.uniform(11, 17))
     cap = inside(as_field(edge))
     skirt = smooth(as_field((r - 95) / 4))
     height = 5.0 * smooth(as_field((112 - r) / 20)) + 0.8 * skirt * ribs + 1.0 * smooth(as_field((91 - r) / 3))
@@ -103,11 +103,11 @@ def bottle_cap(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
         ink = _spoil(ink, as_field(u), as_field(v), fault)
     surface = plastic.painted((0.93, 0.94, 0.95), ink * np.float32(0.96)).glossed(0.1, ink)
     if kind == "scratch":
-        return marks.scratch(surface, fault, at, fault.uniform(30, 80), angle=fault.uniform(0, np.pi), shine=0.22)
+        return marks.scratch(surface, fault, at, fault.uniform(45, 95), angle=fault.uniform(0, np.pi), shine=0.34)
     if kind == "dirt":
         for _ in range(int(fault.integers(2, 6))):
             place = np.asarray(at) + fault.normal(0, 9, 2)
-            speck = marks.blob(size, fault, place, fault.uniform(1.8, 5), rough=0.5, edge=1.4)
+            speck = marks.blob(size, fault, place, fault.uniform(2.5, 6), rough=0.5, edge=1.4)
             surface = (
                 surface.painted((0.13, 0.11, 0.08), speck * np.float32(0.85)).raised(0.7 * speck).glossed(0, speck)
             )

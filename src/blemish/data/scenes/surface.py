@@ -75,7 +75,7 @@ class Camera:
         return cls(
             lamp=(math.cos(angle), math.sin(angle)),
             gain=as_field(gain[..., None] * as_field(balance)),
-            blur=float(rng.uniform(0.35, 0.65)) * size / UNITS,
+            blur=float(rng.uniform(0.5, 0.7)) * size / UNITS,
             noise=rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(rng.uniform(0.005, 0.008)),
         )
 

@@ -45,7 +45,7 @@ def fabric(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
         return marks.stain(surface, fault, at, fault.uniform(14, 30), (0.6, 0.56, 0.48), edge=7)
     if kind == "foreign_yarn":
         colour = [(0.75, 0.2, 0.15), (0.85, 0.8, 0.45), (0.9, 0.9, 0.88)][fault.integers(3)]
-        return marks.fibre(surface, fault, at, fault.uniform(35, 70), colour, width=2.0)
+        return marks.fibre(surface, fault, at, fault.uniform(35, 70), colour, width=2.6)
     return surface
 
 
@@ -59,7 +59,7 @@ def _weave(u: Field, v: Field, tones: Field, wear: Field, fuzz: Field) -> Surfac
     height = np.sqrt(np.maximum(profile, 0)) * (0.55 + 0.45 * bow)
     warp_tone = tones[0, column.astype(int) % tones.shape[1]]
     weft_tone = tones[1, row.astype(int) % tones.shape[1]]
-    tone = np.where(warp_up, 1 + 0.07 * warp_tone + 0.035 * wear, 1 + 0.04 * weft_tone) * (1 + 0.07 * fuzz)
+    tone = np.where(warp_up, 1 + 0.05 * warp_tone + 0.035 * wear, 1 + 0.04 * weft_tone) * (1 + 0.07 * fuzz)
     colour = np.where(warp_up[..., None], as_field((0.20, 0.29, 0.45)), as_field((0.58, 0.62, 0.66)))
     shade = (0.42 + 0.58 * height) * tone
     return Surface(as_field(colour * shade[..., None]), as_field(1.3 * height), np.full_like(u, 0.01, dtype=np.float32))
@@ -71,10 +71,10 @@ def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     fine = rng.standard_normal((size, size), dtype=np.float32)
     streaks = sum(
         weight * cv2.blur(fine, (max(1, round(length * size / UNITS)), 1)) * np.sqrt(length * size / UNITS)
-        for weight, length in ((0.5, 9), (0.6, 50), (0.5, 160))
+        for weight, length in ((0.5, 9), (0.6, 50), (0.3, 160))
     )
     lines = rng.standard_normal((size, 1), dtype=np.float32)
-    grain = streaks + 0.5 * lines
+    grain = streaks + 0.25 * lines
     tilt = y + rng.normal(0, 0.08) * x
     sheen = 0.12 * np.exp(-(((tilt - rng.uniform(-70, 70)) / 60) ** 2)) + 0.012 * clouds(rng, size, 80)
     grey = 0.52 + sheen + 0.032 * grain
@@ -87,7 +87,7 @@ def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     if kind == "scratch":
         angle = fault.uniform(0.3, np.pi - 0.3)
         for _ in range(int(fault.integers(1, 3))):
-            surface = marks.scratch(surface, fault, at, fault.uniform(40, 110), angle=angle)
+            surface = marks.scratch(surface, fault, at, fault.uniform(50, 110), angle=angle, shine=0.32)
             at, angle = (at[0] + fault.uniform(4, 12), at[1]), angle + fault.normal(0, 0.05)
     elif kind == "dent":
         surface = marks.dent(surface, fault, at, fault.uniform(13, 24), fault.uniform(2.5, 4.5))
@@ -109,9 +109,9 @@ def wood_veneer(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
     late = phase**3 * np.clip((1 - phase) * 9, 0, 1)  # summer wood darkens slowly and ends at once
     pores = np.clip(clouds(rng, size, 1.1, 15) - 1.35 + 0.6 * late, 0, 0.8)
     fibres = clouds(rng, size, 1.5, 60)
-    tone = 1 - 0.30 * late - 0.42 * pores + 0.022 * fibres + 0.035 * clouds(rng, size, 60, 150)
+    tone = 1 - 0.30 * late - 0.30 * pores + 0.022 * fibres + 0.035 * clouds(rng, size, 60, 150)
     colour = as_field(np.array([0.66, 0.47, 0.29]) ** (1 + 1.0 * (1 - tone[..., None])) * tone[..., None])
-    surface = Surface(colour, as_field(-0.5 * pores + 0.04 * fibres), np.full_like(x, 0.03, dtype=np.float32))
+    surface = Surface(colour, as_field(-0.3 * pores + 0.04 * fibres), np.full_like(x, 0.03, dtype=np.float32))
     at = marks.somewhere(fault, 85)
     if kind == "crack":
         surface = marks.crack(
