@@ -351,9 +351,8 @@ def _above(scores: Scores, rank: int) -> float:
 def _between(cuts: Scores, index: int) -> tuple[float, str]:
     """Return the threshold that separates cuts[:index] from cuts[index:], and a warning where it separates nothing."""
     if index == 0:
-        return float(
-            cuts[0]
-        ), "Rejecting every calibration part is cheapest: the scores do not tell, or escapes cost more."
+        note = "Rejecting every calibration part is cheapest: the scores do not tell, or escapes cost more."
+        return float(cuts[0]), note
     if index == len(cuts):
         return float(np.nextafter(cuts[-1], np.inf)), "Rejecting no calibration part is cheapest at these costs."
     below, above = float(cuts[index - 1]), float(cuts[index])

@@ -25,13 +25,13 @@ def run_demo(out: Path, *, categories: Sequence[str] | None = None, method: str 
     """
     make = catalogue.method(method)
     print(f"Making images in {out / 'images'}", flush=True)
-    root = synthetic.make(out / "images", categories=categories, seed=seed)
+    root = synthetic.make(out / "images", categories=categories, train=60, seed=seed)
     engine = Engine(out / "runs", seed=seed, false_reject_rate=0.05)
     pages: dict[str, tuple[Report, Path]] = {}
     print(_HEAD, flush=True)
     for category in categories or synthetic.CARD.categories:
         began = time.perf_counter()
-        model, data = make(), catalogue.dataset("synthetic")(root, category, seed=seed)
+        model, data = make(), catalogue.dataset("synthetic")(root, category, holdout=1 / 3, seed=seed)
         inspector = engine.fit(model, data)
         report = engine.report(model, data)
         run = engine.run_of(model)

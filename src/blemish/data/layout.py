@@ -215,7 +215,8 @@ def require_folder(root: Path | str, name: str = "") -> Path:
 def wrong_root(card: DatasetCard, name: str, root: Path, looked_for: str, fits: Callable[[Path], bool]) -> DataError:
     """Return the error for a root that is not this data set: what was looked for, what is there, what to do."""
     near = _nearby(root, fits)
-    advice = f"Point at {near} instead" if near else f"Fetch the data with: blemish download {name}"
+    get = f"Fetch the data with: blemish download {name}" if card.archives else "Make it with: blemish demo"
+    advice = f"Point at {near} instead" if near else get
     return DataError(
         f"{root} does not look like {card.name}. Looked for {looked_for}. Found instead: {listing(root)}. {advice}. "
         "For images of your own use the data set 'folder'."
