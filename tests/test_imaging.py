@@ -140,11 +140,20 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path) -> None:
     data = bytearray(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
     struct.pack_into(">II", data, 16, 60_000, 60_000)
     path.write_bytes(data)
-    with pytest.raises(ImageError, match=r"60000 x 60000 pixels; the limit is 100,000,000"):
+    with pytest.raises(ImageError, match=r"60000 x 60000 pixels; the limit is 80,000,000"):
         read(path)
     assert cv2.imwrite(str(tmp_path / "big.png"), np.zeros((30, 30), np.uint8))
     with pytest.raises(ImageError, match="limit is 899"):
         read(tmp_path / "big.png", max_pixels=899)
+
+
+def test_a_picture_of_one_pixel_is_too_small_and_limits_can_be_set(tmp_path) -> None:
+    assert cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1), np.uint8))
+    with pytest.raises(ImageError, match="1 x 1 pixels is too small"):
+        Imaging()(tmp_path / "dot.png")
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 30), np.uint8))
+    with pytest.raises(ImageError, match="limit is 500"):
+        Imaging(max_pixels=500)(tmp_path / "a.png")
 
 
 def test_masks_of_all_encodings(tmp_path) -> None:
@@ -218,9 +227,10 @@ def test_settings_survive_json() -> None:
     import json
 
     ignore = np.random.default_rng(0).random((33, 21)) > 0.5
-    before = Imaging(size=(64, 80), crop=(32, 40), roi=(1, 2, 300, 400), ignore=ignore, white=4095.0)
+    before = Imaging(size=(64, 80), crop=(32, 40), roi=(1, 2, 300, 400), ignore=ignore, white=4095.0, max_pixels=7)
     after = Imaging.from_dict(json.loads(json.dumps(before.as_dict())))
-    assert (after.size, after.crop, after.roi, after.white) == (before.size, before.crop, before.roi, before.white)
+    for name in ("size", "crop", "roi", "white", "max_pixels"):
+        assert getattr(after, name) == getattr(before, name)
     assert after.ignore is not None
     np.testing.assert_array_equal(after.ignore, ignore)
     with pytest.raises(FormatError, match="imaging"):

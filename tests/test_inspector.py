@@ -140,6 +140,28 @@ def test_thresholds_by_every_rule(inspector) -> None:
         judge.calibrate(good, escape_rate=0.1)
 
 
+def test_a_full_disk_leaves_the_old_model_whole(inspector, tmp_path) -> None:
+    """The disk is made full for a process of its own, by a limit on what it may write."""
+    import subprocess
+    import sys
+
+    path = inspector.save(tmp_path / "m.safetensors")
+    before = path.read_bytes()
+    code = (
+        "import resource, signal, sys\n"
+        "from blemish.errors import StorageError\n"
+        "from blemish.inspector import Inspector\n"
+        "inspector = Inspector.load(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n    inspector.save(sys.argv[1])\nexcept StorageError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "cannot write" in done.stdout
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
 def test_an_unfitted_detector_is_refused() -> None:
     with pytest.raises(NotFitted):
         Inspector(PaDiM(pretrained=False), Imaging())

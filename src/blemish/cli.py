@@ -60,6 +60,7 @@ WhiteOption = Annotated[
     float | None,
     typer.Option(help="Sensor value shown as white, e.g. 4095 for 12 bits. [default: the file type's largest]"),
 ]
+PixelsOption = Annotated[int, typer.Option(min=1, help="Largest image that is read, in pixels in all.")]
 HoldoutOption = Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of good parts kept for the threshold.")]
 RateOption = Annotated[float, typer.Option(help="Share of good parts that may be rejected, 0 to 1.")]
 SeedOption = Annotated[int, typer.Option(help="Decides everything random.")]
@@ -89,6 +90,7 @@ def fit(
     roi: RoiOption = None,
     ignore: IgnoreOption = None,
     white: WhiteOption = None,
+    max_pixels: PixelsOption = 80_000_000,
     holdout: HoldoutOption = 0.2,
     false_reject_rate: RateOption = 0.01,
     confidence: Annotated[
@@ -113,6 +115,7 @@ def fit(
         roi=None if roi is None else _box(roi),
         ignore=ignore,
         white=white,
+        max_pixels=max_pixels,
         holdout=holdout,
         seed=seed,
         **_data_options(dataset, data_option or []),
@@ -241,7 +244,7 @@ def inspect(
             from blemish.report.pictures import save_overlay
 
             pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
-            save_overlay(out, verdict, inspector.imaging.white, pixel_threshold)
+            save_overlay(out, verdict, inspector.imaging, pixel_threshold)
     if not as_json:
         typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)

@@ -77,7 +77,14 @@ class Detector(nn.Module, ABC):
         self.require_fit()
         meta = {"detector": type(self).__name__, "params": json.dumps(self.params), **(header or {})}
         tensors = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
-        return write_atomically(path, lambda part: save_file(tensors, part, metadata=meta))
+
+        def write(part: Path) -> None:
+            try:
+                save_file(tensors, part, metadata=meta)
+            except SafetensorError as error:  # how safetensors reports a full disk
+                raise OSError(str(error)) from error
+
+        return write_atomically(path, write)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

@@ -21,8 +21,11 @@ from blemish import imageheader
 from blemish.errors import FormatError, ImageError, InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 80_000_000
 """Larger images are refused before they are decoded: a small file can claim to hold a giant image."""
+
+LEAST = 8
+"""Images with a shorter side, in pixels, are refused: nothing can be seen in them."""
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -85,7 +88,7 @@ class Imaging:
     pixels of the original, cut out first. `ignore` is a (h, w) bool mask of what must not matter, at any resolution:
     it is stretched over the original image and painted mid-grey there before any network sees it, in training as in
     use.
-    `white` is the sensor value that becomes 1.0, see `read`.
+    `white` is the sensor value that becomes 1.0, see `read`. `max_pixels` is the largest image that is decoded.
     """
 
     size: tuple[int, int] = (256, 256)
@@ -93,6 +96,7 @@ class Imaging:
     roi: tuple[int, int, int, int] | None = None
     ignore: Mask | None = None
     white: float | None = None
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         _check_size("size", self.size)
@@ -106,6 +110,8 @@ class Imaging:
             )
         if self.ignore is not None and (self.ignore.ndim != 2 or self.ignore.dtype != bool or self.ignore.all()):
             raise InputError("ignore must be a (h, w) bool mask that leaves something to look at")
+        if self.max_pixels < 1:
+            raise InputError(f"max_pixels is {self.max_pixels}; it must be at least 1")
         if self.white is not None and not (math.isfinite(self.white) and self.white > 0):
             raise InputError(f"white {self.white} must be a positive sensor value, for example 4095 for 12 bits")
 
@@ -116,11 +122,17 @@ class Imaging:
 
     def __call__(self, source: Path | str | ArrayLike) -> Image:
         """Return the network's input for an image file or array: (h, w, 3) float32 RGB in [0, 1]."""
-        return self.prepare(read(source, white=self.white))
+        return self.prepare(self.read(source))
+
+    def read(self, source: Path | str | ArrayLike) -> Image:
+        """Return an image file or array at its own size, with the white level and limit of these settings."""
+        return read(source, white=self.white, max_pixels=self.max_pixels)
 
     def prepare(self, image: Image) -> Image:
         """Return the network's input for an image that `read` returned."""
         original = image.shape[:2]
+        if min(original) < LEAST:
+            raise ImageError(f"an image of {original[1]} x {original[0]} pixels is too small; each side needs {LEAST}.")
         if self.ignore is not None:
             image = np.where(resize_mask(self.ignore, original)[..., None], np.float32(0.5), image)
         left, top, right, bottom = self._box(original)
@@ -163,7 +175,14 @@ class Imaging:
         if self.ignore is not None:
             _, png = cv2.imencode(".png", self.ignore.astype(np.uint8) * 255)
             ignore = base64.b64encode(png.tobytes()).decode()
-        return {"size": self.size, "crop": self.crop, "roi": self.roi, "ignore": ignore, "white": self.white}
+        return {
+            "size": self.size,
+            "crop": self.crop,
+            "roi": self.roi,
+            "ignore": ignore,
+            "white": self.white,
+            "max_pixels": self.max_pixels,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Imaging:

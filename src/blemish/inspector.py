@@ -25,7 +25,7 @@ from blemish.data.reader import read_ahead
 from blemish.detector import Detector, read_saved
 from blemish.errors import DataError, FormatError, ImageError, InputError
 from blemish.features import Features
-from blemish.imaging import SUFFIXES, Imaging, read
+from blemish.imaging import SUFFIXES, Imaging
 from blemish.training import device_of
 from blemish.types import Prediction
 
@@ -242,7 +242,7 @@ class Inspector:
         return {name: m.sha256 for name, m in self.detector.named_modules() if isinstance(m, Features)}
 
     def _prepare(self, source: Any) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        image = read(getattr(source, "image", source), white=self.imaging.white)
+        image = self.imaging.read(getattr(source, "image", source))
         return self.imaging.prepare(image), (image.shape[0], image.shape[1])
 
     def _score(self, parts: list[tuple[S, NDArray[np.float32], tuple[int, int]]]) -> Iterator[tuple[S, Raw]]:

@@ -14,7 +14,7 @@ from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import hold_out, split_hash
 from blemish.errors import DataError, InputError
-from blemish.imaging import Imaging, read_mask
+from blemish.imaging import MAX_PIXELS, Imaging, read_mask
 
 
 class DataModule:
@@ -22,7 +22,8 @@ class DataModule:
 
     `root` is the data set's folder, `category` one of `card.categories`, None where there is only one.
     `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
-    centre. `roi`, `ignore` (a mask file: what is not black is ignored) and `white` are those of `blemish.imaging.Imaging`.
+    centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
+    of `blemish.imaging.Imaging`.
     `holdout` is the share of good training images kept for the threshold and never learnt from; a data set's own
     validation images are used instead where it has them. With `holdout=0` and no validation images there is no threshold.
     `seed` decides what is held out. `options` go to the data set's `index`.
@@ -44,6 +45,7 @@ class DataModule:
         roi: tuple[int, int, int, int] | None = None,
         ignore: Path | str | None = None,
         white: float | None = None,
+        max_pixels: int = MAX_PIXELS,
         train_batch_size: int = 32,
         eval_batch_size: int = 32,
         holdout: float = 0.2,
@@ -61,6 +63,7 @@ class DataModule:
             roi=roi,
             ignore=None if ignore is None else read_mask(ignore),
             white=white,
+            max_pixels=max_pixels,
         )
         self.train_batch_size, self.eval_batch_size = train_batch_size, eval_batch_size
         self.holdout, self.seed = holdout, seed

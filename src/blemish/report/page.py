@@ -14,7 +14,6 @@ from blemish.data.record import GOOD, Record
 from blemish.engine.evaluate import Part, Report, truth_mask
 from blemish.errors import MissingExtra
 from blemish.files import write_text
-from blemish.imaging import read
 from blemish.inspector import Inspector
 from blemish.report import figures
 from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
@@ -127,7 +126,7 @@ def _curves(report: Report) -> list[tuple[str, str]]:
 
 
 def _example(part: Part, inspector: Inspector, record: Record) -> dict[str, Any]:
-    image = read(record.image, white=inspector.imaging.white)
+    image = inspector.imaging.read(record.image)
     verdict = inspector.inspect(record.image)
     assert not isinstance(verdict, list)  # noqa: S101 - one source gives one verdict
     plain = thumbnail(image)

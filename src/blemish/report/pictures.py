@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.files import write_atomically
-from blemish.imaging import Image, Mask, encode_png, read, resize, resize_mask
+from blemish.imaging import Image, Imaging, Mask, encode_png, resize, resize_mask
 from blemish.types import Prediction
 
 FOUND = (255, 255, 255)
@@ -63,9 +63,9 @@ def explain(image: Image, verdict: Prediction, threshold: float | None, side: in
     return picture if verdict.mask is None else outline(picture, verdict.mask, FOUND)
 
 
-def save_overlay(folder: Path, verdict: Prediction, white: float | None, threshold: float | None) -> Path:
+def save_overlay(folder: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
     """Write the part beside its explanation as a PNG named after it and its own folder; returns the file."""
-    image = read(verdict.key, white=white)
+    image = imaging.read(verdict.key)
     side = 1024
     both = np.hstack([thumbnail(image, side), explain(image, verdict, threshold, side)])
     source = Path(verdict.key)
