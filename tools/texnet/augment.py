@@ -27,13 +27,10 @@ def crops(images: NDArray[np.uint8], rng: np.random.Generator, batch: int, crop:
 
 
 def recolour(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change contrast, brightness and colour balance of (B, 3, H, W) in [0, 1]; make two of five images grey.
-
-    More often down than up in contrast: surfaces in a factory are flatter than drawn ones.
-    """
+    """Change contrast, brightness and colour balance of (B, 3, H, W) in [0, 1]; make two of five images grey."""
     b = len(image)
-    gain = _column(np.exp(rng.normal(-0.25, 0.5, (b, 1)) + rng.normal(0, 0.12, (b, 3))))
-    shift, grey = _column(rng.normal(0, 0.1, (b, 1))), _column(rng.random((b, 1)) < 0.4)
+    gain = _column(np.exp(rng.normal(0, 0.25, (b, 1)) + rng.normal(0, 0.12, (b, 3))))
+    shift, grey = _column(rng.normal(0, 0.08, (b, 1))), _column(rng.random((b, 1)) < 0.4)
     image = torch.where(grey > 0, image.mean(1, keepdim=True), image)
     return ((image - 0.5) * gain + 0.5 + shift).clamp(0, 1)
 
