@@ -129,10 +129,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights", help="mobilenetv2_100 weights, .safetensors; without it only texnet_s is measured")
+    parser.add_argument("--only", help="measure one backbone now, keep its cells, write no page")
     parser.add_argument("--out", type=Path, default=Path("runs/real_images"), help="folder for the cells")
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page to write")
     arguments = parser.parse_args()
     backbones = ["texnet_s", *(["mobilenetv2_100"] if arguments.weights else [])]
+    if arguments.only:
+        backbones = [arguments.only]
     found = {}
     for cell in cells(arguments.data, backbones):
         path = arguments.out / f"{cell.name}.json"
@@ -140,6 +143,8 @@ def main() -> None:
             write_json(path, measure(cell, arguments.weights, seed=0))
         found[cell] = read_json(path)
         print(cell.name, json.dumps({k: round(v["value"], 4) for k, v in found[cell]["metrics"].items()}), flush=True)
+    if arguments.only:
+        return
     write_text(arguments.page, table(found))
 
 

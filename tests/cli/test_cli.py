@@ -156,6 +156,29 @@ def test_control_c_leaves_nothing_half_written(place, tmp_path) -> None:
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["run.json"]
 
 
+def test_demo_goes_from_nothing_to_a_report(tmp_path) -> None:
+    done = blemish("demo", "--out", tmp_path / "demo", "--category", "fabric")
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("fabric"))
+    assert float(row.split()[1]) > 0.6, "the embedded backbone must beat chance on the task it is shown with"
+    index = (tmp_path / "demo" / "report.html").read_text()
+    link = re.search(r'href="([^"]+)"', index)
+    assert link is not None
+    assert (tmp_path / "demo" / link[1]).exists()
+
+
+def test_download_shows_the_licence_and_asks(tmp_path) -> None:
+    refused = subprocess.run(
+        [*COMMAND, "download", "visa", str(tmp_path / "visa")], input="n\n", capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "CC BY 4.0" in refused.stdout
+    assert not list(tmp_path.iterdir())
+    by_hand = blemish("download", "mpdd", tmp_path / "mpdd", "--yes")
+    assert by_hand.returncode == 2
+    assert "Fetch it by hand from" in by_hand.stderr
+
+
 def test_list_and_info_need_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['blemish', *sys.argv[1:]]\n"

@@ -18,6 +18,7 @@ from torch import nn
 
 from blemish.errors import InputError, UnknownName, WeightsError
 from blemish.features import texnet
+from blemish.features.frozen import tensors_sha256
 from blemish.features.texnet import CHANNELS, MEAN, STAGES, STD, STRIDES, TexNet, texnet_features, texnet_s
 
 TOOLS = Path(__file__).parents[2] / "tools" / "texnet"
@@ -83,7 +84,7 @@ def test_the_shipped_file_is_small_complete_and_matches_its_hash() -> None:
     tensors, metadata = texnet.read_weights(SHIPPED)
     assert set(tensors) == set(texnet_s(weights=False).state_dict())
     assert {str(value.dtype) for value in tensors.values()} == {"torch.float16"}
-    assert metadata["sha256"] == texnet.tensors_sha256(tensors)
+    assert metadata["sha256"] == tensors_sha256(tensors)
     assert (metadata["name"], metadata["licence"]) == ("texnet_s", "Apache-2.0")
     assert metadata["version"]
     trained = json.loads(metadata["trained"])
@@ -145,7 +146,7 @@ def test_an_absent_a_broken_and_a_foreign_file_are_refused(tmp_path: Path) -> No
     with pytest.raises(WeightsError, match="not a readable"):
         texnet.load_weights(TexNet(), tmp_path / "broken.safetensors")
     foreign = {"weight": torch.zeros(3)}
-    save_file(foreign, tmp_path / "foreign.safetensors", {"sha256": texnet.tensors_sha256(foreign)})
+    save_file(foreign, tmp_path / "foreign.safetensors", {"sha256": tensors_sha256(foreign)})
     with pytest.raises(WeightsError, match="do not belong to texnet_s"):
         texnet.load_weights(TexNet(), tmp_path / "foreign.safetensors")
 
@@ -338,13 +339,6 @@ def test_folding_and_export_keep_the_function(
 
 
 # --- the harness
-
-
-def test_auroc_against_all_pairs_with_ties(tools: dict[str, ModuleType]) -> None:
-    rng = np.random.default_rng(0)
-    scores, labels = rng.integers(0, 6, 60).astype(float), rng.random(60) < 0.3
-    pairs = [(s > t) + 0.5 * (s == t) for s in scores[labels] for t in scores[~labels]]
-    assert tools["evaluate"].auroc(scores, labels) == pytest.approx(np.mean(pairs))
 
 
 def test_the_harness_reads_a_folder_and_finds_an_obvious_defect(tools: dict[str, ModuleType], tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from blemish import imaging
 from blemish.features import Features, extractor
+from blemish.metrics import auroc
 from blemish.ops.maps import blur, enlarge
 from blemish.ops.neighbours import nearest
 
@@ -98,14 +98,7 @@ def measure(
             mask = imaging.resize_mask(imaging.read_mask(sample.mask, above=sample.above), (size, size))
         masks.append(mask)
     labels = np.array([sample.defective for sample in test])
-    return auroc(np.array(image_scores), labels), auroc(np.stack(maps).ravel(), np.stack(masks).ravel())
-
-
-def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
-    """Return the share of (defective, good) pairs in the right order; ties count half."""
-    good, bad = np.sort(scores[~labels]), scores[labels]
-    below, upto = np.searchsorted(good, bad, "left"), np.searchsorted(good, bad, "right")
-    return float((below + upto).sum(dtype=np.float64) / (2.0 * len(good) * len(bad)))
+    return auroc(labels, image_scores), auroc(np.stack(masks), np.stack(maps))
 
 
 def speed(features: Features, size: int, threads: int, seconds: float = 2.0) -> float:

@@ -28,7 +28,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blemish.features.texnet import CHANNELS, MEAN, STAGES, STD, TexNet, tensors_sha256
+from blemish.features.frozen import tensors_sha256
+from blemish.features.texnet import CHANNELS, MEAN, STAGES, STD, TexNet
 from blemish.files import write_atomically, write_text
 
 CLASSIFIED = ("stage3", "stage4")  # pooled maps that name the material

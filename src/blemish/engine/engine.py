@@ -136,7 +136,7 @@ class Engine:
         data_path: Path | str | Sequence[Path | str] | None = None,
     ) -> list[Prediction]:
         """Inspect the images at `data_path` (a file, a folder, a list of files), or the test images of `datamodule`."""
-        _, inspector, _ = self._known(model)
+        _, inspector, _ = self._known(model, datamodule)
         if (data_path is None) == (datamodule is None):
             raise InputError(
                 "give either data_path (a file, a folder or a list) or datamodule, not both and not neither"
@@ -153,18 +153,21 @@ class Engine:
         """Return the run folder this engine made for `model`, or None."""
         return self._runs[model][0] if model in self._runs else None
 
-    def _known(self, model: Detector | None) -> tuple[Detector, Inspector, Run | None]:
+    def _known(self, model: Detector | None, datamodule: DataModule | None) -> tuple[Detector, Inspector, Run | None]:
+        """Return the model, its inspector (with the imaging of `datamodule` if there is one) and its run."""
         if model is None:
             if len(self._runs) != 1:
                 raise InputError(f"this engine has fitted {len(self._runs)} models; say which: model=...")
             model = next(iter(self._runs))
-        if model in self._runs:
-            run, inspector = self._runs[model]
-            return model, inspector, run
-        model.require_fit()
-        from blemish.imaging import Imaging
-
-        return model, Inspector(model.to(self.device), Imaging()), None
+        run, inspector = self._runs.get(model, (None, None))
+        imaging = datamodule.imaging if datamodule is not None else inspector.imaging if inspector is not None else None
+        if imaging is None:
+            raise InputError(
+                "this engine did not fit this model, so it does not know how its images are prepared. "
+                "Give a datamodule, or load what was saved: blemish.inspector.Inspector.load(file)"
+            )
+        calibration = None if inspector is None else inspector.calibration
+        return model, Inspector(model.to(self.device), imaging, calibration), run
 
 
 def _device(name: str) -> torch.device:

@@ -13,8 +13,7 @@ shipped network is convolutions, ReLUs and sums: nothing has a state that could 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from blemish.detector import loading
 from blemish.errors import InputError, UnknownName, WeightsError
-from blemish.features.frozen import Features, choose_layers
+from blemish.features.frozen import Features, choose_layers, tensors_sha256
 
 CHANNELS: dict[str, int] = {"stage1": 48, "stage2": 96, "stage3": 160, "stage4": 192}
 STRIDES: dict[str, int] = {"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
@@ -166,15 +165,6 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(f"weights {path} do not exist. Check the path, or install the package again.") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights {path} are not a readable safetensors file: {error}. Copy it again.") from error
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the hash of the tensors in the order of their names: name, type, shape, values."""
-    digest = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _convolution(inside: int, outside: int, kernel: int, stride: int, norm: bool) -> nn.Sequential:

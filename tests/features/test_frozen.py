@@ -1,0 +1,117 @@
+"""Frozen networks: any timm backbone by name, its layers, its weights from a file, and no silent random weights."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from blemish.errors import InputError, UnknownName, WeightsError
+from blemish.features import extractor
+from blemish.features.timm_backbone import _import_timm
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mobilenetv2_100.safetensors"
+
+
+def test_layers_by_name_and_by_stride_have_the_published_shapes() -> None:
+    features = extractor("resnet18", ["layer1", "layer2", "layer3"], pretrained=False)
+    maps = features(torch.rand(1, 3, 256, 256))
+    assert [tuple(m.shape) for m in maps] == [(1, 64, 64, 64), (1, 128, 32, 32), (1, 256, 16, 16)]
+    assert features.channels == (64, 128, 256)
+    assert features.strides == (4, 8, 16)
+    by_stride = extractor("resnet18", [16, 4, 8], pretrained=False)
+    assert by_stride.layers == ("layer1", "layer2", "layer3")
+    assert by_stride.sha256 == features.sha256
+
+
+def test_the_network_owns_its_normalisation() -> None:
+    features = extractor("resnet18", ["layer1"], pretrained=False)
+    image = torch.rand(1, 3, 64, 64)
+    by_hand = (image - features.mean) / features.std
+    torch.testing.assert_close(features(image)[0], features.net(by_hand)[0])
+    assert features.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+
+def test_frozen_whatever_is_asked() -> None:
+    features = extractor("texnet_s", [8])
+    features.train()
+    assert not features.training
+    assert not any(m.training for m in features.modules())
+    assert not any(p.requires_grad for p in features.parameters())
+
+
+def test_random_weights_are_always_the_same_and_the_hash_tells_weights_apart() -> None:
+    one, two = (extractor("texnet_s", [8], pretrained=False) for _ in range(2))
+    assert one.sha256 == two.sha256 != extractor("texnet_s", [8]).sha256
+
+
+@pytest.mark.parametrize("backbone", ["resnet_18", "wide_resnet50", "texnet", "mobilenetv2"])
+def test_unknown_backbones_are_suggested(backbone) -> None:
+    with pytest.raises(UnknownName, match="Did you mean '"):
+        extractor(backbone, [8], pretrained=False)
+
+
+@pytest.mark.parametrize("layers", [["layer9"], [7], ["layer1", "blocks.2"]])
+def test_unknown_layers_list_those_that_exist(layers) -> None:
+    with pytest.raises(UnknownName, match=r"layer1 \(stride 4\), layer2 \(stride 8\)"):
+        extractor("resnet18", layers, pretrained=False)
+
+
+@pytest.mark.parametrize("layers", [[], ["layer1", "layer1"], ["layer1", 4]])
+def test_no_layer_and_the_same_twice_are_refused(layers) -> None:
+    with pytest.raises(InputError, match="at least one, and none twice"):
+        extractor("resnet18", layers, pretrained=False)
+
+
+def test_without_network_and_file_the_error_says_the_ways_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    with pytest.raises(
+        WeightsError, match=r"\(1\) connect once.*\(2\) give a local file.*\(3\) use the embedded"
+    ) as caught:
+        extractor("resnet18", ["layer2"])
+    assert "pretrained=False" in str(caught.value)
+
+
+def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:
+    timm = _import_timm()
+    whole = timm.create_model("resnet18", pretrained=False).state_dict()
+    whole = {name: torch.randn_like(v) if v.is_floating_point() else v for name, v in whole.items()}
+    save_file(whole, tmp_path / "whole.safetensors")
+    features = extractor("resnet18", ["layer1"], weights=str(tmp_path / "whole.safetensors"))
+    torch.testing.assert_close(features.net.state_dict()["conv1.weight"], whole["conv1.weight"])
+    save_file({k: v for k, v in whole.items() if k != "layer1.0.conv1.weight"}, tmp_path / "part.safetensors")
+    with pytest.raises(WeightsError, match=r"1 of 120 tensors are absent .* layer1\.0\.conv1\.weight"):
+        extractor("resnet18", ["layer1"], weights=str(tmp_path / "part.safetensors"))
+    with pytest.raises(WeightsError, match="do not belong to mobilenetv2_100"):
+        extractor("mobilenetv2_100", [8], weights=str(tmp_path / "whole.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.safetensors", None, "does not exist"),
+        ("a.pth", b"x", "only .safetensors files are read"),
+        ("broken.safetensors", b"broken", "not a readable safetensors file"),
+    ],
+)
+def test_unusable_files(tmp_path, name, content, message) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        extractor("resnet18", ["layer1"], weights=str(tmp_path / name))
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the shared folder with real weights is absent")
+def test_real_weights_from_a_file_agree_with_timms_own_loading() -> None:
+    timm = _import_timm()
+    features = extractor("mobilenetv2_100", [8, 16], weights=str(REAL))
+    whole = timm.create_model("mobilenetv2_100", num_classes=0, pretrained=False).eval()
+    whole.load_state_dict(load_file(REAL), strict=False)
+    image = torch.rand(1, 3, 128, 128)
+    x = whole.bn1(whole.conv_stem((image - features.mean) / features.std))
+    for i, block in enumerate(whole.blocks[:5]):
+        x = block(x)
+        if i in (2, 4):
+            torch.testing.assert_close(features(image)[0 if i == 2 else 1], x, rtol=1e-4, atol=1e-4)
