@@ -95,12 +95,11 @@ class Engine:
         self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"
     ) -> Report:
         """Measure `model` on the test images of `datamodule`, see `blemish.engine.evaluate`; kept in its run folder."""
-        model, inspector, run = self._known(model)
         if datamodule is None:
             raise InputError(
                 "give the datamodule whose test images are to be measured: test(model=..., datamodule=...)"
             )
-        inspector = Inspector(inspector.detector, datamodule.imaging, inspector.calibration)
+        model, inspector, run = self._known(model, datamodule)
         about = {
             "method": type(model).__name__,
             "params": model.params,
