@@ -30,7 +30,7 @@ check: $(INSTALLED) ## style, types, layers, generated pages
 docs: $(INSTALLED) ## write the generated pages of docs/
 	$(BIN)/python tools/docs.py
 
-bench: $(INSTALLED) ## run the benchmark scripts that need no other library
+bench: $(INSTALLED) ## print ratios: ours beside the plain way
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:            ## remove what the commands above made

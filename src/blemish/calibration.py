@@ -400,4 +400,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.6g} %"
+    """Return the share in percent with 3 digits, rounded up: what is guaranteed must not look better than it is."""
+    percent = 100 * share
+    unit = 10.0 ** (math.floor(math.log10(percent)) - 2) if percent < 10 else 0.1 if percent < 90 else 0.001
+    return f"{math.ceil(percent / unit - 1e-6) * unit:.6g} %"

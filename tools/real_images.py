@@ -1,6 +1,6 @@
 """Measure PatchCore and PaDiM on real images and write docs/results.md: what the numbers there are made by.
 
-    python benchmarks/real_images.py --data FOLDER --weights mobilenetv2_100.safetensors
+    python tools/real_images.py --data FOLDER --weights mobilenetv2_100.safetensors
 
 FOLDER holds `hazelnut_toy/`, `piped_paper/*/` (MVTec layout) and `magnetic_tile/` (its authors' layout); what is absent
 is left out and named. Each cell is kept as JSON in --out and not computed twice, so a stopped run goes on.
@@ -88,7 +88,7 @@ def table(found: dict[Cell, dict[str, Any]]) -> str:
     lines = [
         "# Results on real images",
         "",
-        "<!-- Written by `python benchmarks/real_images.py`; not by hand. -->",
+        "<!-- Written by `python tools/real_images.py`; not by hand. -->",
         "",
         "All good training images are learnt from, nothing is chosen on test images, scores are raw, pixels are",
         "compared at the images' own size. PatchCore keeps 10 % of the patches, 1 % for Magnetic Tile. Seed 0. In",
