@@ -128,7 +128,7 @@ class TestFromGood:
         found = from_good(np.arange(58.0), 0.05, 0.95)
         assert found.threshold == np.nextafter(57.0, np.inf)
         assert "at least 59 held-out" in found.note
-        assert 1 - 0.05 ** (1 / 58) == pytest.approx(0.05034, abs=1e-5)
+        assert pytest.approx(0.05034, abs=1e-5) == 1 - 0.05 ** (1 / 58)
         assert "5.04 %" in found.guarantee  # rounded up
         assert from_good(np.arange(59.0), 0.05, 0.95).note == ""
         assert "at least 299 held-out" in from_good(np.arange(58.0), 0.01, 0.95).note

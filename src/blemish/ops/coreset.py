@@ -20,7 +20,7 @@ def greedy_coreset(
     seed the result is deterministic. Memory beyond the projected points: a few vectors of N.
 
     A point whose nearest pick is at distance r cannot be nearer to a new pick that is 2 r or more away from that nearest
-    pick (triangle inequality), so most distances are never computed and the picks are the same.
+    pick (triangle inequality): such distances are not computed, and the picks are the same.
 
     Raises:
         InputError: `count` is not between 1 and N.
