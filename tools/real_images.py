@@ -31,7 +31,7 @@ METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
 @dataclass(frozen=True)
 class Cell:
-    """One fit and one test."""
+    """One fit and one test. PatchCore keeps the share `keep` of the patches if it is below 1, else so many."""
 
     method: str
     backbone: str
@@ -39,7 +39,7 @@ class Cell:
     folder: Path
     kind: str
     size: int
-    ratio: float
+    keep: float
 
     @property
     def name(self) -> str:
@@ -50,15 +50,15 @@ class Cell:
 def cells(data: Path, backbones: list[str]) -> Iterator[Cell]:
     sets = [("hazelnut_toy", data / "hazelnut_toy", "folder", (256,), 0.1)]
     sets += [(p.name, p, "folder", (256,), 0.1) for p in sorted((data / "piped_paper").glob("piped_*"))]
-    sets += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile", (256, 384), 0.01)]
-    for dataset, folder, kind, sizes, ratio in sets:
+    sets += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile", (256, 384), 2000)]
+    for dataset, folder, kind, sizes, keep in sets:
         if not folder.is_dir():
             print(f"left out, not in {data}: {dataset}")
             continue
         for size in sizes:
             for backbone in backbones:
                 for method in ("patchcore", "padim"):
-                    yield Cell(method, backbone, dataset, folder, kind, size, ratio)
+                    yield Cell(method, backbone, dataset, folder, kind, size, keep)
 
 
 def measure(cell: Cell, weights: str | None, seed: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def measure(cell: Cell, weights: str | None, seed: int) -> dict[str, Any]:
     if cell.backbone != "texnet_s":
         options["weights"] = weights
     if cell.method == "patchcore":
-        options["coreset_sampling_ratio"] = cell.ratio
+        options["coreset_sampling_ratio" if cell.keep < 1 else "coreset_size"] = cell.keep
     data: DataModule = catalogue.dataset(cell.kind)(cell.folder, image_size=cell.size, holdout=0.0, seed=seed)
     model = catalogue.method(cell.method)(**options)
     began = time.perf_counter()
@@ -91,7 +91,7 @@ def table(found: dict[Cell, dict[str, Any]]) -> str:
         "<!-- Written by `python tools/real_images.py`; not by hand. -->",
         "",
         "All good training images are learnt from, nothing is chosen on test images, scores are raw, pixels are",
-        "compared at the images' own size. PatchCore keeps 10 % of the patches, 1 % for Magnetic Tile. Seed 0. In",
+        "compared at the images' own size. PatchCore keeps 10 % of the patches, 2,000 for Magnetic Tile. Seed 0. In",
         "brackets: 95 % intervals, bootstrapped over images. Published numbers use other sizes, splits and backbones",
         "and are not comparable line by line.",
         "",

@@ -343,6 +343,16 @@ def _log_mass(table: Scores, share: float) -> Scores:
     return mass
 
 
+def above_rank(scores: ArrayLike, rank: int) -> float:
+    """Return the lowest threshold that lets `rank` - 1 of the scores reach it: just above the `rank`-th highest.
+
+    Raises:
+        InputError: no score, or one that is not finite.
+    """
+    found = _scores("pixel peak", scores, at_least=1)
+    return _above(found, min(rank, len(found)))
+
+
 def _above(scores: Scores, rank: int) -> float:
     """Return the lowest number above the `rank`-th highest of ascending scores."""
     return float(np.nextafter(scores[len(scores) - rank], np.inf))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blemish.types import Prediction
 
 GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
+PYTHON_WORDS = {"True": True, "False": False, "None": None}
 EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
 
 app = typer.Typer(
@@ -120,7 +121,7 @@ def fit(
         seed=seed,
         **_data_options(dataset, data_option or []),
     )
-    detector = catalogue.method(method)(**_options(method, option or []))
+    detector = catalogue.method(method)(**_options(method, option or [], seed))
     engine = Engine(out, seed=seed, device=device, false_reject_rate=false_reject_rate, confidence=confidence)
     inspector = engine.fit(detector, data, resume=resume)
     run = engine.run_of(detector)
@@ -204,8 +205,9 @@ def test(
     inspector = Inspector.load(model, device)
     learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
     options = _data_options(dataset, data_option or [])
-    if not options and learnt.get("dataset") == dataset:
-        options = learnt.get("options", {})
+    if learnt.get("dataset") == dataset:
+        options = {**learnt.get("options", {}), **options}
+        category = category or learnt.get("category")
     split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
     data = _data_class(dataset)(root, category, **split, **options)
     data.imaging = inspector.imaging
@@ -231,22 +233,25 @@ def inspect(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some unreadable."""
+    """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
     from blemish.inspector import Inspector, images_below
 
     inspector = Inspector.load(model, device)
-    paths = [image for source in sources for image in (images_below(source) if source.is_dir() else [source])]
+    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
-    for verdict in inspector.stream(paths, batch_size=batch_size):
+    for verdict in inspector.stream(map(Path, roots), batch_size=batch_size):
         counts[_word(verdict)] += 1
         typer.echo(json.dumps(verdict.as_dict()) if as_json else _line(verdict))
         if out is not None and verdict.defective:
             from blemish.report.pictures import save_overlay
 
             pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
-            save_overlay(out, verdict, inspector.imaging, pixel_threshold)
+            place = out / Path(verdict.key).relative_to(roots[verdict.key])
+            save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
     if not as_json:
         typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+    if counts["no threshold"]:
+        raise InputError(f"{model} has no threshold, so nothing was decided. Choose one: blemish calibrate {model} ...")
     raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)
 
 
@@ -369,10 +374,16 @@ def _box(text: str) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _options(method: str, pairs: list[str]) -> dict[str, Any]:
+def _options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
+    import inspect as python
+
     from blemish import catalogue
 
-    return _named_values(catalogue.method(method).__init__, pairs, f"parameter of {method}", "--set")
+    constructor = catalogue.method(method).__init__
+    options = _named_values(constructor, pairs, f"parameter of {method}", "--set")
+    if "seed" in python.signature(constructor).parameters:
+        options.setdefault("seed", seed)
+    return options
 
 
 def _data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
@@ -381,7 +392,9 @@ def _data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
 
 def _named_values(function: Callable[..., Any], pairs: list[str], kind: str, flag: str) -> dict[str, Any]:
     import inspect as python
+    import typing
 
+    hints = typing.get_type_hints(function)
     known = [name for name in python.signature(function).parameters if name not in ("self", "root", "category", "seed")]
     known += ["seed"] if flag == "--set" else []
     options: dict[str, Any] = {}
@@ -391,11 +404,42 @@ def _named_values(function: Callable[..., Any], pairs: list[str], kind: str, fla
             raise InputError(f"{flag} {pair!r} must be name=value")
         if name not in known:
             raise UnknownName(kind, name, known)
-        try:
-            options[name] = json.loads(text)
-        except json.JSONDecodeError:
-            options[name] = text  # a bare word is a string
+        options[name] = _value(text)
+        if not _fits(options[name], hints.get(name, Any)):
+            raise InputError(f"{flag} {pair!r}: {name} must be {_words(hints[name])}")
     return options
+
+
+def _value(text: str) -> Any:
+    if text in PYTHON_WORDS:
+        return PYTHON_WORDS[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # a bare word is a string
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Say whether a value is of a parameter's annotated type; a whole number is a float too, a bool is no number."""
+    import typing
+    from types import UnionType
+
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is typing.Literal:
+        return value in inner
+    if origin in (list, tuple, Sequence):
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if hint is Any or hint is None or hint is type(None):
+        return hint is Any or value is None
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def _words(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
 def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def run_demo(out: Path, *, categories: Sequence[str] | None = None, method: str 
         StorageError: `out` cannot be written.
     """
     make = catalogue.method(method)
+    seeded = {"seed": seed} if "seed" in inspect.signature(make).parameters else {}
     print(f"Making images in {out / 'images'}", flush=True)
     root = synthetic.make(out / "images", categories=categories, train=60, seed=seed)
     engine = Engine(out / "runs", seed=seed, false_reject_rate=0.05)
@@ -31,7 +33,7 @@ def run_demo(out: Path, *, categories: Sequence[str] | None = None, method: str 
     print(_HEAD, flush=True)
     for category in categories or synthetic.CARD.categories:
         began = time.perf_counter()
-        model, data = make(), catalogue.dataset("synthetic")(root, category, holdout=1 / 3, seed=seed)
+        model, data = make(**seeded), catalogue.dataset("synthetic")(root, category, holdout=1 / 3, seed=seed)
         inspector = engine.fit(model, data)
         report = engine.report(model, data)
         run = engine.run_of(model)

@@ -78,7 +78,11 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _bmp(data: bytes) -> Header:
-    start, width, height = struct.unpack_from("<I4xii", data, 10)
+    start, size = struct.unpack_from("<II", data, 10)
+    if size == 12:  # OS/2
+        width, height = struct.unpack_from("<HH", data, 18)
+        return Header("BMP", width, height, "")
+    width, height = struct.unpack_from("<ii", data, 18)
     bits = struct.unpack_from("<H", data, 28)[0]
     compression = struct.unpack_from("<I", data, 30)[0]
     row = (abs(width) * bits + 31) // 32 * 4

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixe
     """Return any image as (H, W, 3) float32 RGB in [0, 1].
 
     Files may be PNG, JPEG, BMP, TIFF or WebP; 8 or 16 bits; grey, colour or palette; the camera's EXIF rotation is
-    applied and transparency is dropped. Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of
-    uint8, uint16 or float. `white` is the value that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera
-    whose images lie in 16-bit files. By default it is the largest value of the integer type, and 1.0 for floats.
+    applied, transparency is dropped, and of a TIFF with several pages the first is read. Arrays may be (H, W),
+    (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float. `white` is the value that
+    becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images lie in 16-bit files. By default it is
+    the largest value of the integer type, and 1.0 for floats.
 
     Raises:
         ImageError: the file is absent, empty, cut off, too large, of another kind, or its values make no sense.
@@ -122,7 +124,9 @@ class Imaging:
 
     def __call__(self, source: Path | str | ArrayLike) -> Image:
         """Return the network's input for an image file or array: (h, w, 3) float32 RGB in [0, 1]."""
-        return self.prepare(self.read(source))
+        image = self.read(source)
+        with named(source):
+            return self.prepare(image)
 
     def read(self, source: Path | str | ArrayLike) -> Image:
         """Return an image file or array at its own size, with the white level and limit of these settings."""
@@ -220,6 +224,17 @@ class Imaging:
         return np.ascontiguousarray(array[top : top + self.crop[0], left : left + self.crop[1]])
 
 
+@contextmanager
+def named(source: Any) -> Iterator[None]:
+    """Put the file's name before an ImageError that does not know it."""
+    try:
+        yield
+    except ImageError as error:
+        if isinstance(source, str | Path):
+            raise ImageError(f"{source}: {error}") from error
+        raise
+
+
 def encode_png(image: NDArray[Any]) -> bytes:
     """Return uint8 pixels, (H, W) grey or (H, W, 3) RGB, as a PNG file's bytes."""
     _, coded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
@@ -228,7 +243,8 @@ def encode_png(image: NDArray[Any]) -> bytes:
 
 def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple[NDArray[Any], str]:
     if not isinstance(source, str | Path):
-        return np.asarray(source), "the array"
+        array: NDArray[Any] = np.asarray(source)
+        return array.astype(array.dtype.newbyteorder("="), copy=False), "the array"
     data = _bytes(Path(source))
     try:
         header = imageheader.parse(data)
@@ -248,7 +264,10 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
     except cv2.error as error:
         raise ImageError(f"{source} cannot be decoded as {header.kind}: {error.err}.") from error
     if pixels is None or pixels.size == 0:
-        raise ImageError(f"{source} is a damaged {header.kind} file: its pixels cannot be decoded.")
+        raise ImageError(
+            f"{source} is a {header.kind} file whose pixels cannot be decoded: it is damaged, or holds another kind of "
+            "numbers than 8 or 16-bit integers."
+        )
     return (pixels[..., ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels), str(source)
 
 
@@ -268,7 +287,12 @@ def _as_unit(pixels: NDArray[Any], white: float | None, name: str) -> Image:
     if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
         raise ImageError(f"{name} has shape {pixels.shape}; allowed are (H, W), (H, W, 1), (H, W, 3) and (H, W, 4).")
     if pixels.dtype in (np.uint8, np.uint16):
-        scale = white or float(np.iinfo(pixels.dtype).max)
+        largest = float(np.iinfo(pixels.dtype).max)
+        if white is not None and white > largest:
+            raise ImageError(
+                f"{name} has {pixels.dtype} values up to {largest:g}, so {white:g} cannot be its white level."
+            )
+        scale = white or largest
     elif pixels.dtype.kind == "f":
         scale = white or 1.0
         if not np.isfinite(pixels).all() or pixels.min() < 0 or (white is None and pixels.max() > 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 
 import blemish
 from blemish import regions
-from blemish.calibration import Calibration, defective, from_costs, from_escape_rate, from_good
+from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_good
 from blemish.catalogue import method
 from blemish.data.reader import read_ahead
+from blemish.data.record import Record
 from blemish.detector import Detector, read_saved
 from blemish.errors import DataError, FormatError, ImageError, InputError
 from blemish.features import Features
-from blemish.imaging import SUFFIXES, Imaging
-from blemish.training import device_of
+from blemish.imaging import SUFFIXES, Imaging, named
+from blemish.training import choose_device, device_of
 from blemish.types import Prediction
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Inspector:
         """Look at one image (a file or an array), a list of them, or all images in a folder and below.
 
         One source gives one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable
-        image is a Prediction with `error`.
+        image is a Prediction with `error`. All maps are kept; for very many images iterate over `stream` instead.
 
         Raises:
             ImageError: the one image given cannot be read.
@@ -147,8 +149,7 @@ class Inspector:
         `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
 
         Raises:
-            InputError: no rule or several, or a rule that needs `defects` without them.
-            ImageError: an image cannot be read.
+            InputError: no rule or several, a rule that needs `defects` without them, or too few readable parts.
         """
         if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
             raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
@@ -166,25 +167,30 @@ class Inspector:
             chosen = from_costs(scores, bad, *costs)
         if peaks is not None:
             rejected = sum(defective(score, chosen.threshold) for score in scores)
-            rate = max(1, min(rejected, len(scores))) / (len(scores) + 1)
-            chosen = replace(chosen, pixel_threshold=from_good(scores, rate, pixel_peaks=peaks).pixel_threshold)
+            chosen = replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
         self.calibration = chosen
         return chosen
 
     def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
         """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
 
-        Raises:
-            ImageError: an image cannot be read.
+        Unreadable images are left out with a warning, as they are while learning.
         """
         scores: list[float] = []
         peaks: list[float] = []
+        unreadable: list[ImageError] = []
         for _, raw in self.raw(sources, batch_size=batch_size):
             if isinstance(raw, ImageError):
-                raise raw
+                unreadable.append(raw)
+                continue
             scores.append(raw.score)
             if raw.map is not None:
                 peaks.append(float(self.imaging.restore(raw.map, raw.original).max()))
+        if unreadable:
+            warnings.warn(
+                f"{len(unreadable)} images were skipped while choosing the threshold. The first: {unreadable[0]}",
+                stacklevel=3,
+            )
         return scores, peaks or None
 
     def save(self, path: Path | str) -> Path:
@@ -219,7 +225,7 @@ class Inspector:
                 f"{blemish.__version__}, which reads up to {FORMAT}. Upgrade: pip install -U blemish"
             )
         try:
-            detector = method(header["detector"]).load(path).to(device)
+            detector = method(header["detector"]).load(path).to(choose_device(device))
             stored = json.loads(header["calibration"])
             inspector = cls(
                 detector,
@@ -242,8 +248,10 @@ class Inspector:
         return {name: m.sha256 for name, m in self.detector.named_modules() if isinstance(m, Features)}
 
     def _prepare(self, source: Any) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        image = self.imaging.read(getattr(source, "image", source))
-        return self.imaging.prepare(image), (image.shape[0], image.shape[1])
+        source = getattr(source, "image", source)
+        image = self.imaging.read(source)
+        with named(source):
+            return self.imaging.prepare(image), (image.shape[0], image.shape[1])
 
     def _score(self, parts: list[tuple[S, NDArray[np.float32], tuple[int, int]]]) -> Iterator[tuple[S, Raw]]:
         if not parts:
@@ -257,6 +265,12 @@ class Inspector:
             yield source, Raw(float(values[i]), None if maps is None else maps[i], original)
 
 
+def fingerprint(record: Record) -> str:
+    """Return a name for a record's file by which it is known again: its key and its size in bytes."""
+    size = record.image.stat().st_size if record.image.is_file() else -1
+    return f"{record.key}:{size}"
+
+
 def images_below(folder: Path) -> list[Path]:
     """Return all image files in a folder and below, sorted; hidden ones are left out.
 
@@ -266,7 +280,9 @@ def images_below(folder: Path) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
         raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")

@@ -93,6 +93,23 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
         torch.set_rng_state(states[2])
 
 
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name: "auto" is a CUDA GPU if there is one, else the processor.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name!r} is not known; use 'auto', 'cpu' or 'cuda:0'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r}: this machine has no usable CUDA GPU; use 'cpu' or 'auto'")
+    return device
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Return the device a module's parameters or buffers live on; the processor if it has none."""
     for tensor in chain(module.parameters(), module.buffers()):

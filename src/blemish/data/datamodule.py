@@ -20,7 +20,7 @@ from blemish.imaging import MAX_PIXELS, Imaging, read_mask
 class DataModule:
     """The images of one category, split and ready.
 
-    `root` is the data set's folder, `category` one of `card.categories`, None where there is only one.
+    `root` is the data set's folder, `category` one of `card.categories`, None where the folder holds only one.
     `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
     centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
     of `blemish.imaging.Imaging`.
@@ -30,6 +30,7 @@ class DataModule:
 
     Raises:
         DataError: the folder is not laid out as expected, or holds no good image to learn from.
+        InputError: it holds several categories and none is named.
     """
 
     card: ClassVar[DatasetCard]
@@ -78,7 +79,11 @@ class DataModule:
         """Every record of the category, in a fixed order."""
         index = type(self).index
         seeded = {"seed": self.seed} if "seed" in inspect.signature(index).parameters else {}
-        return index(self.root, self.category, **{**seeded, **self.options})
+        found = index(self.root, self.category, **{**seeded, **self.options})
+        categories = sorted({record.category for record in found})
+        if len(categories) > 1:
+            raise InputError(f"{self.root} holds several categories; name one of them: {', '.join(categories)}")
+        return found
 
     @cached_property
     def _parts(self) -> tuple[list[Record], list[Record]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import torch
-
+from blemish.calibration import Calibration
 from blemish.data.datamodule import DataModule
 from blemish.detector import Detector
 from blemish.engine import run as runs
@@ -15,9 +15,19 @@ from blemish.engine.evaluate import Protocol, Report, evaluate
 from blemish.engine.run import Run
 from blemish.errors import AlreadyFitted, InputError
 from blemish.files import write_json
-from blemish.inspector import Inspector
-from blemish.training import seeded
+from blemish.imaging import Imaging
+from blemish.inspector import Inspector, fingerprint
+from blemish.training import choose_device, seeded
 from blemish.types import Prediction
+
+
+class _Known(NamedTuple):
+    """What an engine remembers of a model it fitted; not the model itself, which its user may let go."""
+
+    run: Run
+    imaging: Imaging
+    calibration: Calibration | None
+    about: dict[str, Any]
 
 
 class Engine:
@@ -41,9 +51,9 @@ class Engine:
             if share is not None and not 0 < share < 1:  # now, not after an hour of fitting
                 raise InputError(f"{name} is {share}; it must lie between 0 and 1, for example 0.01")
         self.root, self.seed = Path(root), seed
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.false_reject_rate, self.confidence = false_reject_rate, confidence
-        self._runs: WeakKeyDictionary[Detector, tuple[Run, Inspector]] = WeakKeyDictionary()
+        self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
     def fit(self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None) -> Inspector:
         """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a new run folder.
@@ -70,7 +80,7 @@ class Engine:
         name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
         run = runs.start(self.root, name, config) if resume is None else runs.resume(resume, config)
         inspector = self._learn(model, datamodule, run)
-        self._runs[model] = run, inspector
+        self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)
         return inspector
 
     def _learn(self, model: Detector, datamodule: DataModule, run: Run) -> Inspector:
@@ -82,7 +92,7 @@ class Engine:
             model.to(self.device)
             with seeded(self.seed):
                 model.fit(datamodule.train())
-            inspector = Inspector(model, datamodule.imaging, about={"data": datamodule.describe(), "seed": self.seed})
+            inspector = Inspector(model, datamodule.imaging, about=self._about(datamodule))
             inspector.save(run.model)
         if inspector.calibration is None and datamodule.held_out_records:
             inspector.calibrate(
@@ -90,6 +100,10 @@ class Engine:
             )
             inspector.save(run.model)
         return inspector
+
+    def _about(self, datamodule: DataModule) -> dict[str, Any]:
+        used = [*datamodule.train_records, *datamodule.held_out_records]
+        return {"data": datamodule.describe(), "seed": self.seed, "learnt": [fingerprint(r) for r in used]}
 
     def report(
         self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"
@@ -134,7 +148,10 @@ class Engine:
         *,
         data_path: Path | str | Sequence[Path | str] | None = None,
     ) -> list[Prediction]:
-        """Inspect the images at `data_path` (a file, a folder, a list of files), or the test images of `datamodule`."""
+        """Inspect the images at `data_path` (a file, a folder, a list of files), or the test images of `datamodule`.
+
+        All maps are kept in memory; for very many images iterate over `Inspector.stream` instead.
+        """
         _, inspector, _ = self._known(model, datamodule)
         if (data_path is None) == (datamodule is None):
             raise InputError(
@@ -150,7 +167,7 @@ class Engine:
 
     def run_of(self, model: Detector) -> Run | None:
         """Return the run folder this engine made for `model`, or None."""
-        return self._runs[model][0] if model in self._runs else None
+        return self._runs[model].run if model in self._runs else None
 
     def _known(self, model: Detector | None, datamodule: DataModule | None) -> tuple[Detector, Inspector, Run | None]:
         """Return the model, its inspector (with the imaging of `datamodule` if there is one) and its run."""
@@ -158,24 +175,19 @@ class Engine:
             if len(self._runs) != 1:
                 raise InputError(f"this engine has fitted {len(self._runs)} models; say which: model=...")
             model = next(iter(self._runs))
-        run, inspector = self._runs.get(model, (None, None))
-        imaging = datamodule.imaging if datamodule is not None else inspector.imaging if inspector is not None else None
+        known = self._runs.get(model)
+        imaging = datamodule.imaging if datamodule is not None else known.imaging if known is not None else None
         if imaging is None:
             raise InputError(
                 "this engine did not fit this model, so it does not know how its images are prepared. "
                 "Give a datamodule, or load what was saved: blemish.inspector.Inspector.load(file)"
             )
-        calibration = None if inspector is None else inspector.calibration
-        return model, Inspector(model.to(self.device), imaging, calibration), run
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device {name!r} is not known; use 'auto', 'cpu' or 'cuda:0'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {name!r}: this machine has no usable CUDA GPU; use 'cpu' or 'auto'")
-    return device
+        model.to(self.device)
+        if known is None:
+            return model, Inspector(model, imaging), None
+        if imaging.as_dict() != known.imaging.as_dict():
+            raise InputError(
+                f"this model was fitted on images prepared as {known.imaging}, the datamodule prepares them as {imaging}; "
+                "its threshold would mean nothing. Use the same image_size, crop, roi, ignore and white."
+            )
+        return model, Inspector(model, imaging, known.calibration, known.about), known.run

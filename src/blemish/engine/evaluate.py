@@ -18,7 +18,7 @@ from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
 from blemish.files import read_json
 from blemish.imaging import Imaging, read_mask
-from blemish.inspector import Inspector, Raw
+from blemish.inspector import Inspector, Raw, fingerprint
 from blemish.metrics import Interval
 from blemish.progress import progress
 
@@ -130,7 +130,7 @@ def evaluate(
         pimo.update(*compared)
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
-    notes = []
+    notes = _notes_on_overlap(inspector, records)
     if unmarked:
         notes.append(
             f"{len(unmarked)} defective parts have no mask, or an empty one, and count at image level only: "
@@ -194,6 +194,18 @@ def _check(records: Sequence[Record], protocol: str) -> None:
             f"a test needs good and defective parts of known truth; there are {good} good and {bad} defective ones. "
             "Add what is missing (test/good, test/<kind of defect>), or use `blemish inspect`, which needs no truth."
         )
+
+
+def _notes_on_overlap(inspector: Inspector, records: Sequence[Record]) -> list[str]:
+    """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
+    learnt = set(inspector.about.get("learnt", ()))
+    both = sum(fingerprint(record) in learnt for record in records) if learnt else 0
+    if not both:
+        return []
+    return [
+        f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
+        "threshold was chosen from: these results flatter. Test on other parts."
+    ]
 
 
 def _part(record: Record, raw: Raw, inspector: Inspector) -> Part:

@@ -73,8 +73,8 @@ class PaDiM(Detector):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if dims < 1 or ridge <= 0:
-            raise InputError(f"dims is {dims} and ridge is {ridge}; dims must be at least 1 and ridge above 0")
+        if dims < 1 or ridge <= 0 or sigma < 0:
+            raise InputError(f"dims is {dims} (at least 1), ridge is {ridge} (above 0), sigma is {sigma} (at least 0)")
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
         self.dims, self.ridge, self.sigma, self.seed = dims, ridge, sigma, seed
         self.features = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)

@@ -106,7 +106,10 @@ class PatchCore(Detector):
         self.register_buffer("bank_norms", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Fill the memory bank: describe every good patch, keep a coreset."""
+        """Fill the memory bank: describe every good patch, keep a coreset.
+
+        Memory: all patches at once, 4 bytes x channels x cells an image, and twice that for a moment.
+        """
         device = device_of(self)
         with torch.inference_mode():
             rows = [
@@ -115,8 +118,13 @@ class PatchCore(Detector):
         if not rows:
             raise InputError("PatchCore.fit got no images. Check that the training folder holds good images.")
         patches = torch.cat(rows)
+        rows.clear()
         count = self.coreset_size or max(1, round(self.coreset_sampling_ratio * len(patches)))
         picks = greedy_coreset(patches, min(count, len(patches)), projection=self.projection, seed=self.seed)
+        if self.reweight == "paper" and len(picks) < 2:
+            raise InputError(
+                "reweight='paper' needs a bank of at least 2 patches; raise coreset_size or add good images"
+            )
         self.bank = patches[picks]
         self.bank_norms = self.bank.square().sum(1)
         return self
@@ -175,5 +183,7 @@ class PatchCore(Detector):
             raise InputError(
                 f"pooling is {self.pooling!r} ('average' or 'official'), reweight is {self.reweight!r} ('none' or 'paper')"
             )
+        if self.projection < 1 or self.sigma < 0:
+            raise InputError(f"projection is {self.projection} (at least 1), sigma is {self.sigma} (at least 0)")
         if self.neighbours < 1 or self.reweight_neighbours < 2:
             raise InputError("neighbours must be at least 1 and reweight_neighbours at least 2")

@@ -46,10 +46,15 @@ def greedy_coreset(
         to_centres[1 : step + 1] = _squared(centres[:step], norms[picks[:step]], points[pick], norms[pick])
         # A little slack: rounding must not skip a point that would have moved.
         near = (to_centres[owner] < 4.001 * nearest).nonzero()[:, 0]
-        squared = _squared(points[near], norms[near], points[pick], norms[pick])
-        closer = squared < nearest[near]
-        moved = near[closer]
-        nearest[moved], owner[moved] = squared[closer], step + 1
+        if 4 * len(near) > n:  # gathering so many rows would cost more than looking at all of them
+            squared = _squared(points, norms, points[pick], norms[pick])
+            moved = (squared < nearest).nonzero()[:, 0]
+            nearest[moved], owner[moved] = squared[moved], step + 1
+        else:
+            squared = _squared(points[near], norms[near], points[pick], norms[pick])
+            closer = squared < nearest[near]
+            moved = near[closer]
+            nearest[moved], owner[moved] = squared[closer], step + 1
         nearest[pick] = -1.0  # rounding, or a twin, must not bring it back
     return picks
 

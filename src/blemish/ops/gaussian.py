@@ -53,7 +53,12 @@ class Moments:
         identity = torch.eye(d, dtype=self.mean.dtype, device=self.mean.device)
         for at in _chunks(p, d * d):
             covariance = self.scatter[at] / (self.count - 1) + ridge * identity
-            factor = torch.linalg.cholesky(covariance)
+            try:
+                factor = torch.linalg.cholesky(covariance)
+            except RuntimeError as error:
+                raise InputError(
+                    f"a covariance is not positive definite with ridge {ridge}; raise the ridge."
+                ) from error
             self.scatter[at] = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
         white, self.scatter = self.scatter, torch.empty(0)
         return white

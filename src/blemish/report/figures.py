@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "blemish",
+        "text.parse_math": False,  # a kind may be called 5$
         "font.family": "sans-serif",
         "font.size": 9,
         "axes.edgecolor": PALE,
@@ -80,8 +82,10 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the text stays text: the browser has the letters
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     text = buffer.getvalue()
     return text[text.index("<svg") :]

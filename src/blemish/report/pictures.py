@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,14 @@ def explain(image: Image, verdict: Prediction, threshold: float | None, side: in
     return picture if verdict.mask is None else outline(picture, verdict.mask, FOUND)
 
 
-def save_overlay(folder: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
-    """Write the part beside its explanation as a PNG named after it and its own folder; returns the file."""
+def save_overlay(path: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
+    """Write the part beside its explanation as a PNG; where `path` exists the new one is numbered. Returns the file."""
     image = imaging.read(verdict.key)
     side = 1024
     both = np.hstack([thumbnail(image, side), explain(image, verdict, threshold, side)])
-    source = Path(verdict.key)
-    return write_atomically(folder / f"{source.parent.name}-{source.stem}.png", lambda part: _write(part, both))
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    free = next(candidate for candidate in chain([path], numbered) if not candidate.exists())
+    return write_atomically(free, lambda part: _write(part, both))
 
 
 def _write(path: Path, pixels: NDArray[Any]) -> None:
