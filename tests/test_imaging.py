@@ -156,6 +156,16 @@ def test_a_picture_of_one_pixel_is_too_small_and_limits_can_be_set(tmp_path) -> 
         Imaging(max_pixels=500)(tmp_path / "a.png")
 
 
+def test_errors_name_the_file_and_impossible_white_levels_are_refused(tmp_path) -> None:
+    assert cv2.imwrite(str(tmp_path / "thin.png"), np.zeros((40, 5), np.uint8))
+    with pytest.raises(ImageError, match=r"thin\.png: an image of 5 x 40 pixels is too small"):
+        Imaging()(tmp_path / "thin.png")
+    with pytest.raises(ImageError, match="4095 cannot be its white level"):
+        read(tmp_path / "thin.png", white=4095)
+    big_endian = np.arange(0, 64 * 64, dtype=">u2").reshape(64, 64)
+    np.testing.assert_array_equal(read(big_endian), read(big_endian.astype(np.uint16)))
+
+
 def test_masks_of_all_encodings(tmp_path) -> None:
     values = np.zeros((10, 12), np.uint8)
     values[2, 3], values[4, 5], values[6, 7] = 1, 100, 255

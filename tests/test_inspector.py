@@ -132,6 +132,10 @@ def test_thresholds_by_every_rule(inspector) -> None:
     dear_rejects = judge.calibrate(good, bad, costs=(1.0, 1000.0, 0.5))
     assert dear_escapes.threshold <= dear_rejects.threshold
     assert {c.rule for c in (by_rate, by_escape, dear_rejects)} == {"false_reject_rate", "escape_rate", "costs"}
+    peaks = sorted(float(v.map.max()) for v in judge.inspect(good))
+    rejected = sum(s >= by_escape.threshold for s in by_escape.good_scores)
+    marked = sum(peak >= by_escape.pixel_threshold for peak in peaks)
+    assert marked == max(1, rejected) - 1, "pixels are marked on fewer good parts than are rejected"
     assert all(c.pixel_threshold > 0 for c in (by_rate, by_escape, dear_escapes))
     for wrong in ({}, {"false_reject_rate": 0.1, "escape_rate": 0.1}):
         with pytest.raises(InputError, match="exactly one"):

@@ -57,6 +57,34 @@ def test_inspect_exit_codes_tell_good_defective_and_error_apart(model, place, tm
     assert "broken.png cannot be read" in done.stdout
 
 
+def test_a_model_without_a_threshold_never_says_that_all_is_good(place, tmp_path) -> None:
+    done = blemish("fit", place / "parts", "--out", tmp_path, "--holdout", 0, "--json", *FAST)
+    bare = json.loads(done.stdout)["model"]
+    done = blemish("inspect", bare, place / "parts" / "test" / "good", "--device", "auto")
+    assert done.returncode == 2
+    assert "has no threshold" in done.stderr
+
+
+def test_python_words_are_values(place, tmp_path) -> None:
+    done = blemish("fit", place / "parts", "--out", tmp_path, "--json", *FAST, "-s", "pretrained=False", "--seed", "7")
+    params = json.loads(blemish("info", json.loads(done.stdout)["model"], "--json").stdout)["params"]
+    assert params["pretrained"] is False
+    assert params["seed"] == 7
+
+
+def test_pictures_of_parts_with_the_same_name_are_all_kept(model, place, tmp_path) -> None:
+    import shutil
+
+    bad = sorted((place / "parts" / "test" / "turned").glob("*.png"))[0]
+    for folder in ("a", "b"):
+        (tmp_path / "line" / folder).mkdir(parents=True)
+        shutil.copy(bad, tmp_path / "line" / folder / "0.png")
+    for _ in range(2):
+        assert blemish("inspect", model, tmp_path / "line", "--out", tmp_path / "out").returncode == 1
+    kept = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png"))
+    assert kept == ["a/0.png-2.png", "a/0.png.png", "b/0.png-2.png", "b/0.png.png"]
+
+
 def test_inspect_for_machines_and_pictures_for_people(model, place, tmp_path) -> None:
     done = blemish("inspect", model, place / "parts" / "test" / "turned", "--json", "--out", tmp_path / "rejects")
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]
@@ -113,6 +141,11 @@ def test_resume_goes_on_with_the_same_run(model, place) -> None:
         (("fit", "parts", "-s", "neighbors=3"), "Did you mean 'neighbours'"),
         (("fit", "parts", "-s", "neighbours"), "name=value"),
         (("fit", "parts", "-s", "backbone=texnet"), "Did you mean 'texnet_s'"),
+        (("fit", "parts", "-s", "pretrained=yes"), "pretrained must be bool"),
+        (("fit", "parts", "-s", "coreset_size=1.5"), "coreset_size must be int | None"),
+        (("fit", "parts", "-s", "layers=stage2"), "layers must be list[str] | list[int] | None"),
+        (("fit", "parts", "-s", "pooling=max"), "pooling must be Literal['average', 'official']"),
+        (("fit", "parts", "--device", "gpu3"), "device 'gpu3' is not known"),
         (("fit", "parts", "--roi", "1,2,3"), "left,top,right,bottom"),
         (("fit", "parts", "--roi", "0,0,500,500"), "does not fit in an image of 64 x 64"),
         (("fit", "parts", "--false-reject-rate", "2"), "2"),

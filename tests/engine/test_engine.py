@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from blemish.data import Folder, MVTec
@@ -207,6 +208,53 @@ def test_a_single_image_and_a_folder_without_defects(tmp_path) -> None:
     assert inspector.calibration.note, "so few parts cannot guarantee 1 %, and that must be said"
     with pytest.raises(InputError, match="needs good and defective parts"):
         engine.test(model, data)
+
+
+def test_an_engine_forgets_models_that_nobody_holds(root, tmp_path) -> None:
+    import gc
+    import weakref
+
+    engine, model = Engine(tmp_path), Patchcore(**TINY)
+    engine.fit(model, MVTec(root=root, category="bottle", image_size=64))
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_other_imaging_than_the_fit_had_is_refused(fitted, root) -> None:
+    engine, model, _, _ = fitted
+    with pytest.raises(InputError, match="its threshold would mean nothing"):
+        engine.test(model, MVTec(root=root, category="bottle", image_size=96))
+
+
+def test_several_categories_without_a_name_are_refused(root) -> None:
+    with pytest.raises(InputError, match="name one of them: bottle, cable"):
+        _ = MVTec(root=root, image_size=64).train_records
+
+
+def test_testing_on_learnt_parts_is_said(fitted) -> None:
+    from blemish.engine.evaluate import evaluate
+
+    engine, model, data, inspector = fitted
+    assert not any("flatter" in note for note in engine.report(model, data).notes)
+    stolen = [*data.test_records, *data.train_records[:5], *data.held_out_records[:2]]
+    assert any("7 of 35 tested parts" in note and "flatter" in note for note in evaluate(inspector, stolen).notes)
+
+
+def test_parameters_that_cannot_be_saved_stop_before_the_fit(root, tmp_path) -> None:
+    model = Patchcore(**{**TINY, "coreset_size": np.int64(10)})
+    with pytest.raises(InputError, match="cannot be saved"):
+        Engine(tmp_path).fit(model, MVTec(root=root, category="bottle", image_size=64))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unreadable_held_out_image_is_skipped_with_a_warning(tmp_path) -> None:
+    data = MVTec(write_folder(tmp_path / "d" / "bottle", good=45).parent, "bottle", image_size=64)
+    data.held_out_records[0].image.write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 images were skipped while choosing the threshold"):
+        inspector = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data)
+    assert len(inspector.calibration.good_scores) == len(data.held_out_records) - 1
 
 
 def test_unknown_device() -> None:

@@ -125,7 +125,15 @@ def test_a_good_part_it_knows_scores_zero() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"coreset_sampling_ratio": 0.0}, {"coreset_size": 0}, {"patch_size": 2}, {"pooling": "max"}, {"neighbours": 0}],
+    [
+        {"coreset_sampling_ratio": 0.0},
+        {"coreset_size": 0},
+        {"patch_size": 2},
+        {"pooling": "max"},
+        {"neighbours": 0},
+        {"projection": 0},
+        {"sigma": -1.0},
+    ],
 )
 def test_impossible_parameters(wrong) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
@@ -141,3 +149,8 @@ def test_unknown_layer_and_backbone_suggest_the_nearest() -> None:
 
 def test_the_rivals_spelling_is_accepted() -> None:
     assert Patchcore is PatchCore
+
+
+def test_reweighting_needs_two_memories() -> None:
+    with pytest.raises(InputError, match="at least 2 patches"):
+        PatchCore(reweight="paper", coreset_size=1).fit(Parts(stripes(2, SIZE, 0)))

@@ -80,6 +80,12 @@ def test_pictures() -> None:
     assert not np.shares_memory(drawn, small)
 
 
+def test_kinds_may_have_any_name() -> None:
+    from blemish.report.figures import distributions
+
+    assert "5$^$" in distributions({"good": [1.0, 2.0], "5$^$": [3.0], "划痕": [4.0]}, 2.5)
+
+
 def test_a_missing_library_is_named(tmp_path, monkeypatch) -> None:
     import sys
 

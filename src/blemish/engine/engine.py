@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,12 @@ class Engine:
                 f"this {name} is fitted already, and a second fit would mix two kinds of parts. "
                 f"Make a fresh one for each category: {name}(**model.params)"
             )
+        try:
+            json.dumps(model.params)
+        except TypeError as error:  # now, not when an hour's fit is to be saved
+            raise InputError(
+                f"a parameter of {type(model).__name__} cannot be saved: {error}. Use plain numbers, texts and lists."
+            ) from error
         config = {
             "method": type(model).__name__,
             "params": model.params,

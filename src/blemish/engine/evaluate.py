@@ -202,10 +202,11 @@ def _notes_on_overlap(inspector: Inspector, records: Sequence[Record]) -> list[s
     both = sum(fingerprint(record) in learnt for record in records) if learnt else 0
     if not both:
         return []
-    return [
+    warning = (
         f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
         "threshold was chosen from: these results flatter. Test on other parts."
-    ]
+    )
+    return [warning]
 
 
 def _part(record: Record, raw: Raw, inspector: Inspector) -> Part:
