@@ -1,6 +1,6 @@
 """Train TexNet on procedural materials and write its weights. One command, no photograph, no download.
 
-    python tools/texnet/train.py --cache /tmp/texnet --work /tmp/texnet/run --steps 568
+    python tools/texnet/train.py --cache texnet-images --work texnet-run --steps 568
 
 Images are rendered once into --cache. Started again with the same --work, it continues from its last checkpoint. The
 learning rate rises for 200 steps, stays for three quarters of the run and falls to zero in the last quarter; --minutes

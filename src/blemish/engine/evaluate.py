@@ -111,23 +111,7 @@ def evaluate(
     """
     _check(records, protocol)
     began = time.perf_counter()
-    parts: list[Part] = []
-    pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
-    unmarked: list[str] = []
-    raws = inspector.raw(records, batch_size=batch_size)
-    for record, raw in progress(raws, "test", total=len(records)):
-        if isinstance(raw, ImageError):
-            raise raw
-        parts.append(_part(record, raw, inspector))
-        if raw.map is None:
-            continue
-        truth = truth_mask(record, raw.original)
-        if truth is None or (record.label == 1 and not truth.any()):
-            unmarked.append(record.key)
-            continue
-        compared = _comparable(inspector.imaging, raw.map, truth, raw.original, protocol)
-        pixels.update(*compared)
-        pimo.update(*compared)
+    parts, pixels, pimo, unmarked = _look(inspector, records, protocol, batch_size)
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
     notes = _notes_on_overlap(inspector, records)
@@ -162,6 +146,30 @@ def evaluate(
         },
         notes=notes,
     )
+
+
+def _look(
+    inspector: Inspector, records: Sequence[Record], protocol: Protocol, batch_size: int
+) -> tuple[list[Part], metrics.PixelMetrics, metrics.PimoHistogram, list[str]]:
+    """Score every record in one pass; return the parts, what was counted, and the keys of defects without a mask."""
+    parts: list[Part] = []
+    pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
+    unmarked: list[str] = []
+    raws = inspector.raw(records, batch_size=batch_size)
+    for record, raw in progress(raws, "test", total=len(records)):
+        if isinstance(raw, ImageError):
+            raise raw
+        parts.append(_part(record, raw, inspector))
+        if raw.map is None:
+            continue
+        truth = truth_mask(record, raw.original)
+        if truth is None or (record.label == 1 and not truth.any()):
+            unmarked.append(record.key)
+            continue
+        compared = _comparable(inspector.imaging, raw.map, truth, raw.original, protocol)
+        pixels.update(*compared)
+        pimo.update(*compared)
+    return parts, pixels, pimo, unmarked
 
 
 def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] | None:
