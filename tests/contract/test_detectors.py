@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -149,9 +150,11 @@ def test_learning_happens(name, fitted) -> None:
         return auroc(labels, answer(detector, torch.cat([good, bad]))[0].numpy())
 
     assert separation(fitted) >= 0.9
-    noise = torch.rand(24, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    astray = make(name).fit(Parts(noise))
-    assert separation(fitted) >= separation(astray) + 0.1
+    astray = []  # what one bank of noise separates is luck: the mean of three
+    for seed in range(3):
+        noise = torch.rand(24, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+        astray.append(separation(make(name).fit(Parts(noise))))
+    assert separation(fitted) >= np.mean(astray) + 0.1
     score, map = answer(fitted, bad)
     assert len(score.unique()) > 10, "scores must differ from part to part"
     if map is not None:

@@ -3,7 +3,7 @@
 A recipe is one integer. `render(recipe, rng, size)` runs two streams of random numbers: `fixed`, seeded anew by the
 recipe at every call, decides what the material is (its sorts of content, sizes, angles, colours, how its layers are
 combined), and `rng` decides what differs from piece to piece (positions, warp, lighting, colour cast, blur, noise).
-A painter in `painters.py` draws from `fixed` the same number of values in the same order whatever `rng` gives; that
+A painter in `painters` draws from `fixed` the same number of values in the same order whatever `rng` gives; that
 alone makes two calls show the same material.
 
     image = render(17, np.random.default_rng(0), 96)   # (96, 96, 3) uint8 RGB
@@ -18,8 +18,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from camera import expose, light, move
 from numpy.typing import NDArray
-from painters import PAINTERS, Field, smooth_noise
+from painters import PAINTERS, Field
 
 STREAM = 20_240  # keeps the recipes' seeds apart from every other use of small integers
 MARGIN = 12  # pixels drawn beyond each border, so that warping and rotating pull in real content
@@ -32,13 +33,13 @@ def render(recipe: int, rng: np.random.Generator, size: int = 96) -> NDArray[np.
     """
     fixed = np.random.default_rng([STREAM, recipe])
     side = size + 2 * MARGIN
-    layers = [_layer(fixed, rng, side) for _ in range(int(fixed.choice([1, 2, 3], p=[0.4, 0.45, 0.15])))]
+    layers = [_layer(fixed, rng, side) for _ in range(int(fixed.choice([1, 2, 3], p=[0.5, 0.38, 0.12])))]
     image, height = layers[0]
     for above, relief in layers[1:]:
         image, height = _combine(fixed, rng, (image, height), (above, relief))
-    image = _relief(fixed, rng, image, height)
-    image = _warp(fixed, rng, image)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return _camera(fixed, rng, image)
+    image = light(fixed, rng, image, height)
+    image = move(fixed, rng, image)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return expose(fixed, rng, image)
 
 
 def instances(recipe: int, count: int, seed: int, size: int = 96) -> NDArray[np.uint8]:
@@ -75,7 +76,7 @@ def _layer(fixed: np.random.Generator, rng: np.random.Generator, side: int) -> t
     # A painter draws an unknown number of values from the stream it gets, so it gets one of its own.
     field = painter(np.random.default_rng(fixed.integers(2**63)), rng, side)
     stops = int(fixed.integers(2, 5))
-    palette = fixed.uniform(0, 1, (stops, 3)) if fixed.random() < 0.55 else _tinted_greys(fixed, stops)
+    palette = fixed.uniform(0, 1, (stops, 3)) if fixed.random() < 0.35 else _tinted_greys(fixed, stops)
     palette = palette + rng.normal(0, 0.02, palette.shape)
     at = np.linspace(0, 1, stops)
     table = np.stack([np.interp(np.linspace(0, 1, 256), at, palette[:, c]) for c in range(3)], axis=1)
@@ -110,55 +111,3 @@ def _combine(
     mask = mask.astype(np.float32)
     shade = mask[..., None]
     return below[0] * (1 - shade) + above[0] * shade, below[1] * (1 - mask) + above[1] * mask
-
-
-def _relief(fixed: np.random.Generator, rng: np.random.Generator, image: Field, height: Field) -> Field:
-    """Light the height from one side: slopes that face the lamp are brighter."""
-    lit, strength, gloss = fixed.random() < 0.5, fixed.uniform(0.3, 2.0), fixed.random() < 0.3
-    angle = fixed.uniform(0, 2 * np.pi) + rng.normal(0, 0.25)
-    if not lit:
-        return image
-    soft = cv2.GaussianBlur(height, (0, 0), 0.8)
-    slope = np.cos(angle) * cv2.Sobel(soft, cv2.CV_32F, 1, 0) + np.sin(angle) * cv2.Sobel(soft, cv2.CV_32F, 0, 1)
-    slope = np.tanh(slope * np.float32(strength))
-    image = image * (1 + 0.5 * slope[..., None])
-    return image + 0.5 * np.maximum(slope, 0)[..., None] ** 4 if gloss else image
-
-
-def _warp(fixed: np.random.Generator, rng: np.random.Generator, image: Field) -> Field:
-    """Turn, scale, shift and bend: another place of the same material, seen by hand and not by a robot."""
-    side = image.shape[0]
-    turn, spread, bend = fixed.uniform(0, 0.2), fixed.uniform(0, 0.12), fixed.uniform(0, 3.0)
-    angle, scale = rng.normal(0, turn), np.exp(rng.normal(0, spread))
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), float(np.degrees(angle)), float(np.clip(scale, 0.8, 1.3)))
-    grid = np.arange(side, dtype=np.float32)
-    x, y = np.meshgrid(grid, grid)
-    wave = (smooth_noise(rng, side, side // 4) - 0.5) * 2 * np.float32(bend)
-    across = (smooth_noise(rng, side, side // 4) - 0.5) * 2 * np.float32(bend)
-    m = matrix.astype(np.float32)
-    return cv2.remap(
-        image,
-        m[0, 0] * x + m[0, 1] * y + m[0, 2] + wave,
-        m[1, 0] * x + m[1, 1] * y + m[1, 2] + across,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-
-
-def _camera(fixed: np.random.Generator, rng: np.random.Generator, image: Field) -> NDArray[np.uint8]:
-    """Lighting gradient, exposure, colour cast, defocus, shot noise, eight bits."""
-    side = image.shape[0]
-    uneven, grain, defocus = fixed.uniform(0, 0.35), fixed.uniform(0, 0.04), fixed.uniform(0, 1.0)
-    grey = fixed.random() < 0.2
-    ramp = np.linspace(-1, 1, side, dtype=np.float32)
-    angle = rng.uniform(0, 2 * np.pi)
-    light = 1 + np.float32(uneven * rng.random()) * (np.cos(angle) * ramp[None] + np.sin(angle) * ramp[:, None])
-    cast = np.exp(rng.normal(0, 0.08) + rng.normal(0, 0.03, 3)).astype(np.float32)
-    image = np.clip(image, 0, 1.2) * light[..., None] * cast
-    if grey:
-        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    sigma = defocus * rng.random()
-    if sigma > 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), float(sigma))
-    noise = rng.standard_normal((*image.shape[:2], 1) if grey else image.shape, dtype=np.float32)
-    return (np.clip(image + np.float32(grain) * noise, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Train TexNet on procedural materials and write its weights. One command, no photograph, no download.
+"""Train a TexNet on procedural materials and write its weights. One command, no photograph, no download.
 
-    python tools/texnet/train.py --cache texnet-images --work texnet-run --steps 568
+    python tools/texnet/train.py --cache texnet-images --work texnet-run --steps 12000
 
 Images are rendered once into --cache. Started again with the same --work, it continues from its last checkpoint. The
 learning rate rises for 200 steps, stays for three quarters of the run and falls to zero in the last quarter; --minutes
@@ -13,90 +13,108 @@ import argparse
 import csv
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from augment import crops, deface, recolour
-from numpy.typing import NDArray
+from episodes import Episode, Pieces, episode, views
+from objective import ranking
 from recipes import build_cache
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from blemish.features.frozen import tensors_sha256
-from blemish.features.texnet import CHANNELS, MEAN, STAGES, STD, TexNet
+from blemish.features.texnet import MEAN, SIZES, STAGES, STD, TexNet
 from blemish.files import write_atomically, write_text
-
-CLASSIFIED = ("stage3", "stage4")  # pooled maps that name the material
-DEFACED = ("stage2", "stage3")  # maps that say where an image was spoilt
 
 
 @dataclass(frozen=True)
 class Plan:
     """What decides the result. Two runs with the same plan and `steps` give the same weights on one machine."""
 
-    recipes: int = 1200
-    pieces: int = 45
-    size: int = 96
-    crop: int = 64
-    batch: int = 128
+    net: str = "texnet_s"
+    recipes: int = 2400
+    pieces: int = 14
+    size: int = 160
+    materials: int = 8
+    references: int = 2
+    queries: int = 2
+    crop: int = 96
+    views: int = 128
+    view: int = 64
     rate: float = 2e-3
     decay: float = 0.05
-    deep: float = 0.3
-    deface: float = 0.5
+    single: float = 0.3
+    mixed: float = 0.2
+    naming: float = 1.0
+    share: float = 0.5
     bf16: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop <= self.size:
-            raise SystemExit(f"--crop {self.crop} must lie between 1 and --size {self.size}")
+        if self.net not in SIZES:
+            raise SystemExit(f"--net {self.net} is not known; choose from {', '.join(SIZES)}")
+        if not 0 < self.crop <= self.size or not 0 < self.view <= self.size:
+            raise SystemExit(f"--crop {self.crop} and --view {self.view} must lie between 1 and --size {self.size}")
+        if self.references + self.queries > self.pieces or max(self.materials, self.views) > self.recipes:
+            raise SystemExit("--pieces must hold --references and --queries, --recipes the --materials and --views")
+
+
+class Draw(NamedTuple):
+    """One step's data."""
+
+    episode: Episode
+    views: Tensor  # (B, 3, view, view) float32 in [0, 1]
+    recipes: Tensor  # (B,)
 
 
 class Learner(nn.Module):
-    """The network with its teachers: classifiers on pooled maps, detectors of spoilt places on maps."""
+    """The network with its classifiers of materials.
 
-    def __init__(self, recipes: int) -> None:
+    The second half of stage 3's map is there for naming, the first is ranked: see `objective.py`.
+    """
+
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.net = TexNet(norm=True)
-        self.material = nn.ModuleDict({s: nn.Linear(CHANNELS[s], recipes) for s in CLASSIFIED})
-        self.spoilt = nn.ModuleDict({s: nn.Conv2d(CHANNELS[s], 1, 1) for s in DEFACED})
+        self.net = TexNet(SIZES[plan.net], norm=True)
+        out = self.net.size.out
+        self.ranked = out[2] // 2
+        self.material = nn.ModuleList([nn.Linear(out[2] - self.ranked, plan.recipes), nn.Linear(out[3], plan.recipes)])
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """RGB in [0, 1] to the maps of all stages."""
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """RGB in [0, 1] to the maps to rank (strides 4, 8, 16), then the maps to name (strides 16, 32)."""
         maps = self.net(((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
-        return dict(zip(STAGES, maps, strict=True))
+        return [maps[0], maps[1], maps[2][:, : self.ranked], maps[2][:, self.ranked :], maps[3]]
 
 
-def losses(learner: Learner, plan: Plan, image: Tensor, label: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Return the loss and what it is made of: material (two depths), spoilt places, accuracy."""
+def losses(learner: Learner, plan: Plan, drawn: Draw, step: int) -> dict[str, Tensor]:
+    """Return the loss and what it is made of."""
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
-        maps = learner(image)
-        named = {s: head(maps[s].mean((2, 3))).float() for s, head in learner.material.items()}
-        found = {s: head(maps[s]).float() for s, head in learner.spoilt.items()}
-    deep, last = (F.cross_entropy(named[s], label) for s in CLASSIFIED)
-    places = [F.binary_cross_entropy_with_logits(z, F.adaptive_avg_pool2d(mask, z.shape[2:])) for z in found.values()]
-    spoilt = torch.stack(places).mean()
-    loss = last + plan.deep * deep + plan.deface * spoilt
-    accuracy = (named[CLASSIFIED[-1]].argmax(1) == label).float().mean()
-    return {"loss": loss, "material": last, "deep": deep, "spoilt": spoilt, "accuracy": accuracy}
+        maps = learner(drawn.episode.images.flatten(0, 1))
+        named = learner(drawn.views)[3:]
+    found = ranking(maps[:3], drawn.episode, plan.single, plan.mixed, torch.Generator().manual_seed(step))
+    answers = [head(map.float().mean((2, 3))) for head, map in zip(learner.material, named, strict=True)]
+    middle, last = (F.cross_entropy(answer, drawn.recipes) for answer in answers)
+    accuracy = (answers[0].argmax(1) == drawn.recipes).float().mean()
+    loss = found["ranking"] + plan.naming * (middle + last)
+    return {"loss": loss, **found, "naming": middle, "naming_last": last, "accuracy": accuracy}
 
 
-def draw(images: NDArray[np.uint8], plan: Plan, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return batch number `step`: images (B, 3, crop, crop) in [0, 1], recipes (B,), masks of spoilt places."""
-    rng = np.random.default_rng([plan.seed, step])
-    pixels, label = crops(images, rng, plan.batch, plan.crop)
-    image = recolour(pixels.float() / 255, rng)
-    if plan.deface == 0:
-        return image, label, torch.zeros(len(image), 1, plan.crop, plan.crop)
-    image, mask = deface(image, rng)
-    return image, label, mask
+def draw(pieces: Pieces, plan: Plan, step: int) -> Draw:
+    """Return the data of step number `step`."""
+    tasks, single = np.random.default_rng([plan.seed, step]), np.random.default_rng([plan.seed, step, 1])
+    sizes = (plan.materials, plan.references, plan.queries, plan.crop)
+    return Draw(episode(pieces, tasks, *sizes), *views(pieces, single, plan.views, plan.view))
 
 
 @dataclass
@@ -126,44 +144,66 @@ class Clock:
 
 
 def train(
-    images: NDArray[np.uint8],
+    pieces: Pieces,
     plan: Plan,
     clock: Clock,
     work: Path,
     save_every: int = 500,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, values: None,
+    start: Path | None = None,
 ) -> Learner:
-    """Train from the last checkpoint in `work`, or from the beginning, until the clock is done.
+    """Train from the last checkpoint in `work`, else from the weights of another run's, `start`, else from random ones.
 
-    Writes `work/checkpoint.safetensors` each `save_every` steps and `work/log.csv` each 50.
+    Writes `work/checkpoint.safetensors` each `save_every` steps and `work/log.csv`, a mean over 50 steps a row.
     """
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    learner = Learner(plan.recipes).to(memory_format=torch.channels_last).train()
+    learner = Learner(plan).to(memory_format=torch.channels_last).train()
     heavy = [p for p in learner.parameters() if p.ndim > 1]
     light = [p for p in learner.parameters() if p.ndim <= 1]  # biases and norms are not decayed
     optimiser = torch.optim.AdamW([{"params": heavy}, {"params": light, "weight_decay": 0.0}], weight_decay=plan.decay)
     checkpoint = work / "checkpoint.safetensors"
     if checkpoint.exists():
         restore(checkpoint, plan, learner, optimiser, clock)
+    elif start is not None:
+        learner.load_state_dict(learner_weights(read_checkpoint(start)[0]))
     shorten(work / "log.csv", clock.step)
-    started = time.monotonic() - clock.seconds
-    while not clock.done:
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate * clock.factor()
-        values = losses(learner, plan, *draw(images, plan, clock.step))
-        optimiser.zero_grad(set_to_none=True)
-        values["loss"].backward()
-        optimiser.step()
-        clock.step, clock.seconds = clock.step + 1, time.monotonic() - started
-        clock.settle()
-        numbers = {name: float(value.detach()) for name, value in values.items()}
-        if clock.step % 50 == 0 or clock.done:
-            log(work / "log.csv", {**asdict(clock), "rate": plan.rate * clock.factor(), **numbers})
-        if clock.step % save_every == 0 or clock.done:
-            save(checkpoint, plan, learner, optimiser, clock)
-        on_step(clock.step, numbers)
+    started, recent = time.monotonic() - clock.seconds, []
+    with ThreadPoolExecutor(1) as pool:
+        ahead = prefetched(pool, pieces, plan, clock.step)
+        while not clock.done:
+            for group in optimiser.param_groups:
+                group["lr"] = plan.rate * clock.factor()
+            values = losses(learner, plan, next(ahead), clock.step)
+            optimiser.zero_grad(set_to_none=True)
+            values["loss"].backward()
+            nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+            optimiser.step()
+            clock.step, clock.seconds = clock.step + 1, time.monotonic() - started
+            clock.settle()
+            recent.append({name: float(value.detach()) for name, value in values.items()})
+            if clock.step % 50 == 0 or clock.done:
+                means = {name: float(np.mean([row[name] for row in recent])) for name in recent[0]}
+                log(work / "log.csv", {**asdict(clock), "rate": plan.rate * clock.factor(), **means})
+                recent.clear()
+            if clock.step % save_every == 0 or clock.done:
+                save(checkpoint, plan, learner, optimiser, clock)
+            on_step(clock.step, recent[-1] if recent else means)
     return learner.eval()
+
+
+def prefetched(pool: ThreadPoolExecutor, pieces: Pieces, plan: Plan, step: int) -> Iterator[Draw]:
+    """Yield the data of `step`, `step + 1`, ... while the next ones are being drawn."""
+    waiting: deque[Future[Draw]] = deque()
+    try:
+        while True:
+            while len(waiting) < 3:
+                waiting.append(pool.submit(draw, pieces, plan, step))
+                step += 1
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def save(path: Path, plan: Plan, learner: Learner, optimiser: torch.optim.Optimizer, clock: Clock) -> None:
@@ -175,15 +215,25 @@ def save(path: Path, plan: Plan, learner: Learner, optimiser: torch.optim.Optimi
     write_atomically(path, lambda part: save_file(tensors, part, metadata))
 
 
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata that `save` wrote."""
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def learner_weights(held: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's weights under the learner's own names."""
+    return {key.removeprefix("learner."): value for key, value in held.items() if key.startswith("learner.")}
+
+
 def restore(path: Path, plan: Plan, learner: Learner, optimiser: torch.optim.Optimizer, clock: Clock) -> None:
     """Put a checkpoint back; stop if it belongs to another plan."""
-    with safe_open(path, framework="pt") as file:
-        held, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    held, metadata = read_checkpoint(path)
     if json.loads(metadata["plan"]) != asdict(plan):
         raise SystemExit(
             f"{path} was written with {metadata['plan']}. Give the same options, or another --work folder."
         )
-    learner.load_state_dict({k.removeprefix("learner."): v for k, v in held.items() if k.startswith("learner.")})
+    learner.load_state_dict(learner_weights(held))
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in held.items():
         if key.startswith("adam."):
@@ -213,9 +263,8 @@ def shorten(path: Path, step: int) -> None:
 
 def fold(net: TexNet) -> TexNet:
     """Return the same function without batch norms: each goes into the convolution before it, in float64."""
-    plain, state = TexNet(net.stages).eval(), {}
-    for name, layer in _normed(net):
-        convolution, norm = layer
+    plain, state = TexNet(net.size, net.stages).eval(), {}
+    for name, (convolution, norm) in _normed(net):
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         state[f"{name}.0.weight"] = (convolution.weight.double() * scale[:, None, None, None]).float()
         state[f"{name}.0.bias"] = (norm.bias.double() - norm.running_mean.double() * scale).float()
@@ -229,13 +278,45 @@ def _normed(net: TexNet) -> Iterator[tuple[str, nn.Sequential]]:
             yield name, module[:2]
 
 
-def export(learner: Learner, path: Path, version: str, trained: dict[str, Any]) -> None:
-    """Write the folded network as float16 .safetensors with its hash and how it was made."""
-    tensors = {name: value.contiguous().half() for name, value in fold(learner.net).state_dict().items()}
+def balance(net: TexNet, images: Tensor, share: float) -> TexNet:
+    """Scale a folded net's maps, in place: what was ranked keeps its proportions, naming counts `share` beside it.
+
+    Measured on `images`, (N, 3, H, W) in [0, 1]: the mean variance of a channel of the ranked maps of strides 8 and 16
+    becomes 1, and the summed variance of stage 3's naming half `share`^2 of that of all ranked channels. Stages 1 and 4
+    get a mean variance of 1.
+    """
+    with torch.inference_mode():
+        maps = [
+            torch.cat(parts)
+            for parts in zip(*(net((some - MEAN[0]) / STD[0]) for some in images.split(32)), strict=True)
+        ]
+    ranked = net.size.out[2] // 2
+    spread = [float(map.var((0, 2, 3)).sum()) for map in (*maps[:2], maps[2][:, :ranked], maps[2][:, ranked:], maps[3])]
+    joint = ((net.size.out[1] + ranked) / (spread[1] + spread[2])) ** 0.5
+    naming = share * ((net.size.out[1] + ranked) / spread[3]) ** 0.5
+    scales = {
+        "stage1": torch.full((net.size.out[0],), (net.size.out[0] / spread[0]) ** 0.5),
+        "stage2": torch.full((net.size.out[1],), joint),
+        "stage3": torch.tensor([joint] * ranked + [naming] * (net.size.out[2] - ranked)),
+        "stage4": torch.full((net.size.out[3],), (net.size.out[3] / spread[4]) ** 0.5),
+    }
+    with torch.no_grad():
+        for stage in STAGES:
+            neck = net.get_submodule(f"{stage}_neck")[0]
+            neck.weight *= scales[stage][:, None, None, None]
+            neck.bias *= scales[stage]
+    return net
+
+
+def export(learner: Learner, pieces: Pieces, plan: Plan, path: Path, version: str, trained: dict[str, Any]) -> None:
+    """Write the folded, balanced network as float16 .safetensors with its hash and how it was made."""
+    some = pieces[:: -(-len(pieces) // 256), 0]
+    net = balance(fold(learner.net), torch.from_numpy(some.copy()).permute(0, 3, 1, 2).float() / 255, plan.share)
+    tensors = {name: value.contiguous().half() for name, value in net.state_dict().items()}
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
-        raise SystemExit("a weight does not fit into float16; nothing was written")
+        raise SystemExit("weights are not finite in float16; train again with a lower --rate")
     metadata = {
-        "name": "texnet_s",
+        "name": plan.net,
         "version": version,
         "licence": "Apache-2.0",
         "sha256": tensors_sha256(tensors),
@@ -244,69 +325,82 @@ def export(learner: Learner, path: Path, version: str, trained: dict[str, Any]) 
     write_atomically(path, lambda part: save_file(tensors, part, metadata))
 
 
-def cached(folder: Path, plan: Plan, workers: int) -> NDArray[np.uint8]:
-    """Return the rendered images, rendering them first if this folder does not hold them."""
-    path = folder / f"images-r{plan.recipes}-n{plan.pieces}-s{plan.size}-seed{plan.seed}.npy"
+def cached(folder: Path, plan: Plan, workers: int) -> Pieces:
+    """Return the rendered pieces, memory-mapped; render them first if `folder` does not hold them."""
+    path = folder / f"pieces-{plan.recipes}x{plan.pieces}-{plan.size}px-seed{plan.seed}.npy"
     if not path.exists():
-        count = plan.recipes * plan.pieces
-        print(f"rendering {count} images ({count * plan.size**2 * 3 / 1e9:.2f} GB) into {path}", flush=True)
+        print(f"rendering {plan.recipes * plan.pieces} images into {path}", flush=True)
         build_cache(path, plan.recipes, plan.pieces, plan.seed, plan.size, workers)
-    return np.load(path, mmap_mode="r")
+    found: Pieces = np.load(path, mmap_mode="r")
+    return found
+
+
+HELP = {
+    "net": "which size",
+    "recipes": "number of materials",
+    "pieces": "images of each material",
+    "size": "side of a cached image in pixels",
+    "materials": "tasks in an episode",
+    "references": "good pictures of a task",
+    "queries": "pictures in question of a task",
+    "crop": "side of an episode's pictures in pixels",
+    "views": "views to be named in a step",
+    "view": "side of a view in pixels",
+    "rate": "highest learning rate of AdamW",
+    "decay": "weight decay of AdamW",
+    "single": "weight of ranking by each stage alone",
+    "mixed": "weight of telling the tasks' banks apart",
+    "naming": "weight of naming materials",
+    "share": "weight of the naming half of stage 3 in the shipped maps",
+    "seed": "decides images, start weights and batches",
+}
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for the rendered images, about 28 kB each")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for the rendered images, 77 kB each")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoint.safetensors and log.csv")
-    parser.add_argument("--out", type=Path, help="weights to write (default: WORK/texnet_s.safetensors)")
+    parser.add_argument("--start", type=Path, help="another run's checkpoint, whose weights this one starts from")
+    parser.add_argument("--out", type=Path, help="weights to write (default: WORK/NET.safetensors)")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="wall time of the whole run in minutes")
     length.add_argument("--steps", type=int, help="number of optimiser steps of the whole run, a multiple of 4 is best")
-    helps = {
-        "recipes": "number of materials",
-        "pieces": "images of each material",
-        "size": "side of a cached image in pixels",
-        "crop": "side of a training crop in pixels",
-        "batch": "images a step",
-        "rate": "highest learning rate of AdamW",
-        "decay": "weight decay of AdamW",
-        "deep": "weight of naming the material from stage 3 as well",
-        "deface": "weight of finding spoilt places; 0 spoils nothing",
-        "seed": "decides images, start weights and batches",
-    }
     for field in fields(Plan):
         if field.name != "bf16":
-            kind = float if isinstance(field.default, float) else int
-            parser.add_argument(
-                f"--{field.name}",
-                type=kind,
-                default=field.default,
-                help=f"{helps[field.name]} (default {field.default})",
-            )
+            shown = f"{HELP[field.name]} (default {field.default})"
+            parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default, help=shown)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 (default yes)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the training (default 2)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the rendering (default 2)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
-    parser.add_argument("--version", default="1", help="version written into the weights (default 1)")
+    parser.add_argument("--version", default="2", help="version written into the weights (default 2)")
     return parser.parse_args()
 
 
 def main() -> None:
     given = options()
     torch.set_num_threads(given.threads)
+    cv2.setNumThreads(1)
     plan = Plan(**{field.name: getattr(given, field.name) for field in fields(Plan)})
     clock = Clock(total=given.steps or 0, minutes=given.minutes or 0.0)
-    images = cached(given.cache, plan, given.workers)
+    pieces = cached(given.cache, plan, given.workers)
 
     def report(step: int, values: dict[str, float]) -> None:
         if step % 200 == 0:
             shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
             print(f"step {step}  {clock.seconds / 60:.1f} min  {shown}", flush=True)
 
-    learner = train(images, plan, clock, given.work, given.save_every, report)
-    trained = {**asdict(plan), "steps": clock.step, "minutes": round(clock.seconds / 60, 1), "torch": torch.__version__}
-    out = given.out or given.work / "texnet_s.safetensors"
-    export(learner, out, given.version, trained)
+    learner = train(pieces, plan, clock, given.work, given.save_every, report, given.start)
+    first = json.loads(read_checkpoint(given.start)[1]["clock"])["step"] if given.start else 0
+    trained = {
+        **asdict(plan),
+        "start_steps": first,
+        "steps": clock.step,
+        "minutes": round(clock.seconds / 60, 1),
+        "torch": torch.__version__,
+    }
+    out = given.out or given.work / f"{plan.net}.safetensors"
+    export(learner, pieces, plan, out, given.version, trained)
     print(f"{clock.step} steps in {clock.seconds / 60:.1f} min; wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -9,8 +9,8 @@ from blemish.training import seeded
 
 __all__ = ["Features", "extractor"]
 
-EMBEDDED = ("texnet_s",)
-"""Backbones that ship with blemish and need neither a network nor a file."""
+EMBEDDED = ("texnet_s", "texnet_m")
+"""Our own backbones; texnet_s ships with blemish and needs neither a network nor a file."""
 
 
 def extractor(
@@ -18,10 +18,10 @@ def extractor(
 ) -> Features:
     """Return a frozen backbone's feature maps.
 
-    `backbone` is "texnet_s" (embedded) or any name timm knows. `layers` are names, or numbers that ask for the last layer
-    of that stride. `weights` is a local .safetensors file; without it pretrained weights come from the hub, or, for the
-    embedded one, from the package. `pretrained=False` gives random weights, always the same, for tests
-    and ablations.
+    `backbone` is "texnet_s" (embedded), "texnet_m" (larger, give its `weights`) or any name timm knows. `layers` are
+    names, or numbers that ask for the last layer of that stride. `weights` is a local .safetensors file; without it
+    pretrained weights come from the hub, or, for the embedded one, from the package. `pretrained=False` gives random
+    weights, always the same, for tests and ablations.
 
     Raises:
         UnknownName: no such backbone or layer.

@@ -1,19 +1,22 @@
 """TexNet: the embedded backbone, learnt from procedurally drawn materials; no photograph was involved.
 
-A residual network of four stages (He et al., "Deep residual learning for image recognition", CVPR 2016, basic blocks),
-trained by `tools/texnet/train.py` to tell materials apart. Its batch norms are folded into the convolutions, so the
-shipped network is convolutions, ReLUs and sums: nothing has a state that could drift.
+A residual network of four stages (He et al., "Deep residual learning for image recognition", CVPR 2016, basic blocks).
+What it gives is not the stages' rectified maps but a linear 1 x 1 projection of each (a neck, like the linear bottlenecks
+of Sandler et al., "MobileNetV2", CVPR 2018): fewer numbers, balanced against one another in training, so that their
+Euclidean distance means something. `tools/texnet/train.py` trains it; batch norms are folded into the convolutions, so
+the shipped network is convolutions, ReLUs and sums: nothing has a state that could drift.
 
-    stage     stride   channels   blocks
-    stage1         4         48        1
-    stage2         8         96        2
-    stage3        16        160        2
-    stage4        32        192        1
+    texnet_s   stride   inside   blocks   out        texnet_m   inside   blocks   out
+    stage1          4       48        1    32                       64        1    48
+    stage2          8       96        2    64                      128        2    96
+    stage3         16      128        4   128                      224        5   192
+    stage4         32      128        1   128                      256        1   192
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -24,13 +27,28 @@ from blemish.detector import loading
 from blemish.errors import InputError, UnknownName, WeightsError
 from blemish.features.frozen import Features, choose_layers, tensors_sha256
 
-CHANNELS: dict[str, int] = {"stage1": 48, "stage2": 96, "stage3": 160, "stage4": 192}
+STAGES = ("stage1", "stage2", "stage3", "stage4")
 STRIDES: dict[str, int] = {"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
-BLOCKS: dict[str, int] = {"stage1": 1, "stage2": 2, "stage3": 2, "stage4": 1}
-STAGES: tuple[str, ...] = tuple(CHANNELS)
-STEM = 32  # channels of the first convolution, stride 2
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How wide and deep a TexNet is, stage by stage."""
+
+    stem: int  # channels of the first convolution, stride 2
+    inside: tuple[int, int, int, int]  # channels of the residual blocks
+    blocks: tuple[int, int, int, int]
+    out: tuple[int, int, int, int]  # channels of the maps that are given out
+
+
+SIZES: dict[str, Size] = {
+    "texnet_s": Size(32, (48, 96, 128, 128), (1, 2, 4, 1), (32, 64, 128, 128)),
+    "texnet_m": Size(40, (64, 128, 224, 256), (1, 2, 5, 1), (48, 96, 192, 192)),
+}
+SHIPPED = ("texnet_s",)
+"""Sizes whose weights lie in the package; the others are made by `tools/texnet/train.py --net NAME`."""
 
 
 class Block(nn.Module):
@@ -53,32 +71,32 @@ class Block(nn.Module):
 class TexNet(nn.Module):
     """Normalised RGB, `(image - MEAN) / STD`, to the maps of the wanted stages, shallow stages first.
 
-    (B, 3, H, W) becomes (B, CHANNELS[s], H / STRIDES[s], W / STRIDES[s]) for each stage s; sides that do not divide are
-    rounded up. Only the stages up to the deepest wanted one are built. `norm=True` puts a batch norm after each
-    convolution: that is for training only, `tools/texnet/train.py` folds them away.
+    (B, 3, H, W) becomes (B, size.out[i], H / stride, W / stride) for each stage; sides that do not divide are rounded up.
+    Only the stages up to the deepest wanted one are built, and only the necks of wanted ones. `norm=True` puts a batch norm
+    after each convolution: that is for training only, `tools/texnet/train.py` folds them away.
 
     Raises:
         UnknownName: there is no such stage.
         InputError: no stage is wanted.
     """
 
-    def __init__(self, stages: Sequence[str] = STAGES, *, norm: bool = False) -> None:
+    def __init__(self, size: Size, stages: Sequence[str] = STAGES, *, norm: bool = False) -> None:
         super().__init__()
         for stage in stages:
             if stage not in STAGES:
                 raise UnknownName("stage", stage, STAGES)
         if not stages:
-            raise InputError(f"no stage of texnet_s is wanted; name at least one of {', '.join(STAGES)}")
-        self.stages = tuple(stage for stage in STAGES if stage in stages)
-        self.stem = nn.Sequential(*_convolution(3, STEM, 3, 2, norm), nn.ReLU())
-        width = STEM
-        for stage in self._built():
-            blocks = [
-                Block(CHANNELS[stage] if i else width, CHANNELS[stage], 1 if i else 2, norm)
-                for i in range(BLOCKS[stage])
-            ]
+            raise InputError(f"no stage of texnet is wanted; name at least one of {', '.join(STAGES)}")
+        self.size, self.stages = size, tuple(stage for stage in STAGES if stage in stages)
+        self.stem = nn.Sequential(*_convolution(3, size.stem, 3, 2, norm), nn.ReLU())
+        width = size.stem
+        for i, stage in enumerate(self._built()):
+            inside = size.inside[i]
+            blocks = [Block(inside if n else width, inside, 1 if n else 2, norm) for n in range(size.blocks[i])]
             self.add_module(stage, nn.Sequential(*blocks))
-            width = CHANNELS[stage]
+            if stage in self.stages:
+                self.add_module(f"{stage}_neck", _convolution(inside, size.out[i], 1, 1, norm))
+            width = inside
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -92,22 +110,27 @@ class TexNet(nn.Module):
         for stage in self._built():
             x = self.get_submodule(stage)(x)
             if stage in self.stages:
-                maps.append(x)
+                maps.append(self.get_submodule(f"{stage}_neck")(x))
         return maps
 
     def _built(self) -> tuple[str, ...]:
         return STAGES[: STAGES.index(self.stages[-1]) + 1]
 
 
-def texnet_s(weights: bool = True, stages: Sequence[str] = STAGES) -> TexNet:
-    """Return the network in eval mode, float32, with the shipped weights, or with random ones if `weights` is False.
+def texnet(name: str = "texnet_s", weights: bool = True, stages: Sequence[str] = STAGES) -> TexNet:
+    """Return a network in eval mode, float32, with the shipped weights, or with random ones if `weights` is False.
 
     Raises:
-        WeightsError: the installed file is absent or damaged.
+        WeightsError: the package holds no weights of this size, or the installed file is absent or damaged.
     """
-    net = TexNet(stages).eval()
+    net = TexNet(SIZES[name], stages).eval()
     if weights:
-        with resources.as_file(resources.files("blemish.features") / "weights" / "texnet_s.safetensors") as path:
+        if name not in SHIPPED:
+            raise WeightsError(
+                f"weights of {name} are not in the package. Make them with `python tools/texnet/train.py --net {name}` "
+                f"and give weights='path/to/{name}.safetensors', or use the embedded {SHIPPED[0]}."
+            )
+        with resources.as_file(resources.files("blemish.features") / "weights" / f"{name}.safetensors") as path:
             load_weights(net, path)
     return net
 
@@ -121,12 +144,13 @@ def texnet_features(name: str, layers: Sequence[str | int], weights: str | None,
         UnknownName: no such stage or stride.
         WeightsError: the weights are absent, damaged, or belong to another network.
     """
-    chosen = [STAGES[i] for i in choose_layers(layers, STAGES, list(STRIDES.values()), name)]
+    at = choose_layers(layers, STAGES, list(STRIDES.values()), name)
+    chosen = [STAGES[i] for i in at]
     wanted = pretrained and not loading.get()
-    net = texnet_s(wanted and weights is None, chosen)
+    net = texnet(name, wanted and weights is None, chosen)
     if wanted and weights is not None:
         load_weights(net, Path(weights))
-    return Features(net, chosen, [CHANNELS[s] for s in chosen], [STRIDES[s] for s in chosen], MEAN, STD)
+    return Features(net, chosen, [net.size.out[i] for i in at], [STRIDES[s] for s in chosen], MEAN, STD)
 
 
 def load_weights(net: TexNet, path: Path) -> None:
@@ -145,8 +169,8 @@ def load_weights(net: TexNet, path: Path) -> None:
     wrong = [k for k, v in needed.items() if k not in tensors or tensors[k].shape != v.shape]
     if wrong:
         raise WeightsError(
-            f"weights {path} do not belong to texnet_s: {len(wrong)} of {len(needed)} tensors are absent or of another "
-            f"shape, the first is {wrong[0]}. Give a file written by tools/texnet/train.py of this version."
+            f"weights {path} do not belong to this size of texnet: {len(wrong)} of {len(needed)} tensors are absent or of "
+            f"another shape, the first is {wrong[0]}. Give a file written by tools/texnet/train.py of this version."
         )
     net.load_state_dict({key: tensors[key].float() for key in needed})
 

@@ -1,0 +1,23 @@
+"""The scripts of tools/texnet, imported as they import each other."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TEXNET = Path(__file__).parents[2] / "tools" / "texnet"
+NAMES = ("painters", "camera", "recipes", "defects", "episodes", "objective", "train", "contact_sheet")
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[dict[str, ModuleType]]:
+    sys.path.insert(0, str(TEXNET))
+    try:
+        yield {name: importlib.import_module(name) for name in NAMES}
+    finally:
+        sys.path.remove(str(TEXNET))
+        for name in [name for name in sys.modules if name.split(".")[0] in NAMES]:
+            sys.modules.pop(name, None)

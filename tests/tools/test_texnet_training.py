@@ -1,0 +1,303 @@
+"""What texnet is trained on and for: defects, episodes, the ranking, and a run that learns, stops and continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from blemish.features.texnet import SIZES, STAGES, TexNet, load_weights, read_weights, texnet
+
+Tools = dict[str, ModuleType]
+
+
+@pytest.fixture(scope="module")
+def pieces(tools: Tools) -> np.ndarray:
+    return np.stack([tools["recipes"].instances(recipe, 4, 0, 48) for recipe in range(6)])
+
+
+@pytest.fixture
+def plan(tools: Tools) -> object:
+    sizes = {"recipes": 6, "pieces": 4, "size": 48, "crop": 48, "view": 32, "views": 6, "materials": 2}
+    return tools["train"].Plan(**sizes, queries=1, references=1, rate=0.002)
+
+
+# --- defects
+
+
+def test_each_fault_changes_the_region_only(tools: Tools) -> None:
+    defects = tools["defects"]
+    rng = np.random.default_rng(0)
+    image, other = (rng.random((48, 48, 3)).astype(np.float32) * 0.5 + 0.25 for _ in range(2))
+    alpha = np.zeros((48, 48), np.float32)
+    alpha[10:30, 12:40] = 1
+    reach = np.zeros_like(alpha)
+    reach[:42, :] = 1  # a dent's flanks lie up to twelve pixels beside it: three times the widest blur
+    for fault in defects.FAULTS:
+        change = np.broadcast_to(fault(rng, image, alpha, other), image.shape)
+        assert np.abs(change[alpha > 0]).mean() > 0.005, fault.__name__
+        outside = reach if fault.__name__ == "dent" else alpha
+        assert np.abs(change[outside == 0]).max() < 1e-6, fault.__name__
+
+
+def test_foreign_matter_and_stains_are_what_they_say(tools: Tools) -> None:
+    defects = tools["defects"]
+    image, other = np.full((8, 8, 3), 0.5, np.float32), np.full((8, 8, 3), 0.9, np.float32)
+    alpha = np.ones((8, 8), np.float32)
+    np.testing.assert_allclose(image + defects.foreign(np.random.default_rng(0), image, alpha, other), other)
+    smeared = defects.smeared(np.random.default_rng(0), image, alpha, other)
+    np.testing.assert_allclose(smeared, 0, atol=1e-6)  # a flat place has nothing to smear
+
+
+def test_regions_are_of_many_shapes_and_sizes_and_mostly_small(tools: Tools) -> None:
+    rng = np.random.default_rng(0)
+    areas = []
+    for _ in range(300):
+        alpha = tools["defects"].region(rng, 64, 80)
+        assert alpha.shape == (64, 80)
+        assert alpha.dtype == np.float32
+        assert 0 <= alpha.min() <= alpha.max() <= 1
+        areas.append(float((alpha > 0.5).mean()))
+    assert np.median(areas) < 0.08
+    assert np.quantile(areas, 0.95) > 0.25
+
+
+def test_the_mask_is_where_the_picture_changed_visibly(tools: Tools) -> None:
+    rng = np.random.default_rng(0)
+    image, other = (rng.random((64, 64, 3)).astype(np.float32) for _ in range(2))
+    spoilt = 0
+    for _ in range(60):
+        new, mask = tools["defects"].spoil(rng, image, other)
+        assert new.dtype == np.float32
+        assert 0 <= new.min() <= new.max() <= 1
+        changed = np.abs(new - image).mean(2)
+        assert changed[~mask].max(initial=0) < 9 * tools["defects"].SEEN  # the mean over 3 x 3 stays below SEEN
+        if mask.any():
+            assert changed[mask].mean() > tools["defects"].SEEN / 2
+            spoilt += 1
+    assert spoilt > 50
+
+
+# --- episodes
+
+
+def test_an_episode_is_decided_by_its_seed_and_only_queries_are_spoilt(tools: Tools, pieces: np.ndarray) -> None:
+    draw = tools["episodes"].episode
+    one, same, other = (draw(pieces, np.random.default_rng(seed), 4, 2, 2, 40) for seed in (1, 1, 2))
+    assert one.images.shape == (4, 4, 3, 40, 40)
+    assert one.masks.shape == (4, 2, 40, 40)
+    assert torch.equal(one.images, same.images)
+    assert not torch.equal(one.images, other.images)
+    assert 0 <= one.images.min() <= one.images.max() <= 1
+    spoilt = [draw(pieces, np.random.default_rng(s), 4, 1, 2, 40).masks.flatten(2).any(2) for s in range(12)]
+    assert 0.5 < torch.stack(spoilt).float().mean() < 0.9  # three of four, a few too faint to be seen
+
+
+def test_views_are_cut_from_the_material_that_they_name(tools: Tools) -> None:
+    tones = np.linspace(10, 240, 8).astype(np.uint8)
+    flat = np.broadcast_to(tones[:, None, None, None, None], (8, 3, 64, 64, 3))
+    images, recipes = tools["episodes"].views(flat, np.random.default_rng(0), 8, 32)
+    assert images.shape == (8, 3, 32, 32)
+    assert sorted(recipes.tolist()) == list(range(8))  # each once
+    brightness, tone = images.mean((1, 2, 3)), torch.from_numpy(tones.astype(np.float32))[recipes]
+    assert torch.corrcoef(torch.stack([brightness, tone]))[0, 1] > 0.7  # light and contrast differ, the order stays
+
+
+# --- the objective, against slow references
+
+
+def test_log_distances_are_those_of_a_loop(tools: Tools) -> None:
+    features = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    found = tools["objective"].log_distances(features, 2)
+    for task in range(2):
+        bank, asked = features[task, :2].reshape(-1, 4), features[task, 2:].reshape(-1, 4)
+        for i, patch in enumerate(asked):
+            nearest = min(float((patch - row).norm()) for row in bank)
+            assert found[task, i] == pytest.approx(np.log(nearest), abs=1e-3)
+
+
+def test_rank_is_its_formula_and_does_not_depend_on_scale(tools: Tools) -> None:
+    distances = torch.tensor([[0.1, 0.9, 0.4, 0.2], [0.3, 0.1, 0.2, 0.6]])
+    spoilt = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0]]).bool()
+    good = torch.tensor([[1, 0, 1, 0], [1, 1, 1, 1]]).bool()
+    rank, sharp = tools["objective"].rank, tools["objective"].SHARPNESS
+    expected = np.log1p((np.exp(sharp * (0.1 - 0.9)) + np.exp(sharp * (0.4 - 0.9))) / 2)
+    assert float(rank(distances, spoilt, good)) == pytest.approx(
+        expected, rel=1e-5
+    )  # the task without defect is left out
+    assert float(rank(distances + np.log(7), spoilt, good)) == pytest.approx(expected, rel=1e-5)
+    assert float(rank(distances, good & False, good)) == 0
+
+
+def test_separation_is_an_auroc(tools: Tools) -> None:
+    from blemish.metrics import auroc
+
+    generator = torch.Generator().manual_seed(0)
+    distances, spoilt = torch.rand(1, 50, generator=generator), torch.rand(1, 50, generator=generator) < 0.3
+    found = tools["objective"].separation(distances, spoilt, ~spoilt)
+    assert float(found) == pytest.approx(auroc(spoilt[0].numpy(), distances[0].numpy()))
+
+
+def test_a_patch_is_spoilt_good_or_neither(tools: Tools) -> None:
+    masks = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    masks[0, 0, 8:16, 8:16] = True
+    spoilt, good = (m.view(4, 4) for m in tools["objective"].truth(masks, (4, 4)))
+    assert spoilt.nonzero().tolist() == [[1, 1]]
+    assert not good[:3, :3].any()
+    assert good[3].all()
+    assert good[:, 3].all()
+    small = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    small[0, 0, 2:4, 2:4] = True  # a sixteenth of its patch, and all there is
+    assert tools["objective"].truth(small, (4, 4))[0].sum() == 1
+
+
+def test_mixing_is_small_when_every_task_has_its_own_place(tools: Tools) -> None:
+    apart = torch.randn(3, 3, 6, 4) * 0.01 + torch.arange(3.0).view(3, 1, 1, 1) * 10
+    good = torch.ones(3, 6, dtype=torch.bool)
+
+    def loss(features: torch.Tensor) -> float:
+        return float(tools["objective"].mixing(features, 2, good, torch.Generator().manual_seed(0)))
+
+    assert loss(apart) < 1e-3
+    assert loss(torch.randn(3, 3, 6, 4)) > 0.5
+
+
+def test_neighbourhoods_are_those_of_patchcore(tools: Tools) -> None:
+    map = torch.randn(2, 4, 8, 8)
+    pooled = F.avg_pool2d(map, 3, 1, 1)
+    of = tools["objective"].neighbourhood
+    torch.testing.assert_close(of(map, (8, 8)), pooled)
+    torch.testing.assert_close(of(map, (4, 4)), F.avg_pool2d(pooled, 2))
+    torch.testing.assert_close(of(map, (16, 16)), F.interpolate(pooled, (16, 16), mode="bilinear"))
+
+
+# --- training
+
+
+def test_steps_lower_the_loss_of_naming(tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path) -> None:
+    train, seen = tools["train"], []
+    train.train(pieces, plan, train.Clock(total=80), tmp_path, 1000, lambda step, values: seen.append(values["naming"]))
+    assert len(seen) == 80
+    assert np.mean(seen[-20:]) < 0.85 * np.mean(seen[:20])
+
+
+def test_steps_on_one_episode_lower_the_loss_of_ranking(tools: Tools, pieces: np.ndarray, plan: object) -> None:
+    train = tools["train"]
+    torch.manual_seed(0)
+    learner, drawn = train.Learner(plan), train.draw(pieces, plan, 0)
+    assert drawn.episode.masks.any()
+    optimiser, seen = torch.optim.AdamW(learner.parameters(), 1e-3), []
+    for step in range(25):
+        values = train.losses(learner, plan, drawn, step)
+        optimiser.zero_grad()
+        values["ranking"].backward()
+        optimiser.step()
+        seen.append((float(values["rank"].detach()), float(values["auroc"])))
+    assert seen[-1][0] < 0.5 * seen[0][0]
+    assert seen[-1][1] > max(0.9, seen[0][1])
+
+
+def test_a_killed_run_continues_to_the_very_same_weights(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
+) -> None:
+    train = tools["train"]
+    whole = train.train(pieces, plan, train.Clock(total=6), tmp_path / "whole", 2)
+
+    def kill(step: int, values: dict[str, float]) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train(pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, kill)
+    steps: list[int] = []
+    again = train.train(
+        pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, lambda step, values: steps.append(step)
+    )
+    assert steps == [5, 6]  # the last checkpoint was written after step 4
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 2  # a heading and the last step
+    with pytest.raises(SystemExit, match="another --work"):
+        train.train(pieces, train.Plan(), train.Clock(total=9), tmp_path / "killed")
+
+
+def test_a_continued_log_holds_each_step_once(tools: Tools, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for step in (50, 100, 150):
+        tools["train"].log(log, {"loss": 0.5, "step": step})
+    tools["train"].shorten(log, 100)
+    tools["train"].log(log, {"loss": 0.25, "step": 150})
+    assert log.read_text().split() == ["loss,step", "0.5,50", "0.5,100", "0.25,150"]
+
+
+def test_minutes_and_the_steps_they_came_to_give_the_same_schedule(tools: Tools) -> None:
+    timed = tools["train"].Clock(minutes=1.0)
+    rates = []
+    while not timed.done:
+        rates.append(timed.factor())
+        timed.step, timed.seconds = timed.step + 1, timed.seconds + 0.1
+        timed.settle()
+    assert timed.total == 600
+    assert timed.seconds == pytest.approx(60)
+    counted = tools["train"].Clock(total=timed.total)
+    again = []
+    while not counted.done:
+        again.append(counted.factor())
+        counted.step += 1
+    assert rates == again
+    assert rates[0] == pytest.approx(1 / 200)
+    assert max(rates) == 1
+    assert 0 < rates[-1] < 0.01
+
+
+def test_folding_keeps_the_function_and_export_balances_it(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
+) -> None:
+    train = tools["train"]
+    learner = train.train(pieces, plan, train.Clock(total=3), tmp_path, 100)
+    images = torch.from_numpy(pieces[:, 0].copy()).permute(0, 3, 1, 2).float() / 255
+    normalised = (images - 0.5) / 0.25
+    with torch.no_grad():
+        expected = learner.net(normalised)
+        for map, other in zip(train.fold(learner.net)(normalised), expected, strict=True):
+            torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
+        train.export(learner, pieces, plan, tmp_path / "w.safetensors", "9", {"steps": 3})
+        net = TexNet(SIZES["texnet_s"]).eval()
+        load_weights(net, tmp_path / "w.safetensors")
+        maps = net(normalised)
+    for map, other in zip(maps[:2], expected[:2], strict=True):  # one factor a stage, so nothing but scale has changed
+        scale = (map * other).sum() / other.square().sum()
+        assert (map - scale * other).abs().mean() < 0.01 * map.abs().mean()
+    spread = [map.var((0, 2, 3)) for map in maps]
+    ranked = SIZES["texnet_s"].out[2] // 2
+    joint = torch.cat([spread[1], spread[2][:ranked]])
+    assert float(joint.mean()) == pytest.approx(1, rel=0.02)
+    assert float(spread[2][ranked:].sum() / joint.sum()) == pytest.approx(plan.share**2, rel=0.02)
+    assert read_weights(tmp_path / "w.safetensors")[1]["version"] == "9"
+
+
+def test_the_shipped_network_ranks_unseen_materials_better_than_a_random_one(tools: Tools) -> None:
+    """Recipes beyond those of the training run: the separation of spoilt from good patches, over a few episodes."""
+    unseen = np.stack([tools["recipes"].instances(100_000 + i, 4, 0, 96) for i in range(12)])
+    objective = tools["objective"]
+    drawn = [tools["episodes"].episode(unseen, np.random.default_rng(seed), 6, 2, 2, 96) for seed in range(4)]
+
+    def found(net: TexNet) -> float:
+        shares = []
+        for episode in drawn:
+            with torch.inference_mode():
+                maps = net((episode.images.flatten(0, 1) - 0.5) / 0.25)
+            grids = [objective.neighbourhood(map, (12, 12)).flatten(2).transpose(1, 2) for map in maps]
+            features = torch.cat(grids, 2).view(6, 4, 144, -1)
+            truth = objective.truth(episode.masks, (12, 12))
+            shares.append(objective.separation(objective.log_distances(features, 2), *truth))
+        return float(torch.stack(shares).mean())
+
+    torch.manual_seed(0)
+    stages = STAGES[1:3]
+    random, trained = found(texnet(weights=False, stages=stages)), found(texnet(stages=stages))
+    assert trained > random + 0.05, (trained, random)
