@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench clean help
+.PHONY: demo test check docs bench texnet clean help
 
 help:             ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -32,6 +32,12 @@ docs: $(INSTALLED) ## write the generated pages of docs/
 
 bench: $(INSTALLED) ## print ratios: ours beside the plain way
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+texnet: $(INSTALLED) ## train the embedded backbone anew, about an hour on two cores; goes on where it stopped
+	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244
+	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/second --steps 2800 \
+		--start runs/texnet/first/checkpoint.safetensors --naming 0.1 --rate 1e-3 \
+		--out src/blemish/features/weights/texnet_s.safetensors
 
 clean:            ## remove what the commands above made
 	rm -rf $(VENV) blemish-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,11 +2,12 @@
 
     python benchmarks/backbones.py --data FOLDER --weights mobilenetv2_100.safetensors
 
-FOLDER holds `hazelnut_toy/`, `piped_paper/*/` (MVTec layout) and `magnetic_tile/` (its authors' layout), or any data sets
-of its own in the MVTec layout named with --root. Every backbone gives its maps of strides 8 and 16 at the same input size;
-PatchCore is the same for all but for that. A seed draws the good images (at most --train-images) and the coreset of
---patches patches. Nothing is chosen on test images; pixels are compared at the images' own size. `random` is the embedded
-network with random weights, `pixels` no network at all: the colours of a patch, brought to as many cells.
+FOLDER holds `hazelnut_toy/`, `piped_paper/*/` (MVTec layout) and `magnetic_tile/` (its authors' layout); --root names other
+data sets in the MVTec layout; without either the demo's images are made. Every backbone gives its maps of strides 8 and 16
+at the same input size; PatchCore is the same for all but for that. A seed draws the good images (at most --train-images)
+and the coreset of --patches patches. Nothing is chosen on test images; pixels are compared at the images' own size.
+`random` is the embedded network with random weights, `pixels` no network at all: the colours of a patch, brought to as
+many cells.
 
 Each cell is kept as JSON in --out and not computed twice, so a stopped run goes on. The table goes to --page.
 """
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish import catalogue
+from blemish.data import synthetic
 from blemish.data.reader import Loader
 from blemish.engine.evaluate import evaluate
 from blemish.engine.run import environment
@@ -79,6 +81,9 @@ def sets(data: Path | None, roots: list[Path]) -> list[tuple[str, Path, str]]:
         found += [("hazelnut_toy", data / "hazelnut_toy", "folder")]
         found += [(path.name, path, "folder") for path in sorted((data / "piped_paper").glob("piped_*"))]
         found += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile")]
+    if not found:  # nothing at hand: the demo's made images
+        made = synthetic.make(Path("runs/backbones/images"), train=60)
+        found = [(category, made / category, "folder") for category in synthetic.CARD.categories]
     absent = [str(path) for _, path, _ in found if not path.is_dir()]
     if absent:
         raise SystemExit(f"not there: {', '.join(absent)}")
@@ -184,9 +189,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/backbones"), help="folder for the cells")
     parser.add_argument("--page", type=Path, help="the page to write (default: print it)")
     given = parser.parse_args()
+    if given.weights is None:  # without a file there is nothing to load: weights are not fetched here
+        given.backbones = [name for name in given.backbones if name in ("texnet_s", "random", "pixels")]
     asked = list(cells(given))
-    if not asked:
-        raise SystemExit("nothing to measure: give --data or --root")
     nets = {name: features(name, given.weights) for name in given.backbones}
     results = {}
     for cell in asked:

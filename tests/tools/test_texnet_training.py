@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -223,6 +224,19 @@ def test_a_killed_run_continues_to_the_very_same_weights(
     assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 2  # a heading and the last step
     with pytest.raises(SystemExit, match="another --work"):
         train.train(pieces, train.Plan(), train.Clock(total=9), tmp_path / "killed")
+
+
+def test_a_run_can_start_from_another_ones_weights(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
+) -> None:
+    train = tools["train"]
+    first = train.train(pieces, plan, train.Clock(total=3), tmp_path / "first", 3)
+    still = replace(plan, rate=1e-12, naming=0.1)
+    second = train.train(
+        pieces, still, train.Clock(total=1), tmp_path / "second", start=tmp_path / "first" / "checkpoint.safetensors"
+    )
+    for (name, value), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(value, other, msg=name)
 
 
 def test_a_continued_log_holds_each_step_once(tools: Tools, tmp_path: Path) -> None:
