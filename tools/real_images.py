@@ -47,10 +47,10 @@ class Cell:
         return f"{self.method}-{self.backbone}-{self.dataset}-{self.size}"
 
 
-def cells(data: Path, backbones: list[str]) -> Iterator[Cell]:
-    sets = [("hazelnut_toy", data / "hazelnut_toy", "folder", (256,), 0.1)]
-    sets += [(p.name, p, "folder", (256,), 0.1) for p in sorted((data / "piped_paper").glob("piped_*"))]
-    sets += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile", (256, 384), 1000)]
+def cells(data: Path, backbones: list[str], tile_sizes: list[int]) -> Iterator[Cell]:
+    sets = [("hazelnut_toy", data / "hazelnut_toy", "folder", [256], 0.1)]
+    sets += [(p.name, p, "folder", [256], 0.1) for p in sorted((data / "piped_paper").glob("piped_*"))]
+    sets += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile", tile_sizes, 1000)]
     for dataset, folder, kind, sizes, keep in sets:
         if not folder.is_dir():
             print(f"left out, not in {data}: {dataset}")
@@ -131,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights", help="mobilenetv2_100 weights, .safetensors; without it only texnet_s is measured")
+    parser.add_argument("--tile-sizes", type=int, nargs="+", default=[256, 384], help="sides of the magnetic tiles' input")
     parser.add_argument("--only", help="measure one backbone now, keep its cells, write no page")
     parser.add_argument("--out", type=Path, default=Path("runs/real_images"), help="folder for the cells")
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page to write")
@@ -139,7 +140,7 @@ def main() -> None:
     if arguments.only:
         backbones = [arguments.only]
     found = {}
-    for cell in cells(arguments.data, backbones):
+    for cell in cells(arguments.data, backbones, arguments.tile_sizes):
         path = arguments.out / f"{cell.name}.json"
         if not path.exists():
             write_json(path, measure(cell, arguments.weights, seed=0))
