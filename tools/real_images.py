@@ -131,7 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights", help="mobilenetv2_100 weights, .safetensors; without it only texnet_s is measured")
-    parser.add_argument("--tile-sizes", type=int, nargs="+", default=[256, 384], help="sides of the magnetic tiles' input")
+    parser.add_argument(
+        "--tile-sizes", type=int, nargs="+", default=[256, 384], help="sides of the magnetic tiles' input"
+    )
     parser.add_argument("--only", help="measure one backbone now, keep its cells, write no page")
     parser.add_argument("--out", type=Path, default=Path("runs/real_images"), help="folder for the cells")
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="the page to write")
