@@ -1,6 +1,7 @@
 """The gradient loop, endless batches, and seeds."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -58,6 +59,35 @@ def test_a_diverging_loss_stops_at_once_and_leaves_eval_mode() -> None:
             optimiser=torch.optim.SGD(module.parameters(), lr=1.0),
         )
     assert not module.training
+
+
+def test_adversaries_take_turns_each_with_its_own_optimiser() -> None:
+    module = nn.ParameterDict({"a": torch.zeros(1), "b": torch.zeros(1)})
+    turns: list[str] = []
+
+    def pull(name: str, to: float) -> Callable[[Batch], torch.Tensor]:
+        def loss(batch: Batch) -> torch.Tensor:
+            turns.append(name)
+            return (module[name] - to).square().sum()
+
+        return loss
+
+    optimisers = [torch.optim.SGD([module[name]], lr=0.25) for name in "ab"]
+    batch = Batch({"x": torch.zeros(1)}, torch.zeros(1))
+    schedule = [torch.optim.lr_scheduler.ConstantLR(each, 1.0) for each in optimisers]
+    losses = optimise(
+        module,
+        [pull("a", 1.0), pull("b", 4.0)],
+        [batch],
+        steps=4,
+        optimiser=optimisers,
+        every=(1, 2),
+        schedule=schedule,
+    )
+    assert turns == ["a", "a", "b", "a", "a", "b"]
+    assert losses == pytest.approx([0.25**step for step in range(4)])  # each step halves the way that is left
+    assert module["a"].item() == pytest.approx(1 - 0.5**4)
+    assert module["b"].item() == pytest.approx(4 * (1 - 0.5**2))
 
 
 def test_cycle_gives_exactly_what_is_asked() -> None:

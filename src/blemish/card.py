@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,21 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Preset:
+    """Settings for one purpose: the side of the network's input in pixels, images a batch, changed parameters."""
+
+    image_size: int
+    batch_size: int
+    params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
-    """What a method is. `family` is for tables only; no code branches on it."""
+    """What a method is. `family` is for tables only; no code branches on it.
+
+    `presets` holds "paper" (what the paper trains with; its parameters are the constructor's defaults) and "quick" (a few
+    minutes on two cores) for methods that are trained.
+    """
 
     name: str
     idea: str
@@ -41,6 +55,7 @@ class Card:
     code_licence: str = ""
     differs: tuple[str, ...] = ()
     reported: tuple[Reported, ...] = ()
+    presets: Mapping[str, Preset] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

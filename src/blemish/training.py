@@ -7,9 +7,10 @@ writes its own loop over `cycle`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,45 +20,63 @@ from blemish.errors import InputError
 from blemish.progress import progress
 from blemish.types import Batch
 
+T = TypeVar("T")
+Loss = Callable[[Batch], Tensor]
+
 
 def optimise(
     module: nn.Module,
-    loss: Callable[[Batch], Tensor],
+    loss: Loss | Sequence[Loss],
     data: Iterable[Batch],
     *,
     steps: int,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    optimiser: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
+    schedule: torch.optim.lr_scheduler.LRScheduler | Sequence[torch.optim.lr_scheduler.LRScheduler] | None = None,
+    every: Sequence[int] | None = None,
     clip: float | None = None,
     label: str = "fit",
 ) -> list[float]:
     """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
 
     `module` is put in train mode and left in eval mode, whatever happens. `clip` bounds the norm of the gradient.
+    Adversaries take turns: give a sequence of losses and as many optimisers; with each batch, each loss is lowered in its
+    turn by its optimiser, or with each `every[i]`-th batch only. The first loss is the one that is returned.
 
     Raises:
-        InputError: `steps` is not positive, there is no data, or the loss is no longer finite.
+        InputError: `steps` is not positive, there is no data, or a loss is no longer finite.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1")
+    given_losses, optimisers = _listed(loss), _listed(optimiser)
+    turns = list(zip(given_losses, optimisers, every or [1] * len(given_losses), strict=True))
     losses: list[float] = []
     module.train()
     try:
-        for batch in progress(cycle(data, steps), label, total=steps):
-            optimiser.zero_grad(set_to_none=True)
-            value = loss(to(batch, device_of(module)))
-            value.backward()  # type: ignore[no-untyped-call]
-            if clip is not None:
-                nn.utils.clip_grad_norm_(module.parameters(), clip)
-            optimiser.step()
-            if schedule is not None:
-                schedule.step()
-            losses.append(float(value.detach()))
-            if not np.isfinite(losses[-1]):
-                raise InputError(f"the loss became {losses[-1]} at step {len(losses)}; try a smaller learning rate.")
+        for drawn in progress(cycle(data, steps), label, total=steps):
+            batch, step = to(drawn, device_of(module)), len(losses) + 1
+            found = [_turn(lower, batch, by, clip) for lower, by, each in turns if step % each == 0]
+            for falling in _listed(schedule) if schedule is not None else ():
+                falling.step()
+            losses.append(found[0])
+            if not np.isfinite(found).all():
+                raise InputError(f"the loss became {found} at step {step}; try a smaller learning rate.")
     finally:
         module.eval()
     return losses
+
+
+def _turn(loss: Loss, batch: Batch, optimiser: torch.optim.Optimizer, clip: float | None) -> float:
+    optimiser.zero_grad(set_to_none=True)
+    value = loss(batch)
+    value.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    optimiser.step()
+    return float(value.detach())
+
+
+def _listed(one: T | Sequence[T]) -> Sequence[T]:
+    return one if isinstance(one, Sequence) else [one]
 
 
 def cycle(data: Iterable[Batch], steps: int) -> Iterator[Batch]:

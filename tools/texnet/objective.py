@@ -90,24 +90,42 @@ def mixing(features: Tensor, references: int, good: Tensor, chance: torch.Genera
 
 
 def ranking(
-    maps: Sequence[Tensor], episode: Episode, single: float, mixed: float, chance: torch.Generator
+    maps: Sequence[Tensor],
+    beside: Sequence[Tensor],
+    episode: Episode,
+    single: float,
+    mixed: float,
+    share: float,
+    chance: torch.Generator,
 ) -> dict[str, Tensor]:
     """Return the loss of an episode from its maps at strides 4, 8 and 16, (E * (R + Q), C, h, w), and its parts.
 
-    The maps of strides 8 and 16 together count 1, each of the three alone `single`, `mixing` counts `mixed`.
+    The maps of strides 8 and 16 together, with those in `beside` at a weight of `share` each, as they are shipped, count 1;
+    each of the three alone `single`; `mixing` counts `mixed`.
     """
     tasks, queries = episode.masks.shape[:2]
     cells = (maps[1].shape[2], maps[1].shape[3])
-    grids = [
-        neighbourhood(map, cells).flatten(2).transpose(1, 2).reshape(tasks, -1, cells[0] * cells[1], map.shape[1])
-        for map in maps
-    ]
+    grids, others = (
+        [
+            neighbourhood(map, cells).flatten(2).transpose(1, 2).reshape(tasks, -1, cells[0] * cells[1], map.shape[1])
+            for map in some
+        ]
+        for some in (maps, beside)
+    )
     references = grids[0].shape[1] - queries
     spoilt, good = truth(episode.masks, cells)
-    both = torch.cat(grids[1:], 3)
-    distances = log_distances(both, references)
-    joint, own = rank(distances, spoilt, good), mixing(both, references, good, chance)
+    shipped = torch.cat([*grids[1:], *weighed(grids[1:], others, share)], 3)
+    distances = log_distances(shipped, references)
+    joint, own = rank(distances, spoilt, good), mixing(shipped, references, good, chance)
     alone = sum((rank(log_distances(grid, references), spoilt, good) for grid in grids), torch.zeros(()))
     with torch.no_grad():
         found = separation(distances, spoilt, good)
     return {"ranking": joint + single * alone + mixed * own, "rank": joint, "mixing": own, "auroc": found}
+
+
+def weighed(grids: Sequence[Tensor], others: Sequence[Tensor], share: float) -> list[Tensor]:
+    """Scale each of `others` so that its summed variance is `share`^2 of that of all `grids` together, (..., C) each."""
+    with torch.no_grad():
+        whole = sum((grid.flatten(0, -2).var(0).sum() for grid in grids), torch.zeros(()))
+        factors = [share * (whole / (other.flatten(0, -2).var(0).sum() + FLOOR)).sqrt() for other in others]
+    return [other * factor for other, factor in zip(others, factors, strict=True)]

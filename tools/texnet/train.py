@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from blemish.features.frozen import tensors_sha256
-from blemish.features.texnet import MEAN, SIZES, STAGES, STD, TexNet
+from blemish.features.texnet import MEAN, SIZES, STAGES, STD, Size, TexNet
 from blemish.files import write_atomically, write_text
 
 
@@ -47,15 +47,16 @@ class Plan:
     materials: int = 8
     references: int = 2
     queries: int = 2
-    crop: int = 96
-    views: int = 128
+    crop: int = 128
+    views: int = 96
     view: int = 64
     rate: float = 2e-3
     decay: float = 0.05
     single: float = 0.3
     mixed: float = 0.2
-    naming: float = 1.0
+    naming: float = 0.3
     share: float = 0.5
+    context: bool = True
     bf16: bool = True
     seed: int = 0
 
@@ -76,33 +77,49 @@ class Draw(NamedTuple):
     recipes: Tensor  # (B,)
 
 
+class Maps(NamedTuple):
+    """What the losses see of an image."""
+
+    ranked: list[Tensor]  # of strides 4, 8 and 16
+    named: list[Tensor]  # of strides 16 and 32, or, with context, both of 16
+
+
 class Learner(nn.Module):
     """The network with its classifiers of materials.
 
-    The second half of stage 3's map is there for naming, the first is ranked: see `objective.py`.
+    The first half of stage 3's projection is there to be ranked, the second for naming; see `objective.py`. With
+    `plan.context` stage 4's is divided likewise, and both go into stage 3's map, as in use. Without, stage 4 is for naming
+    only: a first run learns faster so.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.net = TexNet(SIZES[plan.net], norm=True)
-        out = self.net.size.out
-        self.ranked = out[2] // 2
-        self.material = nn.ModuleList([nn.Linear(out[2] - self.ranked, plan.recipes), nn.Linear(out[3], plan.recipes)])
+        self.net, self.context = TexNet(SIZES[plan.net], norm=True), plan.context
+        size = self.net.size
+        middle, last = size.necks[2] - size.ranked, size.necks[3] - (size.ranked if plan.context else 0)
+        self.material = nn.ModuleList([nn.Linear(middle, plan.recipes), nn.Linear(last, plan.recipes)])
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """RGB in [0, 1] to the maps to rank (strides 4, 8, 16), then the maps to name (strides 16, 32)."""
-        maps = self.net(((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
-        return [maps[0], maps[1], maps[2][:, : self.ranked], maps[2][:, self.ranked :], maps[3]]
+    def forward(self, image: Tensor) -> Maps:
+        """RGB in [0, 1] to the maps to rank and to name."""
+        maps = self.net.projections(((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
+        third, fourth = maps["stage3"], maps["stage4"]
+        ranked, named = self.net.size.ranked, self.net.size.necks[2]
+        if self.context:
+            third = self.net.with_context(third, fourth)
+            fourth = third[:, named:]
+        return Maps([maps["stage1"], maps["stage2"], third[:, :ranked]], [third[:, ranked:named], fourth])
 
 
 def losses(learner: Learner, plan: Plan, drawn: Draw, step: int) -> dict[str, Tensor]:
     """Return the loss and what it is made of."""
     with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
         maps = learner(drawn.episode.images.flatten(0, 1))
-        named = learner(drawn.views)[3:]
-    found = ranking(maps[:3], drawn.episode, plan.single, plan.mixed, torch.Generator().manual_seed(step))
+        named = learner(drawn.views).named
+    beside = maps.named if plan.context else []
+    weights = (plan.single, plan.mixed, plan.share)
+    found = ranking(maps.ranked, beside, drawn.episode, *weights, torch.Generator().manual_seed(step))
     answers = [head(map.float().mean((2, 3))) for head, map in zip(learner.material, named, strict=True)]
     middle, last = (F.cross_entropy(answer, drawn.recipes) for answer in answers)
     accuracy = (answers[0].argmax(1) == drawn.recipes).float().mean()
@@ -166,7 +183,7 @@ def train(
     if checkpoint.exists():
         restore(checkpoint, plan, learner, optimiser, clock)
     elif start is not None:
-        learner.load_state_dict(learner_weights(read_checkpoint(start)[0]))
+        take_over(learner, learner_weights(read_checkpoint(start)[0]))
     shorten(work / "log.csv", clock.step)
     started, recent = time.monotonic() - clock.seconds, []
     with ThreadPoolExecutor(1) as pool:
@@ -190,6 +207,17 @@ def train(
                 save(checkpoint, plan, learner, optimiser, clock)
             on_step(clock.step, recent[-1] if recent else means)
     return learner.eval()
+
+
+def take_over(learner: Learner, weights: dict[str, Tensor]) -> None:
+    """Load another run's weights; where that one was without context and this one is with it, stage 4 adds nothing yet."""
+    last = learner.material[1].weight
+    if weights["material.1.weight"].shape != last.shape:
+        ranked = learner.net.size.ranked
+        weights["material.1.weight"] = weights["material.1.weight"][:, ranked:]
+        for part in ("weight", "bias"):
+            weights[f"net.stage4_neck.1.{part}"][:ranked] = 0
+    learner.load_state_dict(weights)
 
 
 def prefetched(pool: ThreadPoolExecutor, pieces: Pieces, plan: Plan, step: int) -> Iterator[Draw]:
@@ -282,23 +310,24 @@ def balance(net: TexNet, images: Tensor, share: float) -> TexNet:
     """Scale a folded net's maps, in place: what was ranked keeps its proportions, naming counts `share` beside it.
 
     Measured on `images`, (N, 3, H, W) in [0, 1]: the mean variance of a channel of the ranked maps of strides 8 and 16
-    becomes 1, and the summed variance of stage 3's naming half `share`^2 of that of all ranked channels. Stages 1 and 4
-    get a mean variance of 1.
+    becomes 1, and the summed variance of stage 3's and of stage 4's naming parts, each, `share`^2 of that of all ranked
+    channels. Stage 1 gets a mean variance of 1.
     """
+    size, third = net.size, net.size.necks[2]
     with torch.inference_mode():
         maps = [
             torch.cat(parts)
             for parts in zip(*(net((some - MEAN[0]) / STD[0]) for some in images.split(32)), strict=True)
         ]
-    ranked = net.size.out[2] // 2
-    spread = [float(map.var((0, 2, 3)).sum()) for map in (*maps[:2], maps[2][:, :ranked], maps[2][:, ranked:], maps[3])]
-    joint = ((net.size.out[1] + ranked) / (spread[1] + spread[2])) ** 0.5
-    naming = share * ((net.size.out[1] + ranked) / spread[3]) ** 0.5
+    parts = (maps[0], maps[1], *(maps[2][:, at] for at in _parts(size)))
+    spread = [float(map.var((0, 2, 3)).sum()) for map in parts]
+    joint = ((size.necks[1] + size.ranked) / (spread[1] + spread[2])) ** 0.5
+    middle, last = (share * ((size.necks[1] + size.ranked) / some) ** 0.5 for some in spread[3:])
     scales = {
-        "stage1": torch.full((net.size.out[0],), (net.size.out[0] / spread[0]) ** 0.5),
-        "stage2": torch.full((net.size.out[1],), joint),
-        "stage3": torch.tensor([joint] * ranked + [naming] * (net.size.out[2] - ranked)),
-        "stage4": torch.full((net.size.out[3],), (net.size.out[3] / spread[4]) ** 0.5),
+        "stage1": torch.full((size.necks[0],), (size.necks[0] / spread[0]) ** 0.5),
+        "stage2": torch.full((size.necks[1],), joint),
+        "stage3": torch.tensor([joint] * size.ranked + [middle] * (third - size.ranked)),
+        "stage4": torch.tensor([joint] * size.ranked + [last] * (size.necks[3] - size.ranked)),
     }
     with torch.no_grad():
         for stage in STAGES:
@@ -306,6 +335,12 @@ def balance(net: TexNet, images: Tensor, share: float) -> TexNet:
             neck.weight *= scales[stage][:, None, None, None]
             neck.bias *= scales[stage]
     return net
+
+
+def _parts(size: Size) -> tuple[slice, slice, slice]:
+    """Where the ranked channels, stage 3's naming and stage 4's naming lie in stage 3's map."""
+    ranked, third = size.ranked, size.necks[2]
+    return slice(0, ranked), slice(ranked, third), slice(third, size.channels[2])
 
 
 def export(learner: Learner, pieces: Pieces, plan: Plan, path: Path, version: str, trained: dict[str, Any]) -> None:
@@ -351,9 +386,12 @@ HELP = {
     "single": "weight of ranking by each stage alone",
     "mixed": "weight of telling the tasks' banks apart",
     "naming": "weight of naming materials",
-    "share": "weight of the naming half of stage 3 in the shipped maps",
+    "share": "weight of each naming part in the shipped maps",
+    "context": "let stage 3's map carry stage 4's (default yes)",
+    "bf16": "bfloat16 (default yes)",
     "seed": "decides images, start weights and batches",
 }
+SWITCHES = ("context", "bf16")
 
 
 def options() -> argparse.Namespace:
@@ -366,14 +404,15 @@ def options() -> argparse.Namespace:
     length.add_argument("--minutes", type=float, help="wall time of the whole run in minutes")
     length.add_argument("--steps", type=int, help="number of optimiser steps of the whole run, a multiple of 4 is best")
     for field in fields(Plan):
-        if field.name != "bf16":
+        if field.name not in SWITCHES:
             shown = f"{HELP[field.name]} (default {field.default})"
             parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default, help=shown)
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 (default yes)")
+    for name in SWITCHES:
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True, help=HELP[name])
     parser.add_argument("--threads", type=int, default=2, help="threads of the training (default 2)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the rendering (default 2)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
-    parser.add_argument("--version", default="2", help="version written into the weights (default 2)")
+    parser.add_argument("--version", default="3", help="version written into the weights (default 3)")
     return parser.parse_args()
 
 

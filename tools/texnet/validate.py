@@ -64,7 +64,7 @@ def from_checkpoint(path: Path, share: float | None) -> Features:
     net = fold(learner.net)
     balance(net, torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, plan.share if share is None else share)
     net.stages = ("stage2", "stage3")
-    return Features(net, net.stages, net.size.out[1:3], [STRIDES[s] for s in net.stages], MEAN, STD)
+    return Features(net, net.stages, net.size.channels[1:3], [STRIDES[s] for s in net.stages], MEAN, STD)
 
 
 def main() -> None:

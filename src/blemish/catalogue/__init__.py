@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import blemish.data
 import blemish.models
-from blemish.card import Card, Paper, Reported
+from blemish.card import Card, Paper, Preset, Reported
 from blemish.data.datamodule import DataModule
 from blemish.errors import UnknownName
 
@@ -38,7 +38,8 @@ def method_card(name: str) -> Card:
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CARD":
             code = compile(ast.Expression(node.value), name, "eval")
-            card = eval(code, {"__builtins__": {}, "Card": Card, "Paper": Paper, "Reported": Reported})  # noqa: S307
+            names = {"Card": Card, "Paper": Paper, "Preset": Preset, "Reported": Reported}
+            card = eval(code, {"__builtins__": {}, **names})  # noqa: S307
             assert isinstance(card, Card)  # noqa: S101 - the contract suite checks it for every method
             return card
     raise UnknownName("method with a CARD", name, methods())

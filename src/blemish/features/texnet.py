@@ -3,14 +3,16 @@
 A residual network of four stages (He et al., "Deep residual learning for image recognition", CVPR 2016, basic blocks).
 What it gives is not the stages' rectified maps but a linear 1 x 1 projection of each (a neck, like the linear bottlenecks
 of Sandler et al., "MobileNetV2", CVPR 2018): fewer numbers, balanced against one another in training, so that their
-Euclidean distance means something. `tools/texnet/train.py` trains it; batch norms are folded into the convolutions, so
-the shipped network is convolutions, ReLUs and sums: nothing has a state that could drift.
+Euclidean distance means something. Stage 3's map also carries what stage 4 sees around each place, enlarged (the top-down
+path of Lin et al., "Feature Pyramid Networks", CVPR 2017): a broad fault is a fault of the surroundings, and a stage as
+coarse as the fourth costs next to nothing. `tools/texnet/train.py` trains it; batch norms are folded into the
+convolutions, so the shipped network is convolutions, ReLUs and sums: nothing has a state that could drift.
 
-    texnet_s   stride   inside   blocks   out        texnet_m   inside   blocks   out
-    stage1          4       48        1    32                       64        1    48
-    stage2          8       96        2    64                      128        2    96
-    stage3         16      128        4   128                      224        5   192
-    stage4         32      128        1   128                      256        1   192
+    texnet_s   stride   inside   blocks   neck   map        texnet_m   inside   blocks   neck   map
+    stage1          4       48        1     32    32                       64        1     48    48
+    stage2          8       96        2     64    64                      128        2     96    96
+    stage3         16      128        4    128   192                      224        5    192   288
+    stage4         32      128        1    128   128                      256        1    192   192
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -40,7 +44,18 @@ class Size:
     stem: int  # channels of the first convolution, stride 2
     inside: tuple[int, int, int, int]  # channels of the residual blocks
     blocks: tuple[int, int, int, int]
-    out: tuple[int, int, int, int]  # channels of the maps that are given out
+    necks: tuple[int, int, int, int]  # channels of the projections
+
+    @property
+    def ranked(self) -> int:
+        """How many channels of stage 3's map stages 3 and 4 share: those trained to rank patches."""
+        return self.necks[2] // 2
+
+    @property
+    def channels(self) -> tuple[int, int, int, int]:
+        """Channels of the maps that are given out."""
+        first, second, third, fourth = self.necks
+        return first, second, third + fourth - self.ranked, fourth
 
 
 SIZES: dict[str, Size] = {
@@ -71,9 +86,9 @@ class Block(nn.Module):
 class TexNet(nn.Module):
     """Normalised RGB, `(image - MEAN) / STD`, to the maps of the wanted stages, shallow stages first.
 
-    (B, 3, H, W) becomes (B, size.out[i], H / stride, W / stride) for each stage; sides that do not divide are rounded up.
-    Only the stages up to the deepest wanted one are built, and only the necks of wanted ones. `norm=True` puts a batch norm
-    after each convolution: that is for training only, `tools/texnet/train.py` folds them away.
+    (B, 3, H, W) becomes (B, size.channels[i], H / stride, W / stride) for each stage; sides that do not divide are rounded
+    up. Only the stages that the wanted maps need are built, and only their necks. `norm=True` puts a batch norm after each
+    convolution: that is for training only, `tools/texnet/train.py` folds them away.
 
     Raises:
         UnknownName: there is no such stage.
@@ -94,8 +109,8 @@ class TexNet(nn.Module):
             inside = size.inside[i]
             blocks = [Block(inside if n else width, inside, 1 if n else 2, norm) for n in range(size.blocks[i])]
             self.add_module(stage, nn.Sequential(*blocks))
-            if stage in self.stages:
-                self.add_module(f"{stage}_neck", _convolution(inside, size.out[i], 1, 1, norm))
+            if stage in self._projected():
+                self.add_module(f"{stage}_neck", _convolution(inside, size.necks[i], 1, 1, norm))
             width = inside
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -105,16 +120,35 @@ class TexNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the maps of `self.stages`; `image` is already normalised (`Features` does that)."""
+        maps = self.projections(image)
+        if "stage3" in self.stages:
+            maps["stage3"] = self.with_context(maps["stage3"], maps["stage4"])
+        return [maps[stage] for stage in self.stages]
+
+    def projections(self, image: Tensor) -> dict[str, Tensor]:
+        """Return what the necks make of their stages, each (B, size.necks[i], H / stride, W / stride)."""
         x = self.stem(image)
-        maps = []
+        maps = {}
         for stage in self._built():
             x = self.get_submodule(stage)(x)
-            if stage in self.stages:
-                maps.append(self.get_submodule(f"{stage}_neck")(x))
+            if stage in self._projected():
+                maps[stage] = self.get_submodule(f"{stage}_neck")(x)
         return maps
 
+    def with_context(self, third: Tensor, fourth: Tensor) -> Tensor:
+        """Return stage 3's map, (B, size.channels[2], h, w).
+
+        Stage 4's projection, enlarged, is added to the ranked channels and appended beyond them.
+        """
+        ranked = self.size.ranked
+        around = F.interpolate(fourth, third.shape[2:], mode="bilinear", align_corners=False)
+        return torch.cat([third[:, :ranked] + around[:, :ranked], third[:, ranked:], around[:, ranked:]], 1)
+
+    def _projected(self) -> tuple[str, ...]:
+        return (*self.stages, "stage4") if "stage3" in self.stages else self.stages
+
     def _built(self) -> tuple[str, ...]:
-        return STAGES[: STAGES.index(self.stages[-1]) + 1]
+        return STAGES[: 1 + max(STAGES.index(stage) for stage in self._projected())]
 
 
 def texnet(name: str = "texnet_s", weights: bool = True, stages: Sequence[str] = STAGES) -> TexNet:
@@ -150,7 +184,7 @@ def texnet_features(name: str, layers: Sequence[str | int], weights: str | None,
     net = texnet(name, wanted and weights is None, chosen)
     if wanted and weights is not None:
         load_weights(net, Path(weights))
-    return Features(net, chosen, [net.size.out[i] for i in at], [STRIDES[s] for s in chosen], MEAN, STD)
+    return Features(net, chosen, [net.size.channels[i] for i in at], [STRIDES[s] for s in chosen], MEAN, STD)
 
 
 def load_weights(net: TexNet, path: Path) -> None:
