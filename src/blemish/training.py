@@ -59,7 +59,9 @@ def optimise(
                 falling.step()
             losses.append(found[0])
             if not np.isfinite(found).all():
-                raise InputError(f"the loss became {found} at step {step}; try a smaller learning rate.")
+                raise InputError(
+                    f"the loss became {' and '.join(map(str, found))} at step {step}; try a smaller learning rate."
+                )
     finally:
         module.eval()
     return losses
