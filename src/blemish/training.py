@@ -40,23 +40,22 @@ def optimise(
 
     `module` is put in train mode and left in eval mode, whatever happens. `clip` bounds the norm of the gradient.
     Adversaries take turns: give a sequence of losses and as many optimisers; with each batch, each loss is lowered in its
-    turn by its optimiser, or with each `every[i]`-th batch only. The first loss is the one that is returned.
+    turn by its optimiser (and schedule), or with each `every[i]`-th batch only. The first loss is the one returned.
 
     Raises:
         InputError: `steps` is not positive, there is no data, or a loss is no longer finite.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1")
-    given_losses, optimisers = _listed(loss), _listed(optimiser)
-    turns = list(zip(given_losses, optimisers, every or [1] * len(given_losses), strict=True))
+    lower, by = _listed(loss), _listed(optimiser)
+    falling = _listed(schedule) if schedule is not None else [None] * len(lower)
+    turns = list(zip(lower, by, falling, every or [1] * len(lower), strict=True))
     losses: list[float] = []
     module.train()
     try:
         for drawn in progress(cycle(data, steps), label, total=steps):
             batch, step = to(drawn, device_of(module)), len(losses) + 1
-            found = [_turn(lower, batch, by, clip) for lower, by, each in turns if step % each == 0]
-            for falling in _listed(schedule) if schedule is not None else ():
-                falling.step()
+            found = [_turn(one, opt, fall, batch, clip) for one, opt, fall, each in turns if step % each == 0]
             losses.append(found[0])
             if not np.isfinite(found).all():
                 raise InputError(
@@ -67,13 +66,21 @@ def optimise(
     return losses
 
 
-def _turn(loss: Loss, batch: Batch, optimiser: torch.optim.Optimizer, clip: float | None) -> float:
+def _turn(
+    loss: Loss,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    batch: Batch,
+    clip: float | None,
+) -> float:
     optimiser.zero_grad(set_to_none=True)
     value = loss(batch)
     value.backward()  # type: ignore[no-untyped-call]
     if clip is not None:
         nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
     optimiser.step()
+    if schedule is not None:
+        schedule.step()
     return float(value.detach())
 
 
