@@ -117,6 +117,26 @@ def test_bank_size_by_ratio_and_by_number() -> None:
     assert len(PatchCore(coreset_size=10_000).fit(Parts(stripes(8, SIZE, 0))).bank) == patches
 
 
+def test_more_patches_than_the_memory_holds_still_give_a_bank_that_covers_them() -> None:
+    parts = Parts(stripes(24, SIZE, 0))
+    whole = PatchCore(**TINY).fit(parts)
+    small = PatchCore(**TINY, memory=800 * whole.bank.shape[1] * 4 / 2**30).fit(parts)  # 800 of 1536 patches
+    assert small.bank.shape == whole.bank.shape
+    patches = whole.describe(stripes(24, SIZE, 0))[0].flatten(0, 2)
+
+    def cover(bank: torch.Tensor) -> float:
+        return float(torch.cdist(patches, bank).min(1).values.max())
+
+    assert cover(small.bank) <= 1.5 * cover(whole.bank)
+
+
+def test_features_that_are_no_numbers_are_refused() -> None:
+    detector = PatchCore(**TINY)
+    detector.features.mean += torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        detector.fit(Parts(stripes(2, SIZE, 0)))
+
+
 def test_a_good_part_it_knows_scores_zero() -> None:
     parts = stripes(4, SIZE, seed=0)
     everything = PatchCore(coreset_sampling_ratio=1.0).fit(Parts(parts))
@@ -133,6 +153,7 @@ def test_a_good_part_it_knows_scores_zero() -> None:
         {"neighbours": 0},
         {"projection": 0},
         {"sigma": -1.0},
+        {"memory": 0.0},
     ],
 )
 def test_impossible_parameters(wrong) -> None:

@@ -26,6 +26,66 @@ def test_a_member_is_at_distance_zero_even_away_from_the_origin() -> None:
     assert torch.equal(squared[:, 0], torch.zeros(50))
 
 
+CASES = {
+    "normal": torch.randn(700, 100, generator=torch.Generator().manual_seed(0)),
+    "few dimensions": torch.randn(700, 7, generator=torch.Generator().manual_seed(0)),
+    "most variance in front": torch.randn(700, 200, generator=torch.Generator().manual_seed(0))
+    @ torch.linalg.qr(torch.randn(200, 200, generator=torch.Generator().manual_seed(1)))[0]
+    * torch.arange(1, 201) ** -1.0,
+    "all the same but one": torch.cat([torch.ones(699, 40), torch.zeros(1, 40)]),
+    "far from the origin": torch.randn(700, 50, generator=torch.Generator().manual_seed(0)) + 100,
+}
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+@pytest.mark.parametrize("name", CASES)
+def test_bounds_lose_nobody(name: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "WORTH", 0)
+    queries, bank = CASES[name][:200], CASES[name][150:]  # a quarter of the queries are members
+    squared, indices = neighbours.nearest(queries, bank, k, leads=neighbours.leads(bank))
+    full = (queries.double()[:, None] - bank.double()).square().sum(2)
+    expected = full.sort(dim=1).values[:, :k]
+    torch.testing.assert_close(squared.double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(full.gather(1, indices), expected, rtol=1e-4, atol=1e-5)
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
+    bank = CASES["most variance in front"]
+    centre, axes, tiles = neighbours.leads(bank)
+    rows = neighbours._bounds(bank.double(), centre.double(), axes.double())
+    assert tiles.shape == (11, 40, 64)
+    torch.testing.assert_close(tiles.transpose(1, 2).flatten(0, 1)[:700, :33].double(), rows, rtol=1e-4, atol=1e-4)
+    bounds, distances = torch.cdist(rows, rows), torch.cdist(bank.double(), bank.double())
+    assert (bounds <= distances + 1e-6).all()
+    distances.fill_diagonal_(torch.inf)
+    nearest = distances.min(1).values
+    assert float((bounds < nearest[:, None]).double().mean()) < 0.1
+
+
+def test_threads_and_company_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "WORTH", 0)
+    queries, bank = CASES["normal"][:300], CASES["normal"][300:]
+    leads, threads = neighbours.leads(bank), torch.get_num_threads()
+    together = neighbours.nearest(queries, bank, 2, leads=leads)[0]
+    try:
+        torch.set_num_threads(1)
+        assert torch.equal(neighbours.nearest(queries, bank, 2, leads=leads)[0], together)
+    finally:
+        torch.set_num_threads(threads)
+    for part, expected in zip(queries.split(37), together.split(37), strict=True):
+        torch.testing.assert_close(neighbours.nearest(part, bank, 2, leads=leads)[0], expected)
+
+
+def test_queries_that_are_no_numbers_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "WORTH", 0)
+    bank = CASES["normal"]
+    queries = bank[:3].clone()
+    queries[1, 4] = torch.nan
+    squared, _ = neighbours.nearest(queries, bank, leads=neighbours.leads(bank))
+    assert squared.isnan()[:, 0].tolist() == [False, True, False]
+
+
 def test_impossible_k() -> None:
     with pytest.raises(InputError, match="1 to 5"):
         neighbours.nearest(torch.randn(3, 2), torch.randn(5, 2), 6)

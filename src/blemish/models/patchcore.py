@@ -30,9 +30,9 @@ from blemish.card import Card, Paper, Reported
 from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.features import extractor
-from blemish.ops.coreset import greedy_coreset
+from blemish.ops.coreset import CoresetStream
 from blemish.ops.maps import blur, enlarge, peak
-from blemish.ops.neighbours import nearest
+from blemish.ops.neighbours import Leads, leads, nearest
 from blemish.progress import progress
 from blemish.training import device_of, to
 from blemish.types import Batch, Scores
@@ -67,11 +67,16 @@ class PatchCore(Detector):
     The bank keeps `coreset_sampling_ratio` (0 to 1] of all patches, or `coreset_size` patches if that is given; distances
     are compared in `projection` random dimensions while it is chosen. A patch scores its mean distance to the nearest
     `neighbours` memories; `reweight` is "none" or "paper", the latter over `reweight_neighbours` memories. `sigma` is the
-    map's Gaussian smoothing in input pixels. `seed` decides the coreset.
+    map's Gaussian smoothing in input pixels. `seed` decides the coreset. `memory` is how many GiB of patches `fit` may
+    hold; beyond it the coreset is selected while reading, see `blemish.ops.coreset.CoresetStream`.
     """
 
     bank: Tensor  # (M, C)
     bank_norms: Tensor  # (M,)
+    around: Tensor  # (M, b): the memories nearest to each, itself first; with reweight="paper" only
+    lead_centre: Tensor  # what makes the search fast: blemish.ops.neighbours.Leads
+    lead_axes: Tensor
+    lead_tiles: Tensor
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class PatchCore(Detector):
         reweight_neighbours: int = 9,
         sigma: float = 4.0,
         seed: int = 0,
+        memory: float = 2.0,
     ) -> None:
         super().__init__()
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
@@ -99,42 +105,52 @@ class PatchCore(Detector):
             projection,
         )
         self.neighbours, self.reweight, self.reweight_neighbours = neighbours, reweight, reweight_neighbours
-        self.sigma, self.seed = sigma, seed
+        self.sigma, self.seed, self.memory = sigma, seed, memory
         self._check()
         self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
-        self.register_buffer("bank", torch.empty(0))
-        self.register_buffer("bank_norms", torch.empty(0))
+        learnt = ("bank", "bank_norms", "lead_centre", "lead_axes", "lead_tiles")
+        for name in (*learnt, "around") if reweight == "paper" else learnt:
+            self.register_buffer(name, torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
 
-        Memory: all patches at once, 4 bytes x channels x cells an image, and twice that for a moment.
+        Memory: the patches, 4 bytes x channels x cells an image, and their projections: `memory` GiB and half of it.
         """
-        device = device_of(self)
+        device, stream = device_of(self), None
         with torch.inference_mode():
-            rows = [
-                self.describe(to(batch, device).image)[0].flatten(0, 2).clone() for batch in progress(data, "features")
-            ]
-        if not rows:
+            for batch in progress(data, "features"):
+                patches = self.describe(to(batch, device).image)[0].flatten(0, 2).clone()
+                if stream is None:
+                    limit = max(1, int(self.memory * 2**30 / (4 * patches.shape[1])))
+                    share, size = self.coreset_sampling_ratio, self.coreset_size
+                    stream = CoresetStream(share, size, limit=limit, projection=self.projection, seed=self.seed)
+                stream.add(patches)
+        if stream is None:
             raise InputError("PatchCore.fit got no images. Check that the training folder holds good images.")
-        patches = torch.cat(rows)
-        rows.clear()
-        count = self.coreset_size or max(1, round(self.coreset_sampling_ratio * len(patches)))
-        picks = greedy_coreset(patches, min(count, len(patches)), projection=self.projection, seed=self.seed)
-        if self.reweight == "paper" and len(picks) < 2:
-            raise InputError(
-                "reweight='paper' needs a bank of at least 2 patches; raise coreset_size or add good images"
-            )
-        self.bank = patches[picks]
-        self.bank_norms = self.bank.square().sum(1)
+        self._remember(stream.bank())
         return self
+
+    def _remember(self, bank: Tensor) -> None:
+        """Keep the bank and what can be known of it before the first part comes."""
+        if not bank.isfinite().all():
+            raise InputError("the network's features are not finite numbers; check the weights and the images.")
+        self.bank, self.bank_norms = bank, bank.square().sum(1)
+        for name, value in leads(bank)._asdict().items():
+            setattr(self, f"lead_{name}", value.to(bank.device))
+        if self.reweight == "paper":
+            if len(bank) < 2:
+                raise InputError(
+                    "reweight='paper' needs a bank of at least 2 patches; raise coreset_size or add good images"
+                )
+            self.around = self._nearest(bank, min(self.reweight_neighbours, len(bank)))[1]
 
     def forward(self, image: Tensor) -> Scores:
         """Score by the distance to the bank; the image scores as its worst patch."""
         self.require_fit()
         patches, (b, h, w) = self.describe(image)  # B, h, w, C
         flat = patches.flatten(0, 2)
-        squared, indices = nearest(flat, self.bank, min(self.neighbours, len(self.bank)), bank_norms=self.bank_norms)
+        squared, indices = self._nearest(flat, min(self.neighbours, len(self.bank)))
         grid = squared.sqrt().mean(1).view(b, h, w)
         score = peak(grid)
         if self.reweight == "paper":
@@ -165,11 +181,14 @@ class PatchCore(Detector):
         pooled = F.adaptive_avg_pool1d(torch.cat(parts, dim=1).flatten(1)[:, None], 1024)
         return pooled.view(b, h, w, 1024)
 
+    def _nearest(self, patches: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        fast = Leads(self.lead_centre, self.lead_axes, self.lead_tiles)
+        return nearest(patches, self.bank, k, bank_norms=self.bank_norms, leads=fast)
+
     def _weight(self, patch: Tensor, memory: Tensor) -> Tensor:
         """Equation 7: one minus the softmax share of the nearest memory among its own neighbours; patch is (B, C)."""
-        count = min(self.reweight_neighbours, len(self.bank))
-        _, around = nearest(self.bank[memory], self.bank, count, bank_norms=self.bank_norms)  # (B, b); first is memory
-        distances = torch.linalg.vector_norm(patch[:, None] - self.bank[around], dim=2)
+        around = self.bank[self.around[memory]]  # B, b, C; the first is the memory itself
+        distances = torch.linalg.vector_norm(patch[:, None] - around, dim=2)
         return 1 - torch.softmax(distances, dim=1)[:, 0]
 
     def _check(self) -> None:
@@ -183,7 +202,10 @@ class PatchCore(Detector):
             raise InputError(
                 f"pooling is {self.pooling!r} ('average' or 'official'), reweight is {self.reweight!r} ('none' or 'paper')"
             )
-        if self.projection < 1 or self.sigma < 0:
-            raise InputError(f"projection is {self.projection} (at least 1), sigma is {self.sigma} (at least 0)")
+        if self.projection < 1 or self.sigma < 0 or self.memory <= 0:
+            raise InputError(
+                f"projection is {self.projection} (at least 1), sigma is {self.sigma} (at least 0), "
+                f"memory is {self.memory} GiB (above 0)"
+            )
         if self.neighbours < 1 or self.reweight_neighbours < 2:
             raise InputError("neighbours must be at least 1 and reweight_neighbours at least 2")

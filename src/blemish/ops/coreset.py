@@ -1,64 +1,256 @@
-"""Greedy k-centre selection: the few points that leave no other point far from them."""
+"""Greedy k-centre selection: the few points that leave no other point far from them.
+
+Every pick is the point farthest from all picks so far. By the definition each pick costs the distances of all points to
+it. On the CPU far fewer are begun, and few of those finished; the picks are the same:
+
+- **Late.** A point's distance to its nearest pick only ever shrinks, so one measured long ago is still an upper limit.
+  Only the farthest point is wanted: who is known to be nearer than some level cannot be it, and is not looked at again
+  before the picks have come down to that level. Selection therefore goes by rounds. A round lowers the level a little and
+  lets all points whose limit is above it meet the picks they have not met, newest first (they are the likeliest to be
+  near), each until its limit falls below the level: most leave early. Those who stay above, the active few, are then
+  compared with every new pick at once, until all of them are below the level, and the next round begins.
+- **In bulk.** What waits is done many picks at a time, on all threads, from tiles of 64 picks, one pick a lane, that stay
+  in the cache for some points. A scan of all points for every pick waits for the memory instead.
+- **Leading dimensions first.** The points are rotated to their principal axes, which leaves distances as they are. Over
+  the first axes the sum mostly is beyond the limit already, and the rest is not computed.
+
+Nothing is approximate: every limit that is not lowered is proven by a distance or a part of one. But sums are taken in
+other orders than elsewhere (fastmath `reassoc` and `contract`, nothing else), so of two points that are equally far up to
+float rounding either may be picked. Equal to the last bit, the first is. The number of threads changes nothing after the
+projection (torch's product, which may round differently).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blemish.errors import InputError
+from blemish.ops import neighbours
+from blemish.ops.tiles import BLOCK, LANES, STEP, as_tiles, loops, principal_axes
 from blemish.progress import progress
+
+ACTIVE = 2048  # at most so many active points
+EXCESS = 2  # a chunk of a stream keeps so many times its share
+
+
+class Coreset(NamedTuple):
+    """Which points were picked, and how far any point is from its nearest pick, at most (in the projected space)."""
+
+    picks: Tensor  # (count,) int64, in the order they were picked
+    radius: float
 
 
 def greedy_coreset(
-    points: Tensor, count: int, *, projection: int | None = 128, starts: int = 10, seed: int = 0
-) -> Tensor:
-    """Return the indices, (count,) int64 in the order they were picked, of a greedy k-centre subset of (N, D) points.
+    points: Tensor | Sequence[Tensor], count: int, *, projection: int | None = 128, starts: int = 10, seed: int = 0
+) -> Coreset:
+    """Select a greedy k-centre subset of (N, D) points, given in one piece or several.
 
     Each pick is the point farthest from all picks so far. Distances are measured after a random Gaussian projection to
     `projection` dimensions (None, or D not larger: as they are). The first pick is the point with the largest mean
     distance to `starts` random points, which are not picked themselves, as in the official PatchCore code. With a given
-    seed the result is deterministic. Memory beyond the projected points: a few vectors of N.
-
-    A point whose nearest pick is at distance r cannot be nearer to a new pick that is 2 r or more away from that nearest
-    pick (triangle inequality): such distances are not computed, and the picks are the same.
+    seed the result is deterministic. Memory beyond the projected (or, without projection, copied) points and picks: a
+    few vectors of N, and a byte for each 512 pairs of a point and a pick.
 
     Raises:
         InputError: `count` is not between 1 and N.
     """
-    n, dims = points.shape
+    pieces = [points] if isinstance(points, Tensor) else list(points)
+    n, dims = sum(map(len, pieces)), pieces[0].shape[1] if pieces else 0
     if not 1 <= count <= n:
         raise InputError(f"a coreset of {count} of {n} points is impossible; ask for 1 to {n}")
-    generator = torch.Generator().manual_seed(seed)
-    points = points.float()
+    device, generator = pieces[0].device, torch.Generator().manual_seed(seed)
+    matrix = None
     if projection is not None and projection < dims:
         matrix = torch.randn(dims, projection, generator=generator) / projection**0.5
-        points = points @ matrix.to(points.device)
+    first = torch.randperm(n, generator=generator)[: min(starts, n)].to(device)
+    on_cpu = device.type == "cpu"
+    if on_cpu:
+        matrix = _rotated(pieces, matrix)
+    parts = [piece.detach().float() for piece in pieces]
+    projected = torch.cat(parts if matrix is None else [part @ matrix.to(device) for part in parts])
+    nearest = torch.cdist(projected, projected[first], compute_mode="donot_use_mm_for_euclid_dist").mean(1).square()
+    if on_cpu and bool(nearest.isfinite().all()):
+        rounds = _Rounds(projected, nearest, count, torch.get_num_threads())
+        for _ in progress(rounds.run(), "coreset", total=count):
+            pass
+        picks, limits = torch.from_numpy(rounds.picks), torch.from_numpy(rounds.limits)
+    else:
+        picks, limits = _plain(projected, nearest, count)
+    never = limits == nearest  # no pick came nearer than the mean of the starts, which are no picks
+    if bool(never.any()):
+        limits[never] = neighbours.nearest(projected[never], projected[picks])[0][:, 0]
+    return Coreset(picks, float(limits.max().clamp(min=0)) ** 0.5)
+
+
+def _plain(points: Tensor, nearest: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Select by looking at all points for every pick; for GPUs, and for points that are not all finite.
+
+    Returns the picks and every point's squared distance to the nearest of them, -1 for the picks themselves.
+    """
     norms = points.square().sum(1)
-    first = torch.randperm(n, generator=generator)[: min(starts, n)].to(points.device)
-    nearest = torch.stack([_squared(points, norms, points[i], norms[i]).sqrt() for i in first]).mean(0).square()
-    owner = torch.zeros(n, dtype=torch.int64, device=points.device)  # 0: no pick is known to be near, so never skipped
-    centres = points.new_zeros(count, points.shape[1])
-    to_centres = points.new_zeros(count + 1)
     picks = torch.empty(count, dtype=torch.int64, device=points.device)
     for step in progress(range(count), "coreset"):
-        pick = nearest.argmax()
-        picks[step], centres[step] = pick, points[pick]
-        to_centres[1 : step + 1] = _squared(centres[:step], norms[picks[:step]], points[pick], norms[pick])
-        # A little slack: rounding must not skip a point that would have moved.
-        near = (to_centres[owner] < 4.001 * nearest).nonzero()[:, 0]
-        if 4 * len(near) > n:  # gathering so many rows would cost more than looking at all of them
-            squared = _squared(points, norms, points[pick], norms[pick])
-            moved = (squared < nearest).nonzero()[:, 0]
-            nearest[moved], owner[moved] = squared[moved], step + 1
-        else:
-            squared = _squared(points[near], norms[near], points[pick], norms[pick])
-            closer = squared < nearest[near]
-            moved = near[closer]
-            nearest[moved], owner[moved] = squared[closer], step + 1
-        nearest[pick] = -1.0  # rounding, or a twin, must not bring it back
-    return picks
+        pick = picks[step] = nearest.argmax()
+        squared = torch.addmv(norms + norms[pick], points, points[pick], alpha=-2).clamp_(min=0)  # no (N, D) temporary
+        nearest = torch.where(squared < nearest, squared, nearest)
+        nearest[pick] = -1.0  # below every distance: rounding, or a twin, cannot bring it back
+    return picks, nearest
 
 
-def _squared(points: Tensor, norms: Tensor, point: Tensor, norm: Tensor) -> Tensor:
-    """Squared distances of all points to one: norms and one matrix-vector product, no temporary of (N, D)."""
-    return torch.addmv(norms + norm, points, point, alpha=-2).clamp_(min=0)
+def _rotated(pieces: Sequence[Tensor], matrix: Tensor | None) -> Tensor | None:
+    """The projection followed by the rotation to principal axes, so that the first dimensions say the most."""
+    every = -(-sum(map(len, pieces)) // 4096)
+    sample = torch.cat([piece[::every].detach().float() for piece in pieces])
+    sample = sample if matrix is None else sample @ matrix
+    if sample.shape[1] <= 2 * STEP or not bool(sample.isfinite().all()):  # nothing to gain
+        return matrix
+    axes = principal_axes(sample)
+    return axes if matrix is None else matrix @ axes
+
+
+class _Rounds:
+    """The selection on the CPU: `run` fills `picks`; `looked` counts distances begun and, of these, finished."""
+
+    def __init__(self, points: Tensor, nearest: Tensor, count: int, threads: int) -> None:
+        dims = points.shape[1]
+        points = torch.nn.functional.pad(points, (0, -dims % 8)) if dims % 8 else points.contiguous()
+        self.points = points.numpy()
+        self.limits = nearest.numpy().copy()  # squared distance to the nearest pick, or more; -1: picked
+        self.picks = np.empty(count, np.int64)
+        self.tiles = np.zeros((-(-count // LANES), points.shape[1], LANES), np.float32)  # the picks' coordinates
+        self.met = np.zeros((len(points), -(-len(self.tiles) // 8)), np.uint8)  # a bit for each full tile, if met
+        self.threads = threads
+        self.looked = np.zeros(2, np.int64)
+
+    def run(self) -> Iterator[None]:
+        """Yield once for every pick."""
+        walk, pick, _ = loops()
+        state = self.points, self.tiles, self.picks, self.limits, self.met
+        count, done, step, level = len(self.picks), 0, 0.1, np.float32(np.inf)
+        with ThreadPoolExecutor(self.threads) as pool:
+            while done < count:
+                top = self.limits.max()
+                if top == 0:  # only twins of picks are left
+                    self.picks[done:] = np.flatnonzero(self.limits == 0)[: count - done]
+                    yield from repeat(None, count - done)
+                    return
+                level = np.float32(min(level, top) * (1 - step))
+                above = np.flatnonzero(self.limits >= level)
+                jobs = min(self.threads, -(-len(above) // BLOCK))
+                looked = np.zeros((jobs + 1, 2), np.int64)
+                walks = [pool.submit(walk, *state, above, done, level, job, jobs, looked[job]) for job in range(jobs)]
+                for each in walks:
+                    each.result()
+                active, level, step = self._active(above, level, step)
+                if len(active):
+                    before = done
+                    done = pick(*state, active, *self._as_tiles(active), done, level, looked[-1])
+                    yield from repeat(None, done - before)
+                self.looked += looked.sum(0)
+
+    def _active(self, above: NDArray[np.int64], level: Any, step: float) -> tuple[NDArray[np.int64], Any, float]:
+        """Return who is not below the level, at most ACTIVE, with the level this means and the next step down."""
+        active = above[self.limits[above] >= level]
+        if len(active) > ACTIVE // 2:
+            step = max(step / 2, 1e-3)
+        elif len(active) < ACTIVE // 8:
+            step = min(step * 1.5, 0.5)
+        if len(active) > ACTIVE:
+            limits = self.limits[active]
+            level = np.nextafter(np.partition(limits, -ACTIVE)[-ACTIVE], np.float32(np.inf))
+            level = min(level, limits.max())  # so many are the farthest: the first of them are picked before the others
+            active = active[limits >= level][:ACTIVE]
+        return active, level, step
+
+    def _as_tiles(self, active: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
+        """The active points' coordinates, (tiles, D, LANES), their limits, (tiles, LANES), and each tile's largest."""
+        rows = as_tiles(self.points[active])
+        far = np.full((len(rows), LANES), -1, np.float32)  # -1: nobody
+        np.put(far, np.arange(len(active)), self.limits[active])
+        return rows, far, far.max(1)
+
+
+class CoresetStream:
+    """A coreset of more points than fit in memory: `add` them as they come, then ask for the `bank`.
+
+    Holds at most about `limit` points. If all points fit, the bank is that of `greedy_coreset`. Otherwise, whenever the
+    memory is full, the points that came last are thinned to EXCESS times their share by greedy selection; the bank is
+    selected from what was kept. `radius`, known afterwards, is a guarantee and no estimate: every point ever added lies
+    within it of the bank (in the projected space), since the radii of the selections it went through add up. In practice the
+    bank covers hardly worse than one selected from all points at once.
+
+    The bank holds `share` of all points, or `size` points if that is given.
+
+    Raises:
+        InputError: (by `add`) the bank itself grows beyond the limit.
+    """
+
+    def __init__(
+        self, share: float, size: int | None, *, limit: int, projection: int | None = 128, seed: int = 0
+    ) -> None:
+        self.share, self.size, self.limit, self.projection, self.seed = share, size, limit, projection, seed
+        self.seen, self.radius = 0, 0.0
+        self._fresh: list[Tensor] = []
+        self._kept: list[Tensor] = []
+
+    def add(self, points: Tensor) -> None:
+        """Take in (n, D) points; they are kept as given, so give a copy if they will change."""
+        self.seen += len(points)
+        if _count(self._kept) + _count(self._fresh) + len(points) > self.limit:
+            self._thin()
+        self._fresh.append(points)
+
+    def bank(self) -> Tensor:
+        """Return the bank, (M, D)."""
+        pieces = [*self._kept, *self._fresh]
+        bank, radius = self._thinned(pieces, self._wanted(self.seen))
+        self.radius += radius
+        return bank
+
+    def _thin(self) -> None:
+        """Make room: thin what is fresh; if the kept then fill half of the memory, thin those too."""
+        if self._fresh:
+            count = _count(self._fresh)
+            fresh, radius = self._thinned(self._fresh, EXCESS * self._wanted(count))
+            self._kept, self._fresh = [*self._kept, fresh], []
+            self.radius = max(self.radius, radius)
+        half = self.limit // 2
+        if _count(self._kept) > half:
+            if self._wanted(self.seen) > half:
+                raise InputError(
+                    f"the memory bank of {self.seen} patches is larger than half of the {self.limit} patches that may be "
+                    "held at once. Give a fixed coreset_size, a smaller coreset_sampling_ratio, or more memory."
+                )
+            kept, radius = self._thinned(self._kept, min(half, EXCESS * self._wanted(self.seen)))
+            self._kept = [kept]
+            self.radius += radius
+
+    def _wanted(self, of: int) -> int:
+        return self.size or max(1, round(self.share * of))
+
+    def _thinned(self, pieces: list[Tensor], count: int) -> tuple[Tensor, float]:
+        found = greedy_coreset(pieces, min(count, _count(pieces)), projection=self.projection, seed=self.seed)
+        return _gathered(pieces, found.picks), found.radius
+
+
+def _count(pieces: Sequence[Tensor]) -> int:
+    return sum(map(len, pieces))
+
+
+def _gathered(pieces: Sequence[Tensor], picks: Tensor) -> Tensor:
+    """Return the rows `picks` of the pieces' concatenation without making it."""
+    starts = torch.tensor([0, *(len(piece) for piece in pieces)], device=picks.device).cumsum(0)
+    owner = torch.searchsorted(starts, picks, right=True) - 1
+    rows = pieces[0].new_empty(len(picks), pieces[0].shape[1])
+    for at in sorted(set(owner.tolist())):
+        mine = owner == at
+        rows[mine] = pieces[at][picks[mine] - starts[at]]
+    return rows

@@ -1,0 +1,236 @@
+"""Squared distances of one point to a tile of 64 others, given up as soon as nearly all are known to be too far.
+
+Selection and search ask the same question again and again: which of many points lie within a limit of this one? Points
+that are compared together lie side by side in a tile (D, LANES), one point a lane, so that processors with wide registers
+sum many lanes at once. After every STEP dimensions, where no more than FEW lanes are still within their limits, the caller
+finishes those few one by one. It pays if the first dimensions hold most of the distance: rotate to principal axes first.
+
+`loops()` compiles them with numba and keeps the result on disk. They are plain loops without views of arrays: views take
+long to compile, and every call to count their references. All stand in this one file, since numba looks only at a loop's
+own file to see whether what it kept is still true. Sums may be taken in other orders than elsewhere (fastmath `reassoc` and
+`contract`, nothing else).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+LANES = 64  # points in a tile
+STEP = 16  # dimensions summed between two looks at who is beyond the limit already; a multiple of 8
+FEW = 12  # so many of a tile's lanes are finished one by one
+BLOCK = 32  # points that share a tile while it is in the cache
+
+
+def as_tiles(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N, D) rows as tiles (ceil(N / LANES), D to a multiple of 8, LANES); what is beyond N and D is 0."""
+    count, dims = rows.shape
+    tiles = -(-count // LANES)
+    padded = np.zeros((tiles * LANES, -(-dims // 8) * 8), np.float32)
+    padded[:count, :dims] = rows
+    return np.ascontiguousarray(padded.reshape(tiles, LANES, -1).transpose(0, 2, 1))
+
+
+def principal_axes(points: Tensor) -> Tensor:
+    """Return the principal axes of (N, D) finite points as columns (D, D), largest variance first; from 4096 of them."""
+    sample = points[:: -(-len(points) // 4096)]
+    sample = (sample - sample.mean(0)).double()
+    vectors = torch.linalg.eigh(sample.T @ sample).eigenvectors
+    axes: Tensor = vectors.flip(1).float()
+    return axes
+
+
+class Loops(NamedTuple):
+    """The compiled loops; they hold no Python lock, so threads run them side by side."""
+
+    walk: Callable[..., None]
+    pick: Callable[..., int]
+    search: Callable[..., None]
+
+
+@cache
+def loops() -> Loops:
+    """Return the loops, compiled on their first call or read from disk."""
+    import numba
+    from numba.extending import register_jitable
+
+    options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
+    for part in (sift, rest, insert):
+        register_jitable(**options)(part)
+    options |= {"nogil": True}
+
+    def compiled(loop: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(cache=True, **options)(loop)
+        except RuntimeError:  # no folder can be written: each process compiles anew
+            return numba.njit(**options)(loop)
+
+    return Loops(compiled(walk), compiled(pick), compiled(search))
+
+
+def sift(tiles: Any, t: int, points: Any, p: int, limits: Any, row: int, sums: Any, left: Any) -> tuple[int, int]:
+    """Sum squared differences of points[p] to tiles[t] until at most FEW lanes are below limits[row].
+
+    Returns how many are left, their lanes being left[:n] and their sums so far sums[lane], and how many dimensions were
+    summed. `sums` is (LANES,) float32 and `left` (LANES + 1,) int64, both overwritten.
+    """
+    k = 0
+    for i in range(LANES):
+        sums[i] = 0
+    while True:
+        for _ in range(min(STEP, points.shape[1] - k) // 8):
+            a, b, c, d = points[p, k], points[p, k + 1], points[p, k + 2], points[p, k + 3]
+            e, f, g, h = points[p, k + 4], points[p, k + 5], points[p, k + 6], points[p, k + 7]
+            for i in range(LANES):
+                sums[i] += (
+                    (tiles[t, k, i] - a) ** 2
+                    + (tiles[t, k + 1, i] - b) ** 2
+                    + (tiles[t, k + 2, i] - c) ** 2
+                    + (tiles[t, k + 3, i] - d) ** 2
+                    + (tiles[t, k + 4, i] - e) ** 2
+                    + (tiles[t, k + 5, i] - f) ** 2
+                    + (tiles[t, k + 6, i] - g) ** 2
+                    + (tiles[t, k + 7, i] - h) ** 2
+                )
+            k += 8
+        n = 0
+        for i in range(LANES):
+            left[n] = i
+            n += sums[i] < limits[row, i]
+        if n <= FEW or k == points.shape[1]:
+            return n, k
+
+
+def rest(points: Any, p: int, others: Any, q: int, begin: int) -> Any:
+    """Sum squared differences of points[p] and others[q] from dimension `begin` on."""
+    total = np.float32(0)
+    for k in range(np.uint64(begin), np.uint64(points.shape[1])):  # signed, the loop would not be vectorised
+        total += (points[p, k] - others[q, k]) ** 2
+    return total
+
+
+def walk(
+    points: Any, tiles: Any, picks: Any, limits: Any, met: Any,
+    above: Any, done: int, level: Any, job: int, jobs: int, looked: Any,
+) -> None:  # fmt: skip
+    """Let every jobs-th block of the points `above` meet the picks, each point until it is below the level."""
+    sums, same, left = np.empty(LANES, np.float32), np.empty((1, LANES), np.float32), np.empty(LANES + 1, np.int64)
+    begun = finished = 0
+    for begin in range(job * BLOCK, len(above), jobs * BLOCK):
+        for t in range((done - 1) // LANES, -1, -1):
+            base, lanes = t * LANES, min(LANES, done - t * LANES)
+            byte, bit = t >> 3, 1 << (t & 7)
+            for index in range(begin, min(begin + BLOCK, len(above))):
+                p = above[index]
+                limit = limits[p]
+                if limit < level or met[p, byte] & bit:
+                    continue
+                for i in range(LANES):
+                    same[0, i] = limit
+                n, k = sift(tiles, t, points, p, same, 0, sums, left)
+                for j in range(n):
+                    lane = left[j]
+                    if lane < lanes and sums[lane] < limit:
+                        limit = min(limit, sums[lane] + rest(points, p, points, picks[base + lane], k))
+                limits[p] = limit
+                if lanes == LANES:
+                    met[p, byte] |= bit
+                begun += lanes
+                finished += n
+    looked[0] += begun
+    looked[1] += finished
+
+
+def pick(
+    points: Any, tiles: Any, picks: Any, limits: Any, met: Any,
+    active: Any, rows: Any, far: Any, farthest: Any, done: int, level: Any, looked: Any,
+) -> int:  # fmt: skip
+    """Pick the farthest of the active points, which have met all picks, until all are below the level."""
+    first, count, dims = done // LANES, len(rows), points.shape[1]
+    sums, left = np.empty(LANES, np.float32), np.empty(LANES + 1, np.int64)
+    met_by_tile = np.zeros(count, np.int64)
+    while done < len(picks):
+        where = lane = 0
+        for t in range(1, count):
+            if farthest[t] > farthest[where]:
+                where = t
+        if farthest[where] < level:
+            break
+        while far[where, lane] < farthest[where]:
+            lane += 1
+        chosen = active[where * LANES + lane]
+        far[where, lane] = -1  # rounding, or a twin, must not bring it back
+        picks[done] = chosen
+        for k in range(dims):
+            tiles[done // LANES, k, done % LANES] = points[chosen, k]
+        done += 1
+        for t in range(count):
+            if farthest[t] < level:
+                continue
+            n, k = sift(rows, t, points, chosen, far, t, sums, left)
+            for j in range(n):
+                i = left[j]
+                far[t, i] = min(far[t, i], sums[i] + rest(points, active[t * LANES + i], points, chosen, k))
+            farthest[t], met_by_tile[t] = -1, done
+            for i in range(LANES):
+                farthest[t] = max(farthest[t], far[t, i])
+            looked[0] += LANES
+            looked[1] += n
+    for index in range(len(active)):
+        limits[active[index]] = far[index // LANES, index % LANES]
+        for t in range(first, met_by_tile[index // LANES] // LANES):
+            met[active[index], t >> 3] |= 1 << (t & 7)
+    return done
+
+
+def search(
+    queries: Any, leads: Any, bank: Any, tiles: Any, best: Any, who: Any, job: int, jobs: int, looked: Any
+) -> None:  # fmt: skip
+    """Find the k rows of `bank` nearest to one job's share of the queries: `best`, `who` (Q, k), nearest first.
+
+    `leads` (Q, L) and the lanes of `tiles` (T, L, LANES) are such that their squared distances are lower bounds of those
+    of `queries` and `bank`. `looked` counts bounds begun and distances finished.
+    """
+    k, count = best.shape[1], len(bank)
+    sums, left = np.empty(LANES, np.float32), np.empty(LANES + 1, np.int64)
+    limits = np.empty((1, LANES), np.float32)
+    first, last = job * len(queries) // jobs, (job + 1) * len(queries) // jobs
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        for p in range(begin, end):
+            for j in range(k):  # begin with the nearest of a patch nearby: mostly they are not far from this one either
+                row = who[p - BLOCK, j] if begin > first else j
+                insert(best, who, p, rest(queries, p, bank, row, 0), row)
+        for t in range(len(tiles)):
+            for p in range(begin, end):
+                limit = best[p, k - 1]
+                for i in range(LANES):
+                    limits[0, i] = limit * np.float32(1.0001)  # rounding must not lose anyone
+                n, _ = sift(tiles, t, leads, p, limits, 0, sums, left)
+                for j in range(n):
+                    row = t * LANES + left[j]
+                    if row < count and sums[left[j]] < best[p, k - 1] * np.float32(1.0001):
+                        insert(best, who, p, rest(queries, p, bank, row, 0), row)
+                looked[0] += LANES
+                looked[1] += n
+
+
+def insert(best: Any, who: Any, p: int, squared: Any, row: int) -> None:
+    """Put a row among the best of point p, if it is nearer than the last of them and not there yet."""
+    k = best.shape[1]
+    if not squared < best[p, k - 1]:
+        return
+    for j in range(k):
+        if who[p, j] == row:
+            return
+    j = k - 1
+    while j > 0 and best[p, j - 1] > squared:
+        best[p, j], who[p, j] = best[p, j - 1], who[p, j - 1]
+        j -= 1
+    best[p, j], who[p, j] = squared, row
