@@ -1,5 +1,7 @@
 """PaDiM against numpy, one position at a time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,35 @@ def test_map_is_the_mahalanobis_distance_at_every_position() -> None:
     score, map = detector(image)
     np.testing.assert_allclose(map.numpy(), expected, rtol=5e-3, atol=5e-3)
     np.testing.assert_allclose(score.numpy(), expected.max((1, 2)), rtol=5e-3)
+
+
+@pytest.mark.parametrize(("dims", "size"), [(60, (64, 64)), (4, (64, 64)), (60, (72, 56)), (30, (70, 90))])
+def test_sharing_what_places_have_in_common_changes_no_distance(dims: int, size: tuple[int, int]) -> None:
+    good, image = stripes(12, size, seed=0), stripes(1, size, seed=3)
+    detector = PaDiM(dims=dims, sigma=0.0).fit(Parts(good, batch_size=5))
+
+    def slow(images: torch.Tensor) -> np.ndarray:  # (B, h, w, dims): every layer repeated onto the shallowest grid
+        maps = detector.features(images)
+        grown = [F.interpolate(m, size=maps[0].shape[2:], mode="nearest") for m in maps]
+        return torch.cat(grown, 1)[:, detector.channels].permute(0, 2, 3, 1).double().numpy()
+
+    train, test = slow(good), slow(image)[0]
+    grid = np.zeros(train.shape[1:3])
+    for at in np.ndindex(grid.shape):
+        inverse = np.linalg.inv(np.cov(train[:, *at], rowvar=False) + 0.01 * np.eye(dims))
+        gap = test[at] - train[:, *at].mean(0)
+        grid[at] = np.sqrt(gap @ inverse @ gap)
+    expected = F.interpolate(torch.tensor(grid)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    torch.testing.assert_close(detector(image).map[0].double(), expected, rtol=5e-3, atol=5e-3)
+
+
+def test_the_file_holds_no_more_than_it_must(tmp_path: Path) -> None:
+    detector = PaDiM(dims=100).fit(Parts(stripes(6, SIZE, 0)))
+    full = 16 * 16 * 100 * 100 * 4
+    whitening = sum(v.numel() * 4 for k, v in detector.state_dict().items() if k.startswith("whitening"))
+    assert whitening < 0.6 * full
+    everything = sum(v.numel() * v.element_size() for v in detector.state_dict().values())
+    assert detector.save(tmp_path / "p.safetensors").stat().st_size < everything + 100_000
 
 
 def test_channels_are_fixed_by_the_seed_and_limited_by_the_backbone() -> None:

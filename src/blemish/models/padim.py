@@ -39,7 +39,7 @@ CARD = Card(
         venue="ICPR Workshops",
         url="https://arxiv.org/abs/2011.08785",
     ),
-    differs=("moments are gathered in one pass",),
+    differs=("moments are gathered in one pass", "what places share is kept once; the distances are the same"),
     reported=(
         Reported("MVTec AD", "image_AUROC", 95.3, "paper", "WideResNet-50, 550 channels, 224 px"),
         Reported("MVTec AD", "pixel_AUROC", 97.5, "paper", "WideResNet-50, 550 channels, 224 px"),
@@ -56,10 +56,9 @@ class PaDiM(Detector):
     `ridge` is added to the diagonal of every covariance. `sigma` is the map's Gaussian smoothing in input pixels.
     """
 
-    channels: Tensor  # (D,) int64
-    mean: Tensor  # (P, D)
-    whitening: Tensor  # (P, D, D)
+    channels: Tensor  # (dims,) int64, among those of all layers, shallow layers first
     grid: Tensor  # (2,) rows and columns of the positions
+    # And for each layer of which a channel is kept, i = 0, 1, ...: mean_i (P, C) and whitening_i (P, C, D).
 
     def __init__(
         self,
@@ -81,36 +80,59 @@ class PaDiM(Detector):
         total = sum(self.features.channels)
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:dims]
         self.register_buffer("channels", chosen.sort().values)
-        for name in ("mean", "whitening", "grid"):
-            self.register_buffer(name, torch.empty(0))
+        self.register_buffer("grid", torch.empty(0))
+        starts = torch.tensor([0, *self.features.channels]).cumsum(0)
+        owner = torch.searchsorted(starts, self.channels, right=True) - 1
+        self._kept = [(self.channels[owner == i] - starts[i]).tolist() for i in range(len(starts) - 1)]
+        self._levels = sum(bool(kept) for kept in self._kept)
+        for i in range(self._levels):
+            self.register_buffer(f"mean_{i}", torch.empty(0))
+            self.register_buffer(f"whitening_{i}", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Gather mean and covariance of every position in one pass."""
         moments, device, grid = Moments(), device_of(self), (0, 0)
         with torch.inference_mode():
             for batch in progress(data, "features"):
-                samples, grid = self.describe(to(batch, device).image)
-                moments.update(samples)
+                levels, grid = self.describe(to(batch, device).image)
+                moments.update(levels)
             whitening = moments.whitening(self.ridge)
-        self.mean, self.whitening = moments.mean.clone(), whitening.clone()
+        for i, (mean, white) in enumerate(zip(moments.mean, whitening, strict=True)):
+            setattr(self, f"mean_{i}", mean)
+            setattr(self, f"whitening_{i}", white)
         self.grid = torch.tensor(grid, device=device)
         return self
 
     def forward(self, image: Tensor) -> Scores:
         """Score by the Mahalanobis distance; the image scores as its map's peak."""
         self.require_fit()
-        samples, (h, w) = self.describe(image)
-        if (h, w) != tuple(self.grid.tolist()):
+        levels, grid = self.describe(image)
+        if grid != tuple(self.grid.tolist()):
             raise InputError(
-                f"this PaDiM was fitted on a grid of {self.grid.tolist()} positions; the image gives {[h, w]}."
+                f"this PaDiM was fitted on a grid of {self.grid.tolist()} positions; the image gives {list(grid)}."
             )
-        distances = mahalanobis(samples, self.mean, self.whitening).view(len(image), h, w)
+        mean, whitening = (
+            [self.get_buffer(f"{name}_{i}") for i in range(self._levels)] for name in ("mean", "whitening")
+        )
+        distances = _repeated(mahalanobis(levels, mean, whitening)[:, None], grid)[:, 0]
         map = blur(enlarge(distances, (image.shape[2], image.shape[3])), self.sigma)
         return Scores(peak(map), map)
 
-    def describe(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return the kept channels at every position, (B, h * w, D), and the grid (h, w) of the shallowest layer."""
+    def describe(self, image: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return the kept channels of every layer, (B, C, h, w), coarse grids first, and the shallowest layer's grid.
+
+        Where a grid does not divide the next finer one, its layer is repeated onto the finest.
+        """
         maps = self.features(image)
-        size = (maps[0].shape[2], maps[0].shape[3])
-        maps = [maps[0], *(F.interpolate(m, size=size, mode="nearest") for m in maps[1:])]
-        return torch.cat(maps, dim=1)[:, self.channels].flatten(2).transpose(1, 2), size
+        grid = (maps[0].shape[2], maps[0].shape[3])
+        levels: list[Tensor] = []
+        for map, kept in zip(maps, self._kept, strict=True):  # the finest first
+            if kept:
+                finer = (levels[-1].shape[2], levels[-1].shape[3]) if levels else grid
+                fits = finer[0] % map.shape[2] == 0 and finer[1] % map.shape[3] == 0
+                levels.append(map[:, kept] if fits else _repeated(map[:, kept], grid))
+        return sorted(levels, key=lambda level: level.shape[2] * level.shape[3]), grid
+
+
+def _repeated(map: Tensor, grid: tuple[int, int]) -> Tensor:
+    return map if map.shape[2:] == grid else F.interpolate(map, size=grid, mode="nearest")

@@ -184,8 +184,8 @@ class CoresetStream:
     Holds at most about `limit` points. If all points fit, the bank is that of `greedy_coreset`. Otherwise, whenever the
     memory is full, the points that came last are thinned to EXCESS times their share by greedy selection; the bank is
     selected from what was kept. `radius`, known afterwards, is a guarantee and no estimate: every point ever added lies
-    within it of the bank (in the projected space), since the radii of the selections it went through add up. In practice the
-    bank covers hardly worse than one selected from all points at once.
+    within it of the bank (in the projected space), since the radii of the selections it went through add up. In practice
+    the bank covers hardly worse than one selected from all points at once.
 
     The bank holds `share` of all points, or `size` points if that is given.
 
