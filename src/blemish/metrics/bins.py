@@ -25,6 +25,7 @@ class FloatBins:
         self._octaves = np.zeros(0, np.int64)  # those seen, in the order of their pages
         self._start = np.full(512, -1, np.int64)  # octave -> where its page begins
         self._amounts = np.zeros((channels, 0))  # page after page
+        self._known: tuple[Row, Row] | None = None  # what `rows` returned, until something is added
 
     def locate(self, scores: Scores) -> NDArray[np.int64]:
         """Return the places of finite float32 scores (n,), for `add`; another `locate` makes them void."""
@@ -42,15 +43,19 @@ class FloatBins:
     def add(self, channel: int, places: NDArray[np.int64], weights: Row | float = 1.0) -> None:
         """Add `weights`, one for all or (n,), at the places."""
         np.add.at(self._amounts[channel], places, weights)
+        self._known = None
 
     def merge(self, other: FloatBins) -> None:
         """Add what `other` has counted."""
         self._open(other._octaves[self._start[other._octaves] < 0])
         for octave in other._octaves:
             self._page(octave)[:] += _coarsen(other._page(octave), other.bits - self.bits)
+        self._known = None
 
     def rows(self) -> tuple[Row, Row]:
-        """Return the lowest score of each bin in use, falling, (B,), and its amounts (channels, B)."""
+        """Return the lowest score of each bin in use, falling, (B,), and its amounts (channels, B); not to be changed."""
+        if self._known is not None:
+            return self._known
         floors, amounts = [np.zeros(0)], [self._amounts[:, :0]]
         for octave in np.sort(self._octaves)[::-1]:
             page = self._page(octave)
@@ -58,7 +63,8 @@ class FloatBins:
             keys = (np.uint32(octave) << np.uint32(23)) | (used.astype(np.uint32) << np.uint32(23 - self.bits))
             floors.append(_floats(keys))
             amounts.append(page[:, used])
-        return np.concatenate(floors), np.concatenate(amounts, 1)
+        self._known = np.concatenate(floors), np.concatenate(amounts, 1)
+        return self._known
 
     def floors(self, scores: Scores) -> Row:
         """Return the lowest score of the bin each of the finite scores falls in, (n,)."""

@@ -1,0 +1,56 @@
+"""Fit, test and report on one real category, from image files to pictures, in a fresh process each.
+
+    python benchmarks/whole_run.py --data FOLDER --weights mobilenetv2_100.safetensors --rival PYTHON
+
+PatchCore on MobileNetV2, 256 px, batches of 8; the coreset keeps 0.5 % of the patches: the rival's engine keeps the graph
+of every selection step and takes some 30 MB a centre, more would not fit. Ours also chooses a threshold and draws its page.
+"""
+
+from __future__ import annotations
+
+import tempfile
+
+from side_by_side import Row, alone, finish, options, rival
+
+CATEGORY, RATIO = "piped_pa_btn01_rl", 0.005
+OURS = """
+import json, resource, sys, time
+begun = time.perf_counter()
+from pathlib import Path
+from blemish.data import MVTec
+from blemish.engine import Engine
+from blemish.models import PatchCore
+from blemish.report import write_page
+root, category, weights, out, ratio = sys.argv[1:]
+options = {"backbone": "mobilenetv2_100", "weights": weights} if weights else {}
+data = MVTec(root=root, category=category, image_size=(256, 256))
+model = PatchCore(**options, layers=[8, 16], coreset_sampling_ratio=float(ratio), reweight="paper")
+engine = Engine(out)
+inspector = engine.fit(model=model, datamodule=data)
+report = engine.report(model=model, datamodule=data)
+write_page(Path(out) / "report.html", report, inspector, {r.key: r for r in data.test_records})
+spent = time.perf_counter() - begun
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+values = {name: round(value.value, 4) for name, value in report.metrics.items() if name.endswith("AUROC")}
+print(json.dumps({"seconds": spent, "peak": peak, "values": values}))
+"""
+
+
+def main() -> None:
+    given = options(__doc__)
+    if given.data is None:
+        raise SystemExit("this one needs --data: a real category in MVTec's layout")
+    root = (given.data / "piped_paper").resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(given.weights.resolve()) if given.weights else ""
+        ours = alone(OURS, str(root), CATEGORY, weights, folder, str(RATIO))
+    theirs = rival(given, "whole_run", {}, root=str(root), category=CATEGORY, ratio=RATIO)
+    note = f"ours {ours['values']}"
+    if theirs is not None:
+        note += f", peak {ours['peak']:,.0f} MB; rival {theirs['values']}, peak {theirs['peak']:,.0f} MB"
+    row = Row(f"fit, test and report, {CATEGORY}", ours["seconds"], theirs and theirs["seconds"], "s", ">= 3x", note)
+    finish([row], given)
+
+
+if __name__ == "__main__":
+    main()
