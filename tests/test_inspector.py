@@ -1,6 +1,7 @@
 """Inspector: from any source to a verdict at the image's own size, and a file that is what was fitted."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from blemish.calibration import from_good
-from blemish.errors import DataError, FormatError, ImageError, InputError, NotFitted
+from blemish.errors import DataError, FormatError, ImageError, InputError, NotFitted, UnknownName
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector
 from blemish.models import PaDiM, PatchCore
@@ -97,6 +98,29 @@ def test_verdicts_are_json(inspector, parts) -> None:
     found = json.loads(json.dumps(inspector.inspect(parts[1]).as_dict()))
     assert found["verdict"] in ("good", "defective")
     assert set(found) == {"key", "verdict", "score", "p_value", "threshold", "regions"}
+
+
+def test_half_precision_stays_within_its_bound_and_can_be_taken_back(inspector, parts) -> None:
+    before = inspector.inspect(parts[1])
+    try:
+        half = inspector.accelerate(precision="bfloat16").inspect(parts[1])
+        assert half.map.dtype == np.float32
+        assert half.score != before.score
+        assert half.score == pytest.approx(before.score, rel=0.02)
+    finally:
+        inspector.accelerate()
+    assert inspector.inspect(parts[1]).score == before.score
+    with pytest.raises(UnknownName, match="bfloat16"):
+        inspector.accelerate(precision="bfloat61")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler; there is none")
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_network_says_the_same(inspector, parts, tmp_path) -> None:
+    compiled = Inspector.load(inspector.save(tmp_path / "m.safetensors")).accelerate(compiled=True)
+    assert compiled.inspect(parts[1]).score == pytest.approx(inspector.inspect(parts[1]).score, rel=1e-4)
+    Inspector.load(compiled.save(tmp_path / "again.safetensors"))  # compiling changes nothing that is saved
 
 
 def test_without_a_threshold_there_is_no_decision(inspector, parts) -> None:

@@ -268,7 +268,9 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
             f"{source} is a {header.kind} file whose pixels cannot be decoded: it is damaged, or holds another kind of "
             "numbers than 8 or 16-bit integers."
         )
-    return (pixels[..., ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels), str(source)
+    return (cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels), str(
+        source
+    )
 
 
 def _bytes(path: Path) -> bytes:

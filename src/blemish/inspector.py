@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import torch
@@ -25,14 +25,12 @@ from blemish.catalogue import method
 from blemish.data.reader import read_ahead
 from blemish.data.record import Record
 from blemish.detector import Detector, read_saved
-from blemish.errors import DataError, FormatError, ImageError, InputError
+from blemish.errors import DataError, FormatError, ImageError, InputError, UnknownName
 from blemish.features import Features
+from blemish.features.frozen import Precision
 from blemish.imaging import SUFFIXES, Imaging, named
 from blemish.training import choose_device, device_of
 from blemish.types import Prediction
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 1
 """The version of the saved file. A reader refuses what is newer than itself."""
@@ -241,6 +239,22 @@ class Inspector:
                 f"{path}: the backbone's weights are not those it was saved with. Restore it from a copy."
             )
         return inspector
+
+    def accelerate(self, *, precision: Precision = "float32", compiled: bool = False) -> Self:
+        """Let the frozen networks work faster, from now on; nothing of it is saved.
+
+        `precision` "bfloat16" computes in half precision where the processor gains by it. Scores then differ by about a
+        hundredth from those that the threshold was chosen on: choose it anew (`calibrate`) after this. `compiled` has
+        torch compile the networks, which takes a while at the first image of each batch size and needs a C++ compiler.
+        """
+        if precision not in ("float32", "bfloat16"):
+            raise UnknownName("precision", precision, ("float32", "bfloat16"))
+        for module in self.detector.modules():
+            if isinstance(module, Features):
+                module.precision = precision
+                if compiled:
+                    module.net.compile()
+        return self
 
     @property
     def backbones(self) -> dict[str, str]:

@@ -45,6 +45,24 @@ def test_shuffling_is_new_each_time_and_repeats_with_the_seed(records) -> None:
     assert all(sorted(order) == sorted(r.key for r in records) for order in first)
 
 
+def test_images_are_kept_from_the_second_time_on_as_many_as_there_is_room_for(records, monkeypatch) -> None:
+    read: list[str] = []
+    prepare = Imaging.__call__
+    monkeypatch.setattr(Imaging, "__call__", lambda self, source: read.append(source.name) or prepare(self, source))
+    room = 3 * 16 * 16 * 3 * 4
+    loader = Loader(records, Imaging(size=(16, 16)), batch_size=2, shuffle=True, keep=room + 100)
+    counts, contents = [], []
+    for _ in range(4):
+        read.clear()
+        images = {key: image for batch in loader for key, image in zip(batch.keys, batch.image, strict=True)}
+        counts.append(len(read))
+        contents.append(images)
+    assert counts == [7, 7, 4, 4]
+    for images in contents[1:]:
+        for key, image in images.items():
+            assert np.array_equal(image, contents[0][key])
+
+
 def test_unreadable_images_are_skipped_with_a_count_or_raised(records) -> None:
     records[2].image.write_bytes(b"")
     records[5].image.write_text("no image")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+KEEP = 2**30
+"""Bytes of prepared images that a Loader may keep: 1,365 of 256 x 256 pixels."""
+
 THREADS = 2
 """OpenCV decodes and resizes outside Python's lock, so threads suffice and a small folder waits for no worker process."""
 
@@ -58,6 +61,9 @@ class Loader:
 
     `shuffle` draws a new order each time, decided by `seed` and how often it was iterated before. `on_error` says what an
     unreadable image does: "raise" its ImageError, or "skip" it; skipped ones are listed in `skipped` and warned of once.
+
+    Methods that are trained come again and again: from the second time on, prepared images are kept in memory, as many as
+    fit in `keep` bytes, and the others read again. A single pass keeps nothing.
     """
 
     def __init__(
@@ -69,11 +75,14 @@ class Loader:
         shuffle: bool = False,
         seed: int = 0,
         on_error: Literal["raise", "skip"] = "raise",
+        keep: int = KEEP,
     ) -> None:
         self.records, self.imaging, self.batch_size = list(records), imaging, batch_size
         self.shuffle, self.seed, self.on_error = shuffle, seed, on_error
         self.skipped: dict[str, str] = {}
         self._epoch = 0
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._room = keep
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -89,12 +98,15 @@ class Loader:
         before = len(self.skipped)
         pending: list[tuple[Record, NDArray[np.float32]]] = []
         read_any = False
-        for record, image in read_ahead(lambda r: self.imaging(r.image), order, ahead=2 * self.batch_size):
+        for record, image in read_ahead(self._read, order, ahead=2 * self.batch_size):
             if isinstance(image, ImageError):
                 if self.on_error == "raise":
                     raise image
                 self.skipped[record.key] = str(image)
                 continue
+            if self._epoch > 1 and record.key not in self._kept and image.nbytes <= self._room:
+                self._kept[record.key] = image
+                self._room -= image.nbytes
             pending.append((record, image))
             read_any = True
             if len(pending) == self.batch_size:
@@ -104,6 +116,10 @@ class Loader:
             self._warn(read_any)
         if pending:
             yield collate(pending)
+
+    def _read(self, record: Record) -> NDArray[np.float32]:
+        kept = self._kept.get(record.key)
+        return self.imaging(record.image) if kept is None else kept
 
     def _warn(self, read_any: bool) -> None:
         first = next(iter(self.skipped.values()))

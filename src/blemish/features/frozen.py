@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from blemish.errors import InputError, UnknownName
+
+Precision = Literal["float32", "bfloat16"]
 
 
 class Features(nn.Module):
@@ -17,7 +19,8 @@ class Features(nn.Module):
 
     Frozen: its parameters ask for no gradient, and it stays in eval mode whatever `train()` is called with.
 
-    `net` returns the maps of exactly `layers`; `channels` and `strides` say what they are.
+    `net` returns the maps of exactly `layers`; `channels` and `strides` say what they are. `precision` "bfloat16" lets the
+    network compute in half precision; the maps are float32 all the same, but differ by some thousandths.
     """
 
     mean: Tensor
@@ -37,12 +40,14 @@ class Features(nn.Module):
         self.layers, self.channels, self.strides = tuple(layers), tuple(channels), tuple(strides)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.precision: Precision = "float32"
         self.eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the maps of the layers, in their order."""
-        maps: list[Tensor] = self.net((image - self.mean) / self.std)
-        return maps
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            maps: list[Tensor] = self.net((image - self.mean) / self.std)
+        return [map.float() for map in maps] if self.precision == "bfloat16" else maps
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a frozen network's statistics never move."""
