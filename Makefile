@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench texnet clean help
+.PHONY: demo test check docs bench backbones texnet clean help
 
 help:             ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -30,8 +30,15 @@ check: $(INSTALLED) ## style, types, layers, generated pages
 docs: $(INSTALLED) ## write the generated pages of docs/
 	$(BIN)/python tools/docs.py
 
-bench: $(INSTALLED) ## print ratios: ours beside the plain way
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+BENCH := coreset patchcore padim metrics whole_run startup growth
+bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE RIVAL=PYTHON, all optional; writes docs/performance.md
+	for name in $(BENCH); do \
+		$(BIN)/python benchmarks/$$name.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
+			$(if $(RIVAL),--rival $(RIVAL)) --out runs/bench/$$name.json || exit 1; done
+	$(BIN)/python tools/performance.py
+
+backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
+	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
 
 texnet: $(INSTALLED) ## train the embedded backbone anew, about an hour on two cores; goes on where it stopped
 	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244

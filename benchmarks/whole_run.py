@@ -39,7 +39,8 @@ print(json.dumps({"seconds": spent, "peak": peak, "values": values}))
 def main() -> None:
     given = options(__doc__)
     if given.data is None:
-        raise SystemExit("this one needs --data: a real category in MVTec's layout")
+        print("skipped: this one needs --data, a real category in MVTec's layout")
+        return
     root = (given.data / "piped_paper").resolve()
     with tempfile.TemporaryDirectory() as folder:
         weights = str(given.weights.resolve()) if given.weights else ""
