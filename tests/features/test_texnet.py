@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from blemish.errors import InputError, UnknownName, WeightsError
@@ -47,7 +48,7 @@ def test_each_stage_has_its_channels_and_stride(name: str, image: torch.Tensor) 
     net = texnet(name, weights=False)
     for i, map in enumerate(net(image)):
         stride = STRIDES[STAGES[i]]
-        assert map.shape == (2, SIZES[name].out[i], 64 // stride, 96 // stride)
+        assert map.shape == (2, SIZES[name].channels[i], 64 // stride, 96 // stride)
 
 
 def test_the_sizes_stay_within_their_files() -> None:
@@ -65,9 +66,25 @@ def test_a_subset_of_stages_gives_the_same_maps_and_builds_nothing_deeper(image:
     every = dict(zip(STAGES, texnet()(image), strict=True))
     net = texnet(stages=("stage3", "stage2"))
     assert net.stages == ("stage2", "stage3")
-    assert not hasattr(net, "stage4")
+    assert not hasattr(net, "stage1_neck")
+    assert hasattr(net, "stage4_neck")  # stage 3's map carries it
     for stage, map in zip(net.stages, net(image), strict=True):
         assert torch.equal(map, every[stage])
+    shallow = texnet(stages=("stage2",))
+    assert not hasattr(shallow, "stage3")
+    assert torch.equal(shallow(image)[0], every["stage2"])
+
+
+def test_stage_three_carries_what_stage_four_sees_around_it(image: torch.Tensor) -> None:
+    net = texnet()
+    necks, (*_, third, fourth) = net.projections(image), net(image)
+    ranked = SMALL.ranked
+    assert torch.equal(fourth, necks["stage4"])
+    around = F.interpolate(fourth, scale_factor=2, mode="bilinear", align_corners=False)
+    assert third.shape[1] == 192
+    torch.testing.assert_close(third[:, :ranked], necks["stage3"][:, :ranked] + around[:, :ranked])
+    torch.testing.assert_close(third[:, ranked:128], necks["stage3"][:, ranked:])
+    torch.testing.assert_close(third[:, 128:], around[:, ranked:])
 
 
 def test_unknown_and_no_stages_are_refused() -> None:
@@ -113,7 +130,7 @@ def test_features_are_deterministic_and_not_those_of_a_random_network(image: tor
 def test_a_size_without_shipped_weights_says_how_to_get_them() -> None:
     with pytest.raises(WeightsError, match=r"train\.py --net texnet_m"):
         extractor("texnet_m", [8, 16])
-    assert extractor("texnet_m", [8, 16], pretrained=False).channels == (96, 192)
+    assert extractor("texnet_m", [8, 16], pretrained=False).channels == (96, 288)
 
 
 def test_a_changed_value_is_noticed(tmp_path: Path) -> None:
@@ -138,7 +155,7 @@ def test_an_absent_a_broken_and_a_foreign_file_are_refused(tmp_path: Path) -> No
 
 def test_features_choose_layers_by_stride_and_normalise(image: torch.Tensor) -> None:
     features = texnet_features("texnet_s", [8, "stage3"], None, True)
-    assert (features.layers, features.channels, features.strides) == (("stage2", "stage3"), (64, 128), (8, 16))
+    assert (features.layers, features.channels, features.strides) == (("stage2", "stage3"), (64, 192), (8, 16))
     expected = texnet(stages=["stage2", "stage3"])(normalised(image))
     for map, other in zip(features(image), expected, strict=True):
         torch.testing.assert_close(map, other)

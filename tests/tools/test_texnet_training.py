@@ -240,6 +240,36 @@ def test_a_run_can_start_from_another_ones_weights(
         torch.testing.assert_close(value, other, msg=name)
 
 
+def test_context_can_be_added_to_a_run_without_it_and_changes_nothing_at_first(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
+) -> None:
+    train = tools["train"]
+    bare = train.train(pieces, replace(plan, context=False), train.Clock(total=3), tmp_path / "bare", 3)
+    learner = train.Learner(plan)
+    weights = train.learner_weights(train.read_checkpoint(tmp_path / "bare" / "checkpoint.safetensors")[0])
+    train.take_over(learner, weights)
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before, after = bare.eval()(image), learner.eval()(image)
+    for old, new in zip([*before.ranked, before.named[0]], [*after.ranked, after.named[0]], strict=True):
+        torch.testing.assert_close(old, new)
+    assert (before.named[1].shape[1:], after.named[1].shape[1:]) == ((128, 2, 2), (64, 4, 4))
+
+
+def test_what_is_ranked_is_what_is_shipped(tools: Tools) -> None:
+    """Each part beside the ranked maps has `share`^2 of their summed variance, as `balance` leaves it."""
+    generator = torch.Generator().manual_seed(0)
+    grids = [torch.randn(3, 4, 20, 5, generator=generator) * 3, torch.randn(3, 4, 20, 7, generator=generator)]
+    others = [torch.randn(3, 4, 20, 9, generator=generator) * 100]
+    (found,) = tools["objective"].weighed(grids, others, 0.5)
+
+    def spread(grid: torch.Tensor) -> float:
+        return float(np.var(grid.reshape(-1, grid.shape[-1]).numpy(), axis=0, ddof=1).sum())
+
+    assert spread(found) == pytest.approx(0.25 * sum(map(spread, grids)), rel=1e-4)
+    assert torch.allclose(found / others[0], (found / others[0])[0, 0, 0, 0])
+
+
 def test_a_continued_log_holds_each_step_once(tools: Tools, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     for step in (50, 100, 150):
@@ -287,11 +317,11 @@ def test_folding_keeps_the_function_and_export_balances_it(
     for map, other in zip(maps[:2], expected[:2], strict=True):  # one factor a stage, so nothing but scale has changed
         scale = (map * other).sum() / other.square().sum()
         assert (map - scale * other).abs().mean() < 0.01 * map.abs().mean()
-    spread = [map.var((0, 2, 3)) for map in maps]
-    ranked = SIZES["texnet_s"].out[2] // 2
-    joint = torch.cat([spread[1], spread[2][:ranked]])
+    spread, size = [map.var((0, 2, 3)) for map in maps], SIZES["texnet_s"]
+    joint = torch.cat([spread[1], spread[2][: size.ranked]])
     assert float(joint.mean()) == pytest.approx(1, rel=0.02)
-    assert float(spread[2][ranked:].sum() / joint.sum()) == pytest.approx(plan.share**2, rel=0.02)
+    for named in (spread[2][size.ranked : size.necks[2]], spread[2][size.necks[2] :]):
+        assert float(named.sum() / joint.sum()) == pytest.approx(plan.share**2, rel=0.02)
     assert read_weights(tmp_path / "w.safetensors")[1]["version"] == "9"
 
 
@@ -301,7 +331,7 @@ def test_an_unfinished_run_can_be_validated_with_any_share(
     train = tools["train"]
     train.train(pieces, plan, train.Clock(total=2), tmp_path, 2)
     fine, coarse = tools["validate"].from_checkpoint(tmp_path / "checkpoint.safetensors", 0.0)(torch.rand(1, 3, 64, 64))
-    assert (fine.shape, coarse.shape) == ((1, 64, 8, 8), (1, 128, 4, 4))
+    assert (fine.shape, coarse.shape) == ((1, 64, 8, 8), (1, 192, 4, 4))
     assert coarse[:, :64].abs().sum() > 0
     assert coarse[:, 64:].abs().sum() == 0
 
