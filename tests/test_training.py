@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -111,6 +112,24 @@ def test_seeded_decides_inside_and_forgets_outside() -> None:
     assert one == two
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
+
+
+def test_the_bar_shows_the_mean_loss_where_somebody_watches(monkeypatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    screen = StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    assert list(progress(range(3), "learning", total=9, done=6, note=lambda: "loss 0.25")) == [0, 1, 2]
+    assert "learning loss 0.25" in screen.getvalue()
+    assert "9/9" in screen.getvalue()
+    shown = len(screen.getvalue())
+    monkeypatch.setenv("RANK", "1")  # of several processes the first shows a bar
+    assert list(progress(range(3), "learning", note=lambda: "loss 0.25")) == [0, 1, 2]
+    assert len(screen.getvalue()) == shown
+    monkeypatch.setenv("RANK", "0")
+    _, losses = line_fit(60)
+    assert f"loss {np.mean(losses[-50:]):.4g}" in screen.getvalue()
 
 
 def test_small_things() -> None:

@@ -277,14 +277,13 @@ def demo(
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the methods and the data sets that exist."""
-    from dataclasses import asdict
-
     from blemish import catalogue
+    from blemish.describe import plain
 
     cards = {name: catalogue.method_card(name) for name in catalogue.methods()}
     sets = {name: found.card for name, found in catalogue.datasets().items()}
     if as_json:
-        methods = {name: asdict(card) for name, card in cards.items()}
+        methods = {name: plain(card) for name, card in cards.items()}
         return _print_json({"methods": methods, "datasets": {name: card.name for name, card in sets.items()}})
     typer.echo("Methods (--method)")
     for name, card in cards.items():

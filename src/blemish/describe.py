@@ -25,17 +25,17 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         if root is not None:
             raise
     else:
-        card = _plain(found.card)
+        card = plain(found.card)
         if root is None:
             return card, True
         from blemish.data.census import census, count
 
         if not found.card.categories:
-            return {"name": found.card.name, "copy": _plain(count(found.index(root)))}, True
+            return {"name": found.card.name, "copy": plain(count(found.index(root)))}, True
         counted = census(found.card, found.index, root)
         return {"name": found.card.name, "licence": found.card.licence, "copy": counted.as_dict()}, counted.complete
     try:
-        return _plain(catalogue.method_card(name)), True
+        return plain(catalogue.method_card(name)), True
     except UnknownName:
         known = [*catalogue.methods(), *catalogue.datasets()]
         raise UnknownName("method, data set or file", name, known) from None
@@ -59,16 +59,16 @@ def _json_or_text(value: str) -> Any:
         return value
 
 
-def _plain(card: Any) -> dict[str, Any]:
+def plain(card: Any) -> dict[str, Any]:
     """Return a card as JSON values; mapping proxies become dictionaries."""
     from dataclasses import fields, is_dataclass
 
-    def plain(value: Any) -> Any:
+    def inside(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            return {field.name: inside(getattr(value, field.name)) for field in fields(value)}
         if hasattr(value, "items"):
-            return {key: plain(content) for key, content in value.items()}
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+            return {key: inside(content) for key, content in value.items()}
+        return [inside(item) for item in value] if isinstance(value, tuple | list) else value
 
-    described: dict[str, Any] = plain(card)
+    described: dict[str, Any] = inside(card)
     return {key: value for key, value in described.items() if value not in ("", [], {}, None)}

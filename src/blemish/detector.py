@@ -77,14 +77,7 @@ class Detector(nn.Module, ABC):
         self.require_fit()
         meta = {"detector": type(self).__name__, "params": json.dumps(self.params), **(header or {})}
         tensors = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
-
-        def write(part: Path) -> None:
-            try:
-                save_file(tensors, part, metadata=meta)
-            except SafetensorError as error:  # how safetensors reports a full disk
-                raise OSError(str(error)) from error
-
-        return write_atomically(path, write)
+        return write_saved(path, meta, tensors)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -125,6 +118,22 @@ class Detector(nn.Module, ABC):
             self.load_state_dict(tensors)
         except RuntimeError as error:
             raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
+
+
+def write_saved(path: Path | str, meta: dict[str, str], tensors: dict[str, Tensor]) -> Path:
+    """Write a text header and tensors to one safetensors file, atomically.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+
+    def write(part: Path) -> None:
+        try:
+            save_file(tensors, part, metadata=meta)
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(str(error)) from error
+
+    return write_atomically(path, write)
 
 
 def read_saved(path: Path | str, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -1,20 +1,26 @@
 """The one gradient loop, and the small things every learner needs: seeds and endless batches.
 
-A method calls `optimise`; it is not called by it. Several phases are several calls. A method that needs two optimisers
-writes its own loop over `cycle`.
+A method calls `optimise`; it is not called by it. Several phases are several calls. Adversaries are one call with several
+losses. What a long training needs besides (checkpoints, curves, early stopping, several GPUs) is not the methods' affair:
+`blemish.training_session` brings it to every call that is made inside its block, through `watching`.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from blemish.errors import InputError
 from blemish.progress import progress
@@ -30,8 +36,8 @@ def optimise(
     data: Iterable[Batch],
     *,
     steps: int,
-    optimiser: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
-    schedule: torch.optim.lr_scheduler.LRScheduler | Sequence[torch.optim.lr_scheduler.LRScheduler] | None = None,
+    optimiser: Optimizer | Sequence[Optimizer],
+    schedule: LRScheduler | Sequence[LRScheduler] | None = None,
     every: Sequence[int] | None = None,
     clip: float | None = None,
     label: str = "fit",
@@ -40,7 +46,8 @@ def optimise(
 
     `module` is put in train mode and left in eval mode, whatever happens. `clip` bounds the norm of the gradient.
     Adversaries take turns: give a sequence of losses and as many optimisers; with each batch, each loss is lowered in its
-    turn by its optimiser (and schedule), or with each `every[i]`-th batch only. The first loss is the one returned.
+    turn by its optimiser (and schedule), or with each `every[i]`-th batch only. Of the losses that took a turn the first
+    is the one returned.
 
     Raises:
         InputError: `steps` is not positive, there is no data, or a loss is no longer finite.
@@ -49,76 +56,171 @@ def optimise(
         raise InputError(f"steps is {steps}; it must be at least 1")
     lower, by = _listed(loss), _listed(optimiser)
     falling = _listed(schedule) if schedule is not None else [None] * len(lower)
-    turns = list(zip(lower, by, falling, every or [1] * len(lower), strict=True))
-    losses: list[float] = []
+    turns = [Turn(*each) for each in zip(lower, by, falling, every or [1] * len(lower), strict=True)]
+    phase = Phase(label, module, turns, data, steps, clip)
     module.train()
     try:
-        for drawn in progress(cycle(data, steps), label, total=steps):
-            batch, step = to(drawn, device_of(module)), len(losses) + 1
-            found = [_turn(one, opt, fall, batch, clip) for one, opt, fall, each in turns if step % each == 0]
-            losses.append(found[0])
-            if not np.isfinite(found).all():
-                raise InputError(
-                    f"the loss became {' and '.join(map(str, found))} at step {step}; try a smaller learning rate."
-                )
+        with watching.get()(phase) as stop:
+            batches = progress(phase.batches, label, total=steps, done=len(phase.losses), note=phase.recent)
+            for batch in batches:
+                if stop(phase.step(to(batch, device_of(module)))):
+                    break
     finally:
         module.eval()
-    return losses
+    return phase.losses
 
 
-def _turn(
-    loss: Loss,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None,
-    batch: Batch,
-    clip: float | None,
-) -> float:
-    optimiser.zero_grad(set_to_none=True)
-    value = loss(batch)
-    value.backward()  # type: ignore[no-untyped-call]
-    if clip is not None:
-        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
-    optimiser.step()
-    if schedule is not None:
-        schedule.step()
-    return float(value.detach())
+@dataclass
+class Turn:
+    """A loss, what lowers it, how the learning rate falls, and with each how many-th batch this is done."""
+
+    loss: Loss
+    optimiser: Optimizer
+    schedule: LRScheduler | None
+    every: int
+
+    def take(self, batch: Batch, clip: float | None) -> float:
+        """Lower the loss once and return it."""
+        self.optimiser.zero_grad(set_to_none=True)
+        value = self.loss(batch)
+        value.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], clip)
+        self.optimiser.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        return float(value.detach())
+
+
+@dataclass
+class Phase:
+    """One call of `optimise`, and how far it is. Who watches sets `batches`, and may change the rest before it begins."""
+
+    label: str
+    module: nn.Module
+    turns: list[Turn]
+    data: Iterable[Batch]
+    steps: int
+    clip: float | None
+    losses: list[float] = field(default_factory=list)
+    batches: Iterator[Batch] = field(default_factory=lambda: iter(()))
+
+    def step(self, batch: Batch) -> list[float | None]:
+        """Let everyone whose turn it is take it; return their losses, None for the others."""
+        step = len(self.losses) + 1
+        found = [turn.take(batch, self.clip) if step % turn.every == 0 else None for turn in self.turns]
+        taken = [value for value in found if value is not None]
+        self.losses.append(taken[0] if taken else float("nan"))
+        if not np.isfinite(taken).all():
+            raise InputError(
+                f"the loss became {' and '.join(map(str, taken))} at step {step}; try a smaller learning rate."
+            )
+        return found
+
+    def recent(self) -> str:
+        """Return the mean of the last losses, to be shown beside the bar."""
+        return f"loss {np.mean(self.losses[-50:]):.4g}"
+
+
+Stop = Callable[[list[float | None]], bool]
+"""Told the losses of a step that was taken, answers whether it shall be the last."""
+
+
+@contextmanager
+def _nobody_watches(phase: Phase) -> Iterator[Stop]:
+    phase.batches = cycle(phase.data, phase.steps)
+    yield lambda losses: False
+
+
+watching: ContextVar[Callable[[Phase], AbstractContextManager[Stop]]] = ContextVar("watching", default=_nobody_watches)
+"""Who stands around the loop: gives the phase its batches, and hears of every step."""
 
 
 def _listed(one: T | Sequence[T]) -> Sequence[T]:
     return one if isinstance(one, Sequence) else [one]
 
 
-def cycle(data: Iterable[Batch], steps: int) -> Iterator[Batch]:
-    """Yield exactly `steps` batches, starting over whenever `data` ends.
+@dataclass
+class Position:
+    """A place in data that is iterated again and again: whole passes, and batches taken of the pass after them."""
+
+    passes: int = 0
+    batch: int = 0
+
+
+def cycle(data: Iterable[Batch], steps: int, at: Position | None = None) -> Iterator[Batch]:
+    """Yield exactly `steps` batches, starting over whenever `data` ends; `at` is where to begin, and is kept up to date.
 
     Raises:
         InputError: `data` holds no batch.
     """
-    done = 0
-    while done < steps:
-        before = done
-        for batch in data:
+    at = at or Position()
+    return _cycle(pass_at(data, at), data, steps, at)  # what is skipped is skipped now, not with the first batch
+
+
+def _cycle(current: Iterator[Batch], data: Iterable[Batch], steps: int, at: Position) -> Iterator[Batch]:
+    while steps > 0:
+        for batch in current:
+            at.batch += 1
+            steps -= 1
             yield batch
-            done += 1
-            if done == steps:
+            if steps == 0:
                 return
-        if done == before:
+        if not at.batch:
             raise InputError("there is no batch to learn from; check that the training folder holds images.")
+        at.passes, at.batch = at.passes + 1, 0
+        current = iter(data)
+
+
+def pass_at(data: Iterable[Batch], at: Position) -> Iterator[Batch]:
+    """Return the rest of the pass that `at` stands in, with `data` as if it had been iterated all the way there.
+
+    That is so for data whose order depends on nothing but how often it was iterated, such as a Loader with a seed. The
+    first pass is read whole, for a Loader learns in it which images are unreadable; of later ones the first batch is.
+    """
+    for earlier in range(at.passes):
+        for _ in data:
+            if earlier:
+                break
+    current = iter(data)
+    deque(islice(current, at.batch), maxlen=0)
+    return current
+
+
+generators: ContextVar[tuple[torch.Generator, ...]] = ContextVar("generators", default=())
+"""The generators of the open `seeded` blocks, outermost first."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
     """Seed Python, numpy and torch inside the block and put their states back after it."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    states = random_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    token = generators.set((*generators.get(), generator))
     try:
-        yield torch.Generator().manual_seed(seed)
+        yield generator
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
+        generators.reset(token)
+        set_random_states(states)
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of Python's, numpy's and torch's random numbers, and of each GPU's that is in use."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    numpy = np.random.get_state()  # noqa: NPY002
+    return {"python": random.getstate(), "numpy": numpy, "torch": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Put back what `random_states` returned."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def choose_device(name: str) -> torch.device:

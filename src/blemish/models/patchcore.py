@@ -33,6 +33,7 @@ from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
 from blemish.ops.maps import blur, enlarge, peak
 from blemish.ops.neighbours import Leads, leads, nearest
+from blemish.ops.patches import describe
 from blemish.progress import progress
 from blemish.training import device_of, to
 from blemish.types import Batch, Scores
@@ -164,10 +165,7 @@ class PatchCore(Detector):
         b, _, h, w = maps[0].shape
         if self.pooling == "official":
             return self._official(maps, h, w), (b, h, w)
-        side = self.patch_size
-        maps = [F.avg_pool2d(m, side, stride=1, padding=side // 2) for m in maps]
-        maps = [maps[0], *(F.interpolate(m, size=(h, w), mode="bilinear", align_corners=False) for m in maps[1:])]
-        return torch.cat(maps, dim=1).permute(0, 2, 3, 1), (b, h, w)
+        return describe(maps, self.patch_size), (b, h, w)
 
     def _official(self, maps: list[Tensor], h: int, w: int) -> Tensor:
         side, parts = self.patch_size, []
