@@ -1,0 +1,240 @@
+"""DRAEM: learn on made-up defects to restore a good part, and to see from part and restoration where it was spoilt.
+
+Training spoils good parts. A mask is cut from Perlin noise where it exceeds `threshold`; inside, the part is mixed with a
+foreign texture, whose share 1 - β lies between 0.2 and 1; half of the parts stay good. A reconstructive network, an
+autoencoder without skip connections, learns to restore the part as it was (squared error, and 1 - SSIM). A discriminative
+U-Net looks at restoration and part together and learns the mask (focal loss). Both learn at once, from the plain sum of the
+three losses. The U-Net's probability is the map; the image scores as the peak of the map's 21 x 21 means. Made-up defects
+need not look like real ones: what is learnt is how far a part is from its restoration.
+
+Where paper and official code differ, or we differ from the code:
+- Foreign textures are drawn from noise by default (`blemish.ops.textures`), so nothing has to be fetched. The paper takes
+  the photographs of the Describable Textures Dataset (research use only): give their folder as `textures`. Each texture is
+  distorted by three of ten operations, the code's; ours work on floats, and hue is turned about the grey axis.
+- The code turns three good parts in ten (`rotate`) by up to 90 degrees before they are spoilt. Use `rotate=0` where a
+  turned part is a defect. It also leaves black corners, and no mask in the noise's corners; we mirror the part and let the
+  noise go on.
+- The code reads BGR and pads SSIM's borders with zeros; we have RGB and mirrored borders. It smooths the focal loss's
+  labels by 1e-5, against infinite logarithms; ours come from logits and need none.
+- 700 epochs of MVTec AD's 242 good images a category in batches of 8 are 21 175 steps.
+- Inputs whose sides are not multiples of 32 are grown by their mirror image, and the map is cropped back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.card import Card, Paper, Preset, Reported
+from blemish.detector import Detector
+from blemish.errors import InputError
+from blemish.ops.focal import focal
+from blemish.ops.maps import peak
+from blemish.ops.padding import pad_to_multiple
+from blemish.ops.perlin import perlin_mask
+from blemish.ops.ssim import ssim
+from blemish.ops.textures import Draw, distort, source
+from blemish.ops.turn import turn
+from blemish.training import device_of, optimise, seeded
+from blemish.types import Batch, Scores
+
+CARD = Card(
+    name="DRAEM",
+    idea="restore made-up defects, and tell from part and restoration where they were",
+    family="synthetic anomalies",
+    paper=Paper(
+        title="DRÆM - A discriminatively trained reconstruction embedding for surface anomaly detection",
+        authors="Vitjan Zavrtanik, Matej Kristan, Danijel Skočaj",
+        year=2021,
+        venue="ICCV",
+        url="https://arxiv.org/abs/2108.07610",
+    ),
+    code="https://github.com/VitjanZ/DRAEM",
+    code_licence="MIT",
+    differs=(
+        "foreign textures are drawn from noise unless a folder of photographs is given",
+        "RGB; mirrored borders instead of black or zero ones",
+    ),
+    reported=(
+        Reported("MVTec AD", "image_AUROC", 98.0, "paper", "256 px, 700 epochs, textures of DTD"),
+        Reported("MVTec AD", "pixel_AUROC", 97.3, "paper", "256 px, 700 epochs, textures of DTD"),
+        Reported("MVTec AD", "pixel_AP", 68.4, "paper", "256 px, 700 epochs, textures of DTD"),
+    ),
+    presets={
+        "paper": Preset(256, 8),
+        "quick": Preset(128, 8, {"steps": 400, "width": 16, "lr": 2e-3}),
+    },
+)
+
+STRIDE = 32  # of the discriminative network's smallest map
+
+
+class DRAEM(Detector):
+    """Segmentation of what a restoring network changed; 97 422 725 parameters by default.
+
+    `width` is the channels of the reconstructive network's first block (even; the paper's is 128), the discriminative
+    network has half. `textures` is a folder of pictures to spoil parts with, read while fitting; None draws them from
+    noise. `rotate` is the probability that a good part is turned before. `threshold` cuts the mask from the noise, `beta`
+    bounds the part's own share in it, `anomalies` is the probability that a part is spoilt. `gamma` is the focal loss's.
+    Both networks are trained for `steps` by Adam with `lr`, a fifth of it after 80 %, a 25th after 90 %. `seed` decides
+    the initial weights and the made-up defects.
+    """
+
+    losses: Tensor  # (steps,) the training loss of each step
+
+    def __init__(
+        self,
+        width: int = 128,
+        textures: str | None = None,
+        rotate: float = 0.3,
+        threshold: float = 0.5,
+        beta: float = 0.8,
+        anomalies: float = 0.5,
+        gamma: float = 2.0,
+        steps: int = 21_175,
+        lr: float = 1e-4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.width, self.textures, self.rotate, self.threshold = width, textures, rotate, threshold
+        self.beta, self.anomalies, self.gamma = beta, anomalies, gamma
+        self.steps, self.lr, self.seed = steps, lr, seed
+        self._check()
+        with seeded(seed):
+            self.reconstructive = Reconstructive(width).apply(_initialise)
+            self.discriminative = Discriminative(width // 2).apply(_initialise)
+        self.register_buffer("losses", torch.empty(0))
+
+    def fit(self, data: Iterable[Batch]) -> Self:
+        """Learn to restore and to segment made-up defects on good parts."""
+        adam = torch.optim.Adam(self.parameters(), lr=self.lr)
+        falls = [math.ceil(self.steps * share) for share in (0.8, 0.9)]
+        schedule = torch.optim.lr_scheduler.MultiStepLR(adam, falls, gamma=0.2)
+        draw = source(self.textures)
+        with seeded(self.seed) as generator:
+
+            def loss(batch: Batch) -> Tensor:
+                pairs = [self.spoil(image, generator, draw) for image in batch.image.cpu()]
+                good, spoilt, mask = (torch.stack(parts).to(batch.image.device) for parts in zip(*pairs, strict=True))
+                good, spoilt, mask = (pad_to_multiple(each, STRIDE) for each in (good, spoilt, mask))
+                restored, logits = self.segment(spoilt)
+                restoring = F.mse_loss(restored, good) + (1 - ssim(restored, good)).mean()
+                return restoring + focal(logits, mask.long(), gamma=self.gamma)
+
+            losses = optimise(self, loss, data, steps=self.steps, optimiser=adam, schedule=schedule)
+        self.losses = torch.tensor(losses, device=device_of(self))
+        return self
+
+    def spoil(self, image: Tensor, generator: torch.Generator, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a good part, perhaps turned; the same part, perhaps spoilt; and the mask (H, W) bool of where."""
+
+        def uniform() -> float:
+            return float(torch.rand((), generator=generator))
+
+        if uniform() < self.rotate:
+            image = turn(image, math.pi * uniform() - math.pi / 2)
+        size = (image.shape[1], image.shape[2])
+        if uniform() >= self.anomalies:
+            return image, image, torch.zeros(size, dtype=torch.bool)
+        mask = perlin_mask(size, generator, threshold=self.threshold)
+        foreign, beta = distort(draw(size, generator), generator), self.beta * uniform()
+        return image, torch.where(mask, (1 - beta) * foreign + beta * image, image), mask
+
+    def segment(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the restoration (B, 3, H, W) and the logits (B, 2, H, W) of good and defective pixels."""
+        restored = self.reconstructive(image)
+        return restored, self.discriminative(torch.cat([restored, image], dim=1))
+
+    def forward(self, image: Tensor) -> Scores:
+        """Score by the segmentation; the image scores as its worst neighbourhood of 21 x 21 pixels."""
+        self.require_fit()
+        h, w = image.shape[2:]
+        _, logits = self.segment(pad_to_multiple(image, STRIDE))
+        map = logits.softmax(1)[:, 1, :h, :w]
+        return Scores(peak(F.avg_pool2d(map, 21, stride=1, padding=10)), map)
+
+    def _check(self) -> None:
+        if self.width < 2 or self.width % 2:
+            raise InputError(f"width is {self.width}; it must be even and at least 2, the paper's is 128")
+        for name in ("rotate", "beta", "anomalies"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        if not -1 <= self.threshold < 1:
+            raise InputError(f"threshold is {self.threshold}; it must lie in [-1, 1), where Perlin noise does")
+        if self.gamma != 0 and self.gamma < 1:
+            raise InputError(f"gamma is {self.gamma}; it must be 0 or at least 1")
+        if self.steps < 1 or self.lr <= 0:
+            raise InputError(f"steps is {self.steps} (at least 1), lr is {self.lr} (above 0)")
+
+
+class Reconstructive(nn.Module):
+    """Five blocks down, four up, nothing handed across: only what fits through the smallest map is restored."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        w = width
+        self.down = nn.ModuleList(
+            block(i, o, o) for i, o in [(3, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w), (8 * w, 8 * w)]
+        )
+        self.grow = nn.ModuleList(block(c, c) for c in (8 * w, 4 * w, 2 * w, w))
+        self.up = nn.ModuleList(block(i, i, o) for i, o in [(8 * w, 4 * w), (4 * w, 2 * w), (2 * w, w), (w, w)])
+        self.last = nn.Conv2d(w, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the restored image."""
+        for i, down in enumerate(self.down):
+            x = down(F.max_pool2d(x, 2) if i else x)
+        for grow, up in zip(self.grow, self.up, strict=True):
+            x = up(grow(doubled(x)))
+        restored: Tensor = self.last(x)
+        return restored
+
+
+class Discriminative(nn.Module):
+    """A U-Net of six blocks down and five up, each of which sees the map of its own size from the way down."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        w = width
+        sides = [w, 2 * w, 4 * w, 8 * w, 8 * w, 8 * w]
+        self.down = nn.ModuleList(block(i, o, o) for i, o in zip([6, *sides], sides, strict=False))
+        narrowed = [8 * w, 4 * w, 2 * w, w, w]  # channels after each doubling
+        self.grow = nn.ModuleList(block(i, o) for i, o in zip([8 * w, *narrowed], narrowed, strict=False))
+        self.up = nn.ModuleList(block(o + s, o, o) for o, s in zip(narrowed, sides[-2::-1], strict=True))
+        self.last = nn.Conv2d(w, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return two logits a pixel."""
+        handed: list[Tensor] = []
+        for i, down in enumerate(self.down):
+            x = down(F.max_pool2d(x, 2) if i else x)
+            handed.append(x)
+        for grow, up, side in zip(self.grow, self.up, handed[-2::-1], strict=True):
+            x = up(torch.cat([grow(doubled(x)), side], dim=1))
+        logits: Tensor = self.last(x)
+        return logits
+
+
+def block(*channels: int) -> nn.Sequential:
+    """Return a 3 x 3 convolution, batch norm and ReLU for each step from one number of channels to the next."""
+    modules: list[nn.Module] = []
+    for into, out in pairwise(channels):
+        modules += [nn.Conv2d(into, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*modules)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Return the map at twice its size, bilinear, corners on corners, as the official code does."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def _initialise(module: nn.Module) -> None:
+    """The code's initial weights: normal, of deviation .02, about 0 and, in batch norms, about 1."""
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), 0.02)

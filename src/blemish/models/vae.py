@@ -1,0 +1,172 @@
+"""VAE: redraw a part from a code that is kept close to a normal distribution; what is unlikely comes back different.
+
+An encoder gives each part a normal distribution over codes, N(μ, σ²) number by number, a decoder gives each code a normal
+distribution over images of fixed `variance`. Training maximises the evidence's lower bound: the log-likelihood of the part
+drawn from one sampled code (z = μ + σ ε, so that gradients pass), less `beta` times the divergence KL(N(μ, σ²) || N(0, 1)).
+The divergence makes precision cost, so the code says no more about a part than pays off among good parts, and a defect is
+hardly worth its price: it comes back as something good. The map is the squared error of redrawing, the image scores as the
+map's peak. With `samples=0`, the default, the part is redrawn from z = μ, which adds no noise to the ranking; `samples=L`
+averages the error over L draws of the code: up to constants and the scale, the reconstruction probability of An and Cho.
+
+Network and windows are those of our AE (Bergmann et al. 2019): windows of 8 x 2^halvings pixels, one random window an image
+in training; in testing windows `stride` apart, averaged where they overlap; smaller images are grown by their mirror image.
+
+Where papers and ports differ:
+- Kingma and Welling, and An and Cho, train small fully connected networks on small pictures. Neither gives a network for
+  images of parts, so we take the AE's convolutions, its Adam and its 15 625 steps (200 epochs of 10 000 patches in batches
+  of 128). μ and log σ² are two heads on the last map, made by one convolution; another linear layer before them would say
+  nothing more and is left out.
+- An and Cho also learn the decoder's variance, pixel by pixel. Ours is one fixed number, `variance`. The bound sums over
+  all pixels and all numbers of the code, as it must: a mean over pixels would weigh the divergence tens of thousands of
+  times more. The loss is that bound divided by the number of pixel values.
+- An image's own draws are the same for every image (`seed`), so a score does not depend on the batch.
+- The divergence can win altogether (every code becomes N(0, 1), every part is redrawn as their mean). Then lower `beta` or
+  `variance`. `losses` holds the bound and the divergence of each step, to see that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from blemish.card import Card, Paper, Preset, Reported
+from blemish.detector import Detector
+from blemish.errors import InputError
+from blemish.ops.convolutional import average_windows, decoder, encoder, random_windows, window_side
+from blemish.ops.latent import divergence, draw
+from blemish.ops.maps import blur, peak
+from blemish.training import device_of, optimise, seeded
+from blemish.types import Batch, Scores
+
+CARD = Card(
+    name="VAE",
+    idea="what a variational autoencoder of good parts redraws differently",
+    family="reconstruction",
+    paper=Paper(
+        title="Auto-Encoding Variational Bayes",
+        authors="Diederik P. Kingma, Max Welling",
+        year=2014,
+        venue="ICLR",
+        url="https://arxiv.org/abs/1312.6114",
+    ),
+    differs=(
+        "the convolutional network of Bergmann et al. (2019); the papers' are small and fully connected",
+        "a fixed variance of the pixels; An and Cho (2015) learn it",
+        "scores from the mean code by default; An and Cho average over samples (samples=10)",
+    ),
+    reported=(
+        Reported(
+            "MVTec AD",
+            "pixel_AUROC",
+            86.1,
+            "Liu et al. 2020, collected by jandiers/mvtec-results",
+            "another VAE: its map is gradient attention",
+        ),
+    ),
+    presets={
+        "paper": Preset(256, 128),
+        "quick": Preset(128, 8, {"steps": 400, "halvings": 4, "latent": 100, "lr": 1e-3, "variance": 0.1}),
+    },
+)
+
+
+class VAE(Detector):
+    """Redrawing error of a variational autoencoder; 3 746 731 parameters by default.
+
+    The network halves the image `halvings` times before it becomes the distribution of a code of `latent` numbers; `width`
+    scales its channels. `variance` is the pixels' variance about the redrawing, `beta` weighs the divergence (1: the bound
+    itself). It is trained for `steps` by Adam with `lr`. `samples` codes are drawn for a score, 0 for the mean code.
+    `stride` is the step between test windows in pixels (None: a quarter window), `sigma` the map's Gaussian smoothing in
+    pixels. `seed` decides the initial weights, the training windows and every draw.
+    """
+
+    losses: Tensor  # (steps, 2): the training loss, and the mean divergence in nats
+    noise: Tensor  # (samples or 1, latent): the draws of testing; zeros where the mean code is used
+
+    def __init__(
+        self,
+        halvings: int = 5,
+        latent: int = 500,
+        width: int = 32,
+        variance: float = 1.0,
+        beta: float = 1.0,
+        steps: int = 15_625,
+        lr: float = 2e-4,
+        samples: int = 0,
+        stride: int | None = None,
+        sigma: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.halvings, self.latent, self.width, self.variance, self.beta = halvings, latent, width, variance, beta
+        self.steps, self.lr, self.samples = steps, lr, samples
+        self.stride, self.sigma, self.seed = stride, sigma, seed
+        self._check()
+        self.side = window_side(halvings)
+        with seeded(seed) as generator:
+            self.encoder = encoder(halvings, 2 * latent, width)
+            self.decoder = decoder(halvings, latent, width)
+            noise = torch.randn(samples, latent, generator=generator) if samples else torch.zeros(1, latent)
+        self.register_buffer("noise", noise)
+        self.register_buffer("losses", torch.empty(0))
+
+    def fit(self, data: Iterable[Batch]) -> Self:
+        """Maximise the evidence's lower bound of random windows of good parts."""
+        adam, divergences = torch.optim.Adam(self.parameters(), lr=self.lr), []
+        with seeded(self.seed) as generator:
+
+            def loss(batch: Batch) -> Tensor:
+                image = random_windows(batch.image, self.side, generator)
+                mean, log_variance = self.encode(image)
+                epsilon = torch.randn(mean.shape, generator=generator).to(mean.device)
+                redrawn = self.decoder(draw(mean, log_variance, epsilon))
+                distance = divergence(mean, log_variance).mean()
+                divergences.append(distance.detach())
+                return self.bound(image, redrawn, distance)
+
+            losses = optimise(self, loss, data, steps=self.steps, optimiser=adam)
+        self.losses = torch.stack([torch.tensor(losses, device=device_of(self)), torch.stack(divergences)], dim=1)
+        return self
+
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes' mean and log variance, both (B, latent, 1, 1)."""
+        mean, log_variance = self.encoder(image).chunk(2, dim=1)
+        return mean, log_variance
+
+    def bound(self, image: Tensor, redrawn: Tensor, distance: Tensor) -> Tensor:
+        """Return minus the lower bound a pixel value, without the constant of the normal density."""
+        error = (image - redrawn).square().mean() / (2 * self.variance)
+        return error + self.beta * distance / image[0].numel()
+
+    def forward(self, image: Tensor) -> Scores:
+        """Score by the smoothed squared error of redrawing; the image scores as its map's peak."""
+        self.require_fit()
+        map = average_windows(image, self.side, self.stride or self.side // 4, self.residual)
+        map = blur(map, self.sigma)
+        return Scores(peak(map), map)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """Return each pixel's squared error, summed over channels, averaged over the draws of the code."""
+        mean, log_variance = self.encode(image)
+        error = torch.zeros_like(image[:, 0])
+        for noise in self.noise:  # latent
+            redrawn = self.decoder(draw(mean, log_variance, noise[:, None, None]))
+            error += (image - redrawn).square().sum(1)
+        return error / len(self.noise)
+
+    def _check(self) -> None:
+        if self.latent < 1 or self.width < 1 or self.steps < 1 or self.samples < 0:
+            raise InputError(
+                f"latent is {self.latent}, width is {self.width}, steps is {self.steps} (each at least 1), "
+                f"samples is {self.samples} (at least 0)"
+            )
+        if self.lr <= 0 or self.variance <= 0 or self.beta < 0 or self.sigma < 0:
+            raise InputError(
+                f"lr is {self.lr} and variance is {self.variance} (above 0), beta is {self.beta} and sigma is "
+                f"{self.sigma} (at least 0)"
+            )
+        if self.stride is not None and not 1 <= self.stride <= window_side(self.halvings):
+            raise InputError(f"stride is {self.stride}; it must be 1 to {window_side(self.halvings)}, or None")

@@ -1,0 +1,18 @@
+"""A latent code with a mean and a variance: its distance from the standard normal, and samples of it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, variance) || N(0, 1)) of (B, ...) independent numbers, summed, (B,), in nats.
+
+    Kingma and Welling (2014), appendix B: ½ sum(mean² + variance - 1 - log variance).
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
+
+
+def draw(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return mean + deviation x noise: a sample, for standard normal noise, that gradients pass through."""
+    return mean + (0.5 * log_variance).exp() * noise
