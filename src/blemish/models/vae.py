@@ -21,7 +21,7 @@ Where papers and ports differ:
   times more. The loss is that bound divided by the number of pixel values.
 - An image's own draws are the same for every image (`seed`), so a score does not depend on the batch.
 - The divergence can win altogether (every code becomes N(0, 1), every part is redrawn as their mean). Then lower `beta` or
-  `variance`. `losses` holds the bound and the divergence of each step, to see that.
+  `variance`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class VAE(Detector):
     pixels. `seed` decides the initial weights, the training windows and every draw.
     """
 
-    losses: Tensor  # (steps, 2): the training loss, and the mean divergence in nats
+    losses: Tensor  # (steps,) minus the bound a pixel value, of each step
     noise: Tensor  # (samples or 1, latent): the draws of testing; zeros where the mean code is used
 
     def __init__(
@@ -115,7 +115,7 @@ class VAE(Detector):
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Maximise the evidence's lower bound of random windows of good parts."""
-        adam, divergences = torch.optim.Adam(self.parameters(), lr=self.lr), []
+        adam = torch.optim.Adam(self.parameters(), lr=self.lr)
         with seeded(self.seed) as generator:
 
             def loss(batch: Batch) -> Tensor:
@@ -123,12 +123,10 @@ class VAE(Detector):
                 mean, log_variance = self.encode(image)
                 epsilon = torch.randn(mean.shape, generator=generator).to(mean.device)
                 redrawn = self.decoder(draw(mean, log_variance, epsilon))
-                distance = divergence(mean, log_variance).mean()
-                divergences.append(distance.detach())
-                return self.bound(image, redrawn, distance)
+                return self.bound(image, redrawn, divergence(mean, log_variance).mean())
 
             losses = optimise(self, loss, data, steps=self.steps, optimiser=adam)
-        self.losses = torch.stack([torch.tensor(losses, device=device_of(self)), torch.stack(divergences)], dim=1)
+        self.losses = torch.tensor(losses, device=device_of(self))
         return self
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
