@@ -86,13 +86,27 @@ def fit(
     option: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="A parameter of the method, name=value; may be repeated.")
     ] = None,
-    image_size: SizeOption = 256,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=8, max=8192, help="Side of the network's input. [default: the preset's, or 256]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images of a training step. [default: the preset's, or 32]")
+    ] = None,
     crop: CropOption = None,
     roi: RoiOption = None,
     ignore: IgnoreOption = None,
     white: WhiteOption = None,
     max_pixels: PixelsOption = 80_000_000,
     holdout: HoldoutOption = 0.2,
+    precision: Annotated[str, typer.Option(help="Of training: float32 or bfloat16.")] = "float32",
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many checks of held-out good parts without gain. [default: never]"),
+    ] = None,
     false_reject_rate: RateOption = 0.01,
     confidence: Annotated[
         float | None,
@@ -106,12 +120,17 @@ def fit(
 ) -> None:
     """Learn from good parts and choose the threshold; prints where the model is."""
     from blemish import catalogue
+    from blemish.card import Preset
     from blemish.engine import Engine
+    from blemish.training_session import distributed
+    from blemish.training_session.processes import rank
 
+    settings = Preset(256, 32) if preset is None else catalogue.preset(method, preset)
     data = _data_class(dataset)(
         root,
         category,
-        image_size=image_size,
+        image_size=image_size or settings.image_size,
+        train_batch_size=batch_size or settings.batch_size,
         crop=crop,
         roi=None if roi is None else _box(roi),
         ignore=ignore,
@@ -121,9 +140,20 @@ def fit(
         seed=seed,
         **_data_options(dataset, data_option or []),
     )
-    detector = catalogue.method(method)(**_options(method, option or [], seed))
-    engine = Engine(out, seed=seed, device=device, false_reject_rate=false_reject_rate, confidence=confidence)
-    inspector = engine.fit(detector, data, resume=resume)
+    detector = catalogue.method(method)(**{**settings.params, **_options(method, option or [], seed)})
+    engine = Engine(
+        out,
+        seed=seed,
+        device=device,
+        false_reject_rate=false_reject_rate,
+        confidence=confidence,
+        precision=precision,  # type: ignore[arg-type]  # the session checks it
+        patience=patience,
+    )
+    with distributed():
+        inspector = engine.fit(detector, data, resume=resume)
+        if rank() > 0:
+            return None
     run = engine.run_of(detector)
     assert run is not None  # noqa: S101 - fit made it
     calibration = inspector.calibration

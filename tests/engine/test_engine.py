@@ -5,17 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from blemish.data import Folder, MVTec
 from blemish.engine import Engine
+from blemish.engine import engine as engine_module
 from blemish.engine import run as runs
 from blemish.errors import AlreadyFitted, DataError, InputError
 from blemish.inspector import Inspector
-from blemish.models import PaDiM, Patchcore
+from blemish.models import AE, PaDiM, Patchcore
 from parts import write_folder
 
 TINY = {"coreset_sampling_ratio": 0.2}
@@ -255,6 +258,51 @@ def test_an_unreadable_held_out_image_is_skipped_with_a_warning(tmp_path) -> Non
     with pytest.warns(UserWarning, match="1 images were skipped while choosing the threshold"):
         inspector = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data)
     assert len(inspector.calibration.good_scores) == len(data.held_out_records) - 1
+
+
+# --- methods that are trained
+
+TRAINED = {"halvings": 3, "latent": 8, "width": 8, "steps": 12, "lr": 5e-3}
+
+
+def test_a_killed_training_goes_on_where_it_stopped(root, tmp_path, monkeypatch) -> None:
+    def data() -> MVTec:
+        return MVTec(root=root, category="bottle", image_size=64, train_batch_size=8)
+
+    whole = AE(**TRAINED)
+    Engine(tmp_path / "whole").fit(whole, data())
+    killed, steps = AE(**TRAINED), iter(range(12))
+    residual = killed.residual
+
+    def interrupted(image: torch.Tensor) -> torch.Tensor:
+        if killed.training and next(steps) == 7:
+            raise KeyboardInterrupt
+        return residual(image)
+
+    killed.residual = interrupted
+    monkeypatch.setattr(engine_module, "session", partial(engine_module.session, save_every=0.0))
+    with pytest.raises(KeyboardInterrupt):
+        Engine(tmp_path / "killed").fit(killed, data())
+    (folder,) = (tmp_path / "killed").glob("*/0001")
+    assert (folder / "training" / "01-fit.safetensors").exists()
+    again = AE(**TRAINED)
+    Engine(tmp_path / "killed").fit(again, data(), resume=folder)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    rows = (folder / "training" / "01-fit.csv").read_text().splitlines()
+    assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(1, 13))
+
+
+def test_patience_stops_by_one_half_of_the_held_out_parts_and_the_threshold_comes_from_the_other(tmp_path) -> None:
+    parts = write_folder(tmp_path / "d" / "bottle", good=60)
+    data = MVTec(root=parts.parent, category="bottle", image_size=64, train_batch_size=8)
+    few = MVTec(root=parts.parent, category="bottle", image_size=64, holdout=0.02)
+    with pytest.raises(InputError, match="at least 4 held-out"):
+        Engine(tmp_path / "few", patience=1).fit(AE(**TRAINED), few)
+    model = AE(**{**TRAINED, "steps": 350, "lr": 1e-30})  # nothing is learnt, so the second check brings nothing
+    inspector = Engine(tmp_path / "runs", patience=1).fit(model, data)
+    assert len(model.losses) == 200
+    assert len(inspector.calibration.good_scores) == len(data.held_out_records) // 2
 
 
 def test_unknown_device() -> None:

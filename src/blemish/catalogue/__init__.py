@@ -25,6 +25,19 @@ def methods() -> tuple[str, ...]:
 
 
 @cache
+def preset(name: str, wanted: str) -> Preset:
+    """Return a method's settings for one purpose, "quick" or "paper".
+
+    Raises:
+        UnknownName: there is no such method, or it has no such preset (methods that are not trained have none).
+    """
+    known = method_card(name).presets
+    if wanted not in known:
+        hint = "" if known else f"{name} is not trained by gradients and needs none."
+        raise UnknownName(f"preset of {name}", wanted, list(known), hint)
+    return known[wanted]
+
+
 def method_card(name: str) -> Card:
     """Return a method's CARD without importing the method, which would need torch.
 

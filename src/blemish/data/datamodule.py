@@ -136,6 +136,7 @@ class DataModule:
             "root": str(self.root),
             "category": self.category,
             "imaging": self.imaging.as_dict(),
+            "batch_size": self.train_batch_size,
             "holdout": self.holdout,
             "seed": self.seed,
             "options": self.options,

@@ -10,15 +10,20 @@ from weakref import WeakKeyDictionary
 
 from blemish.calibration import Calibration
 from blemish.data.datamodule import DataModule
+from blemish.data.reader import Loader
+from blemish.data.record import Record
 from blemish.detector import Detector
 from blemish.engine import run as runs
 from blemish.engine.evaluate import Protocol, Report, evaluate
 from blemish.engine.run import Run
 from blemish.errors import AlreadyFitted, InputError
+from blemish.features.frozen import Precision
 from blemish.files import write_json
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector, fingerprint
 from blemish.training import choose_device, seeded
+from blemish.training_session import session
+from blemish.training_session.processes import rank, told
 from blemish.types import Prediction
 
 
@@ -37,6 +42,11 @@ class Engine:
     `root` is where run folders are made. `seed` decides everything random in `fit`. `device` is "auto" (a CUDA GPU if
     there is one), "cpu" or "cuda:0". `false_reject_rate` is the share of good parts that may be rejected; the threshold
     is chosen for it from the data's held-out good images, and `confidence`, if given, is how sure that must be.
+
+    For methods that are trained: `precision` "bfloat16" computes losses in half precision. With `patience`, training stops
+    when the loss on half of the held-out good images has not improved for that many checks (every 100 steps); the threshold
+    is then chosen from the other half. The curve and the checkpoints of the training are in the run's folder "training".
+    Started by torchrun on several processes, each takes its share of every step; process 0 writes.
     """
 
     def __init__(
@@ -47,6 +57,8 @@ class Engine:
         device: str = "auto",
         false_reject_rate: float = 0.01,
         confidence: float | None = None,
+        precision: Precision = "float32",
+        patience: int | None = None,
     ) -> None:
         for name, share in (("false_reject_rate", false_reject_rate), ("confidence", confidence)):
             if share is not None and not 0 < share < 1:  # now, not after an hour of fitting
@@ -54,6 +66,8 @@ class Engine:
         self.root, self.seed = Path(root), seed
         self.device = choose_device(device)
         self.false_reject_rate, self.confidence = false_reject_rate, confidence
+        self.precision: Precision = precision
+        self.patience = patience
         self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
     def fit(self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None) -> Inspector:
@@ -84,8 +98,11 @@ class Engine:
             "data": datamodule.describe(),
         }
         config |= {"false_reject_rate": self.false_reject_rate, "confidence": self.confidence}
+        config |= {"precision": self.precision, "patience": self.patience}
         name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
-        run = runs.start(self.root, name, config) if resume is None else runs.resume(resume, config)
+        if resume is None and rank() == 0:
+            resume = runs.start(self.root, name, config).folder
+        run = runs.resume(told(str(resume)), config)
         inspector = self._learn(model, datamodule, run)
         self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)
         return inspector
@@ -97,16 +114,40 @@ class Engine:
             inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.about)
         else:
             model.to(self.device)
-            with seeded(self.seed):
+            stop, _ = self._held_out(datamodule)
+            training = session(
+                run.folder / "training",
+                precision=self.precision,
+                held_out=stop,
+                patience=self.patience or 1,
+                plan={"data": datamodule.describe(), "seed": self.seed},
+            )
+            with training, seeded(self.seed):
                 model.fit(datamodule.train())
             inspector = Inspector(model, datamodule.imaging, about=self._about(datamodule))
-            inspector.save(run.model)
+            self._save(inspector, run)
         if inspector.calibration is None and datamodule.held_out_records:
-            inspector.calibrate(
-                datamodule.held_out_records, false_reject_rate=self.false_reject_rate, confidence=self.confidence
-            )
-            inspector.save(run.model)
+            choose = self._held_out(datamodule)[1]
+            inspector.calibrate(choose, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
+            self._save(inspector, run)
         return inspector
+
+    def _held_out(self, datamodule: DataModule) -> tuple[Loader | None, list[Record]]:
+        """Return what early stopping looks at, if it is asked for, and the parts that the threshold is chosen from."""
+        records = datamodule.held_out_records
+        if self.patience is None:
+            return None, records
+        if len(records) < 4:
+            raise InputError(
+                f"patience needs at least 4 held-out good images, half to stop by and half for the threshold; there are "
+                f"{len(records)}. Hold out more (holdout), or train without patience."
+            )
+        size = datamodule.train_batch_size
+        return Loader(records[::2], datamodule.imaging, batch_size=size, on_error="skip"), records[1::2]
+
+    def _save(self, inspector: Inspector, run: Run) -> None:
+        if rank() == 0:
+            inspector.save(run.model)
 
     def _about(self, datamodule: DataModule) -> dict[str, Any]:
         used = [*datamodule.train_records, *datamodule.held_out_records]

@@ -2,6 +2,7 @@
 
 runs/patchcore-mvtec_ad-bottle/0001/
     run.json           what was asked for, the seed, the versions; written before anything is computed
+    training/          curves and checkpoints of the phases of a trained method
     model.safetensors  the inspector; without a threshold until it is calibrated
     report.json        what testing found
     report.html        the same for people
