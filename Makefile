@@ -40,10 +40,11 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
 	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
 
-texnet: $(INSTALLED) ## train the embedded backbone anew, about an hour on two cores; goes on where it stopped
-	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244
-	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/second --steps 2800 \
-		--start runs/texnet/first/checkpoint.safetensors --naming 0.1 --rate 1e-3 \
+texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
+	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \
+		--no-context --crop 96 --views 128 --naming 1.0
+	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/second --steps 10000 \
+		--start runs/texnet/first/checkpoint.safetensors --rate 1.5e-3 \
 		--out src/blemish/features/weights/texnet_s.safetensors
 
 clean:            ## remove what the commands above made
