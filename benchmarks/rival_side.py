@@ -134,6 +134,7 @@ def padim(settings, arrays, folder):
     model = PadimModel(
         backbone=settings["backbone"], layers=settings["layers"], pre_trained=False, n_features=settings["dims"]
     ).train()
+    weigh(model.feature_extractor, settings["weights"])
     model.feature_extractor.eval()
     images = normalised(torch, arrays["images"])
     before = status("VmRSS")

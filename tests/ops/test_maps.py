@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from blemish.ops.maps import blur, enlarge, peak
+from blemish.ops.maps import blur, enlarge, peak, smooth
 
 
 @pytest.mark.parametrize(("size", "sigma"), [((64, 48), 4.0), ((64, 48), 1.3), ((10, 7), 4.0)])
@@ -30,3 +30,12 @@ def test_enlarge_keeps_constants_and_does_not_shift() -> None:
 def test_peak_is_the_largest() -> None:
     map = torch.rand(3, 4, 5)
     assert torch.equal(peak(map), torch.stack([m.max() for m in map]))
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"), [((8, 8), (64, 64)), ((5, 9), (37, 70)), ((1, 3), (8, 40)), ((16, 16), (16, 16))]
+)
+@pytest.mark.parametrize("sigma", [0.0, 1.5, 4.0])
+def test_smooth_is_enlarging_then_blurring(grid: tuple[int, int], size: tuple[int, int], sigma: float) -> None:
+    scores = torch.randn(3, *grid, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(smooth(scores, size, sigma), blur(enlarge(scores, size), sigma), rtol=1e-5, atol=1e-6)

@@ -23,7 +23,7 @@ from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.ops.gaussian import Moments, mahalanobis
-from blemish.ops.maps import blur, enlarge, peak
+from blemish.ops.maps import peak, smooth
 from blemish.progress import progress
 from blemish.training import device_of, to
 from blemish.types import Batch, Scores
@@ -115,7 +115,7 @@ class PaDiM(Detector):
             [self.get_buffer(f"{name}_{i}") for i in range(self._levels)] for name in ("mean", "whitening")
         )
         distances = _repeated(mahalanobis(levels, mean, whitening)[:, None], grid)[:, 0]
-        map = blur(enlarge(distances, (image.shape[2], image.shape[3])), self.sigma)
+        map = smooth(distances, (image.shape[2], image.shape[3]), self.sigma)
         return Scores(peak(map), map)
 
     def describe(self, image: Tensor) -> tuple[list[Tensor], tuple[int, int]]:

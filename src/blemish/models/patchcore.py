@@ -31,8 +31,8 @@ from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
-from blemish.ops.maps import blur, enlarge, peak
-from blemish.ops.neighbours import Leads, leads, nearest
+from blemish.ops.maps import peak, smooth
+from blemish.ops.neighbours import Leads, leads, nearest, ordered
 from blemish.ops.patches import describe
 from blemish.progress import progress
 from blemish.training import device_of, to
@@ -136,15 +136,16 @@ class PatchCore(Detector):
         """Keep the bank and what can be known of it before the first part comes."""
         if not bank.isfinite().all():
             raise InputError("the network's features are not finite numbers; check the weights and the images.")
-        self.bank, self.bank_norms = bank, bank.square().sum(1)
-        for name, value in leads(bank)._asdict().items():
+        self.bank = bank[ordered(bank).to(bank.device)]
+        self.bank_norms = self.bank.square().sum(1)
+        for name, value in leads(self.bank)._asdict().items():
             setattr(self, f"lead_{name}", value.to(bank.device))
         if self.reweight == "paper":
             if len(bank) < 2:
                 raise InputError(
                     "reweight='paper' needs a bank of at least 2 patches; raise coreset_size or add good images"
                 )
-            self.around = self._nearest(bank, min(self.reweight_neighbours, len(bank)))[1]
+            self.around = self._nearest(self.bank, min(self.reweight_neighbours, len(bank)))[1]
 
     def forward(self, image: Tensor) -> Scores:
         """Score by the distance to the bank; the image scores as its worst patch."""
@@ -157,7 +158,7 @@ class PatchCore(Detector):
         if self.reweight == "paper":
             worst = grid.flatten(1).argmax(1) + torch.arange(b, device=grid.device) * (h * w)
             score = score * self._weight(flat[worst], indices[worst, 0])
-        return Scores(score, blur(enlarge(grid, (image.shape[2], image.shape[3])), self.sigma))
+        return Scores(score, smooth(grid, (image.shape[2], image.shape[3]), self.sigma))
 
     def describe(self, image: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
         """Return each patch's description, (B, h, w, C) on the grid of the shallowest layer, and (B, h, w)."""

@@ -43,7 +43,7 @@ from blemish.card import Card, Paper, Preset, Reported
 from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.features import extractor
-from blemish.ops.maps import blur, enlarge, peak
+from blemish.ops.maps import peak, smooth
 from blemish.ops.patches import describe
 from blemish.training import optimise, seeded
 from blemish.types import Batch, Scores
@@ -143,7 +143,7 @@ class SimpleNet(Detector):
         self.require_fit()
         adapted = self.adapted(image)  # B, h, w, C
         grid = -self.discriminator(adapted.flatten(0, 2)).view(adapted.shape[:3])
-        return Scores(peak(grid), blur(enlarge(grid, (image.shape[2], image.shape[3])), self.sigma))
+        return Scores(peak(grid), smooth(grid, (image.shape[2], image.shape[3]), self.sigma))
 
     def adapted(self, image: Tensor) -> Tensor:
         """Return each patch's description after the adaptor, (B, h, w, C), on the grid of the shallowest layer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,25 @@ def blur(map: Tensor, sigma: float = 4.0) -> Tensor:
     columns = _mirror(map[:, None], 3, radius)
     rows = _mirror(F.conv2d(columns, kernel.view(1, 1, 1, -1)), 2, radius)
     return F.conv2d(rows, kernel.view(1, 1, -1, 1))[:, 0]
+
+
+def smooth(grid: Tensor, size: tuple[int, int], sigma: float = 4.0) -> Tensor:
+    """Return `blur(enlarge(grid, size), sigma)` of (B, h, w) scores, (B, *size), for a small part of its cost.
+
+    Both steps are linear and treat rows and columns alike, so together they are one matrix an axis.
+    """
+    rows, columns = (
+        _axis(n, length, sigma).to(grid.device, grid.dtype) for n, length in zip(grid.shape[1:], size, strict=True)
+    )
+    return rows @ grid @ columns.T
+
+
+@lru_cache(maxsize=16)
+def _axis(n: int, length: int, sigma: float) -> Tensor:
+    """Return what enlarging and blurring do to one axis, (length, n)."""
+    with torch.inference_mode(False), torch.no_grad():
+        unit = torch.eye(n, dtype=torch.float64)[:, :, None]  # each cell alone, on an axis of one column
+        return blur(enlarge(unit, (length, 1)), sigma)[:, :, 0].T.float()
 
 
 def _mirror(map: Tensor, dim: int, radius: int) -> Tensor:

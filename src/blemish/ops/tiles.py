@@ -61,7 +61,7 @@ def loops() -> Loops:
     from numba.extending import register_jitable
 
     options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
-    for part in (sift, rest, insert):
+    for part in (add, sift, rest, insert, guess):
         register_jitable(**options)(part)
     options |= {"nogil": True}
 
@@ -72,6 +72,23 @@ def loops() -> Loops:
             return numba.njit(**options)(loop)
 
     return Loops(compiled(walk), compiled(pick), compiled(search))
+
+
+def add(tiles: Any, t: int, points: Any, p: int, k: int, sums: Any) -> None:
+    """Add to `sums` (LANES,) the squared differences of points[p] and tiles[t] in the eight dimensions from k on."""
+    a, b, c, d = points[p, k], points[p, k + 1], points[p, k + 2], points[p, k + 3]
+    e, f, g, h = points[p, k + 4], points[p, k + 5], points[p, k + 6], points[p, k + 7]
+    for i in range(LANES):
+        sums[i] += (
+            (tiles[t, k, i] - a) ** 2
+            + (tiles[t, k + 1, i] - b) ** 2
+            + (tiles[t, k + 2, i] - c) ** 2
+            + (tiles[t, k + 3, i] - d) ** 2
+            + (tiles[t, k + 4, i] - e) ** 2
+            + (tiles[t, k + 5, i] - f) ** 2
+            + (tiles[t, k + 6, i] - g) ** 2
+            + (tiles[t, k + 7, i] - h) ** 2
+        )
 
 
 def sift(tiles: Any, t: int, points: Any, p: int, limits: Any, row: int, sums: Any, left: Any) -> tuple[int, int]:
@@ -85,25 +102,17 @@ def sift(tiles: Any, t: int, points: Any, p: int, limits: Any, row: int, sums: A
         sums[i] = 0
     while True:
         for _ in range(min(STEP, points.shape[1] - k) // 8):
-            a, b, c, d = points[p, k], points[p, k + 1], points[p, k + 2], points[p, k + 3]
-            e, f, g, h = points[p, k + 4], points[p, k + 5], points[p, k + 6], points[p, k + 7]
-            for i in range(LANES):
-                sums[i] += (
-                    (tiles[t, k, i] - a) ** 2
-                    + (tiles[t, k + 1, i] - b) ** 2
-                    + (tiles[t, k + 2, i] - c) ** 2
-                    + (tiles[t, k + 3, i] - d) ** 2
-                    + (tiles[t, k + 4, i] - e) ** 2
-                    + (tiles[t, k + 5, i] - f) ** 2
-                    + (tiles[t, k + 6, i] - g) ** 2
-                    + (tiles[t, k + 7, i] - h) ** 2
-                )
+            add(tiles, t, points, p, k, sums)
             k += 8
-        n = 0
+        n = 0  # counting alone is vectorised, gathering is not
         for i in range(LANES):
-            left[n] = i
-            n += sums[i] < limits[row, i]
+            n += 1 if sums[i] < limits[row, i] else 0
         if n <= FEW or k == points.shape[1]:
+            if n > 0:
+                n = 0
+                for i in range(LANES):
+                    left[n] = i
+                    n += sums[i] < limits[row, i]
             return n, k
 
 
@@ -191,34 +200,52 @@ def pick(
 
 def search(
     queries: Any, leads: Any, bank: Any, tiles: Any, best: Any, who: Any, job: int, jobs: int, looked: Any
-) -> None:  # fmt: skip
+) -> None:
     """Find the k rows of `bank` nearest to one job's share of the queries: `best`, `who` (Q, k), nearest first.
 
     `leads` (Q, L) and the lanes of `tiles` (T, L, LANES) are such that their squared distances are lower bounds of those
     of `queries` and `bank`. `looked` counts bounds begun and distances finished.
     """
-    k, count = best.shape[1], len(bank)
-    sums, left = np.empty(LANES, np.float32), np.empty(LANES + 1, np.int64)
-    limits = np.empty((1, LANES), np.float32)
+    k, count, dims = best.shape[1], len(bank), leads.shape[1]
+    slack = np.float32(1.0001)  # rounding must not lose anyone
+    zero, one = np.float32(0), np.float32(1)
+    sums = np.empty(LANES, np.float32)
     first, last = job * len(queries) // jobs, (job + 1) * len(queries) // jobs
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
         for p in range(begin, end):
-            for j in range(k):  # begin with the nearest of a patch nearby: mostly they are not far from this one either
-                row = who[p - BLOCK, j] if begin > first else j
-                insert(best, who, p, rest(queries, p, bank, row, 0), row)
+            guess(queries, bank, best, who, p, p - BLOCK if begin > first else -1, p - 1 if p > begin else -1)
         for t in range(len(tiles)):
             for p in range(begin, end):
-                limit = best[p, k - 1]
+                limit = best[p, k - 1] * slack
                 for i in range(LANES):
-                    limits[0, i] = limit * np.float32(1.0001)  # rounding must not lose anyone
-                n, _ = sift(tiles, t, leads, p, limits, 0, sums, left)
-                for j in range(n):
-                    row = t * LANES + left[j]
-                    if row < count and sums[left[j]] < best[p, k - 1] * np.float32(1.0001):
+                    sums[i] = 0
+                n = zero
+                for d in range(0, dims, 8):
+                    add(tiles, t, leads, p, d, sums)
+                    n = zero  # a float32, sixteen of which are counted at a time
+                    for i in range(LANES):
+                        n += one if sums[i] < limit else zero
+                    if n <= 1:
+                        break
+                if n == 0:
+                    continue
+                for i in range(LANES):
+                    row = t * LANES + i
+                    if sums[i] < best[p, k - 1] * slack and row < count:
                         insert(best, who, p, rest(queries, p, bank, row, 0), row)
-                looked[0] += LANES
-                looked[1] += n
+                        looked[1] += 1
+            looked[0] += LANES * (end - begin)
+
+
+def guess(queries: Any, bank: Any, best: Any, who: Any, p: int, above: int, before: int) -> None:
+    """Begin with what is nearest to two patches nearby (-1: none): mostly it is not far from this one either."""
+    for j in range(best.shape[1]):
+        row = who[above, j] if above >= 0 else j
+        insert(best, who, p, rest(queries, p, bank, row, 0), row)
+        if before >= 0:
+            row = who[before, j]
+            insert(best, who, p, rest(queries, p, bank, row, 0), row)
 
 
 def insert(best: Any, who: Any, p: int, squared: Any, row: int) -> None:
