@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench backbones texnet clean help
+.PHONY: demo test check docs bench bench-methods backbones texnet clean help
 
 help:             ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,9 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 		$(BIN)/python benchmarks/$$name.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \
 			$(if $(RIVAL),--rival $(RIVAL)) --out runs/bench/$$name.json || exit 1; done
 	$(BIN)/python tools/performance.py
+
+bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md
+	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA)) --page docs/methods-measured.md
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
 	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md

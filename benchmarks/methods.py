@@ -1,0 +1,154 @@
+"""Every method on real images with its `quick` preset: accuracy, time, memory, parameters; one table.
+
+    python benchmarks/methods.py --data FOLDER --page docs/methods-measured.md
+
+FOLDER holds `piped_paper/` and `magnetic_tile/`; without it the demo's images are made. Each cell is a process of its own,
+kept as JSON in --out and not computed twice, so a stopped run goes on. Methods without a preset (they are not trained) see
+the same 128 x 128 pixels. Nothing is chosen on test images: trained methods keep their last step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from blemish import catalogue
+from blemish.card import Preset
+from blemish.data import synthetic
+from blemish.engine.evaluate import evaluate
+from blemish.engine.run import environment
+from blemish.files import read_json, write_json, write_text
+from blemish.inspector import Inspector
+from blemish.training import seeded
+
+METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+TRAIN_IMAGES = 160
+PLAIN = Preset(128, 8)
+
+
+def sets(data: Path | None) -> dict[str, tuple[str, Path]]:
+    if data is None:
+        made = synthetic.make(Path("runs/methods/images"), categories=["fabric", "flange"], train=60)
+        return {category: ("folder", made / category) for category in ("fabric", "flange")}
+    return {
+        "piped_pa_bft01_tl": ("folder", data / "piped_paper" / "piped_pa_bft01_tl"),
+        "magnetic_tile": ("magnetic_tile", data / "magnetic_tile"),
+    }
+
+
+def measure(method: str, kind: str, folder: Path, seed: int) -> dict[str, Any]:
+    """Fit and test one method; called in a process of its own."""
+    preset = catalogue.method_card(method).presets.get("quick", PLAIN)
+    side, batch = preset.image_size, preset.batch_size
+    data = catalogue.dataset(kind)(folder, image_size=side, train_batch_size=batch, holdout=0.0, seed=seed)
+    train = data.train()
+    order = np.random.default_rng(seed).permutation(len(train.records))[:TRAIN_IMAGES]
+    train.records = [train.records[i] for i in sorted(order.tolist())]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model = catalogue.method(method)(**{**preset.params, "seed": seed})
+    begun = time.perf_counter()
+    with seeded(seed):
+        model.fit(train)
+    fit = time.perf_counter() - begun
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    report = evaluate(Inspector(model, data.imaging), data.test_records, seed=seed)
+    part = torch.rand(8, 3, side, side)
+    with torch.inference_mode():
+        model(part)
+        begun = time.perf_counter()
+        model(part)
+        score = (time.perf_counter() - begun) / 8
+    return {
+        "metrics": {name: report.metrics[name]._asdict() for name in METRICS if name in report.metrics},
+        "fit_seconds": fit,
+        "score_ms": 1e3 * score,
+        "peak_mb": peak,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "preset": {"image_size": side, "batch_size": batch, **preset.params},
+        "train": len(train.records),
+        "test": len(data.test_records),
+    }
+
+
+def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
+    lines = [
+        "# Methods measured",
+        "",
+        "<!-- Written by `python benchmarks/methods.py`; not by hand. -->",
+        "",
+        "Every method with its `quick` preset on real images: small inputs, a few hundred steps, minutes on two cores. It",
+        "says how they work here and now, not how good they can be: the papers train for hours on GPUs, at 256 pixels.",
+        f"One seed, at most {TRAIN_IMAGES} good images; 95 % intervals over images; pixels at the images' own size.",
+    ]
+    for name in names:
+        found = {method: cell for (method, dataset), cell in cells.items() if dataset == name}
+        if not found:
+            continue
+        first = max(found.values(), key=lambda cell: cell["train"])
+        lines += ["", f"## {name}", "", f"{first['train']} good images to learn from, {first['test']} to test.", ""]
+        lines += ["| method | image AUROC | pixel AUROC | AUPRO | fit, s | ms an image | peak, MB | parameters |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        for method, cell in found.items():
+            if "failed" in cell:
+                lines.append(f"| {method} | failed: {cell['failed']} | | | | | | |")
+                continue
+            shown = []
+            for metric in METRICS:
+                value = cell["metrics"].get(metric)
+                within = "" if value is None else f" ({value['low']:.3f} to {value['high']:.3f})"
+                shown.append("" if value is None else f"{value['value']:.3f}{within if 'AUROC' in metric else ''}")
+            costs = (
+                f"{cell['fit_seconds']:.0f} | {cell['score_ms']:.1f} | {cell['peak_mb']:.0f} | {cell['parameters']:,}"
+            )
+            lines.append(f"| {method} | {' | '.join(shown)} | {costs} |")
+    known = environment()
+    versions = ", ".join(f"{package} {version}" for package, version in known["versions"].items())
+    threads = torch.get_num_threads()
+    return "\n".join([*lines, "", f"Made with {versions}; {known['platform']}; {threads} threads.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of piped_paper and magnetic_tile (else made images)")
+    parser.add_argument("--methods", nargs="+", default=list(catalogue.methods()), help="default: all")
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of the finished cells")
+    parser.add_argument("--page", type=Path, help="Markdown page to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.cell:
+        method, kind, folder = given.cell
+        print(json.dumps(measure(method, kind, Path(folder), given.seed)))
+        return
+    cells = {}
+    for name, (kind, folder) in sets(given.data).items():
+        for method in given.methods:
+            path = given.out / f"{method}-{name}-seed{given.seed}.json"
+            if not path.exists():
+                call = [sys.executable, __file__, "--seed", str(given.seed), "--cell", method, kind, str(folder)]
+                done = subprocess.run(call, capture_output=True, text=True, check=False)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if done.returncode:
+                    last = (done.stderr.strip().splitlines() or ["?"])[-1]
+                    cells[method, name] = {"failed": last, "train": 0, "test": 0}
+                    print(f"{method} on {name} failed: {last}", flush=True)
+                    continue
+                write_json(path, json.loads(done.stdout.strip().splitlines()[-1]))
+            cell = cells[method, name] = read_json(path)
+            shown = "  ".join(f"{metric} {value['value']:.3f}" for metric, value in cell["metrics"].items())
+            print(f"{method:<12} {name:<20} {shown}  fit {cell['fit_seconds']:.0f} s", flush=True)
+    if given.page:
+        write_text(given.page, page(cells, list(sets(given.data))))
+
+
+if __name__ == "__main__":
+    main()
