@@ -17,13 +17,13 @@ OURS = """
 import json, resource, sys, time
 begun = time.perf_counter()
 from pathlib import Path
-from blemish.data import MVTec
+from blemish.data import Folder
 from blemish.engine import Engine
 from blemish.models import PatchCore
 from blemish.report import write_page
 root, category, weights, out, ratio = sys.argv[1:]
 options = {"backbone": "mobilenetv2_100", "weights": weights} if weights else {}
-data = MVTec(root=root, category=category, image_size=(256, 256))
+data = Folder(Path(root) / category, image_size=(256, 256))
 model = PatchCore(**options, layers=[8, 16], coreset_sampling_ratio=float(ratio), reweight="paper")
 engine = Engine(out)
 inspector = engine.fit(model=model, datamodule=data)

@@ -116,7 +116,8 @@ class PatchCore(Detector):
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
 
-        Memory: the patches, 4 bytes x channels x cells an image, and their projections: `memory` GiB and half of it.
+        Memory: the patches, 4 bytes x channels x cells an image and at most `memory` GiB, and while the coreset is selected
+        their projections to `projection` numbers.
         """
         device, stream = device_of(self), None
         with torch.inference_mode():

@@ -74,8 +74,7 @@ def greedy_coreset(
     on_cpu = device.type == "cpu"
     if on_cpu:
         matrix = _rotated(pieces, matrix)
-    parts = [piece.detach().float() for piece in pieces]
-    projected = torch.cat(parts if matrix is None else [part @ matrix.to(device) for part in parts])
+    projected = _projected(pieces, n, None if matrix is None else matrix.to(device))
     nearest = torch.cdist(projected, projected[first], compute_mode="donot_use_mm_for_euclid_dist").mean(1).square()
     if on_cpu and bool(nearest.isfinite().all()):
         rounds = _Rounds(projected, nearest, count, torch.get_num_threads())
@@ -88,6 +87,14 @@ def greedy_coreset(
     if bool(never.any()):
         limits[never] = neighbours.nearest(projected[never], projected[picks])[0][:, 0]
     return Coreset(picks, float(limits.max().clamp(min=0)) ** 0.5)
+
+
+def _projected(pieces: Sequence[Tensor], n: int, matrix: Tensor | None) -> Tensor:
+    """Return all points in one tensor, times the matrix if there is one; nothing but that tensor is made."""
+    whole = torch.empty(n, pieces[0].shape[1] if matrix is None else matrix.shape[1], device=pieces[0].device)
+    for piece, rows in zip(pieces, whole.split([len(piece) for piece in pieces]), strict=True):
+        rows.copy_(piece.detach() if matrix is None else piece.detach().float() @ matrix)
+    return whole
 
 
 def _plain(points: Tensor, nearest: Tensor, count: int) -> tuple[Tensor, Tensor]:
