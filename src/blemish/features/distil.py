@@ -1,0 +1,76 @@
+"""A patch description network is taught to say what a large frozen network says: EfficientAD's teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blemish.errors import WeightsError
+from blemish.features.frozen import Features
+from blemish.features.texnet import read_weights
+from blemish.ops.colour import sometimes_grey
+from blemish.ops.patch_descriptor import patch_targets, prepare
+from blemish.ops.patterns import Pictures, patterns
+from blemish.ops.standardise import channel_statistics
+from blemish.training import cycle, device_of, optimise, to
+from blemish.types import Batch
+
+
+def distil_teacher(
+    pdn: nn.Sequential,
+    backbone: Features,
+    data: Iterable[Batch],
+    draw: Pictures = patterns,
+    *,
+    steps: int,
+    pictures: int = 16,
+    lr: float = 1e-4,
+    weight_decay: float = 1e-5,
+) -> list[float]:
+    """Teach a PDN to predict a frozen network's standardised features, and return the loss of each step.
+
+    Each step takes a batch of `data` and `pictures` that `draw` draws, a tenth of all made grey. The backbone sees them at
+    twice the size. Its features are standardised over the first 100 such mixtures (the paper: over 10 000 images).
+    """
+    channels = int(pdn[-1].bias.numel())  # type: ignore[operator]
+
+    def mixture(batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the PDN answers, and the backbone's features at the same places."""
+        image, size = batch.image, (batch.image.shape[2], batch.image.shape[3])
+        mixed = sometimes_grey(torch.cat([image, draw(pictures, size).to(image)]), 0.1)
+        answer = pdn(prepare(mixed))
+        with torch.no_grad():
+            maps = backbone(F.interpolate(mixed, scale_factor=2, mode="bilinear", align_corners=False))
+            return answer, patch_targets(maps, channels, (answer.shape[2], answer.shape[3]))
+
+    device = device_of(pdn)
+    with torch.no_grad():
+        mean, std = channel_statistics(mixture(to(b, device))[1] for b in cycle(data, min(steps, 100)))
+
+    def loss(batch: Batch) -> Tensor:
+        answer, target = mixture(batch)
+        return (answer - (target - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)).square().mean()
+
+    optimiser = torch.optim.Adam(pdn.parameters(), lr, weight_decay=weight_decay)
+    return optimise(pdn, loss, data, steps=steps, optimiser=optimiser, label="teacher")
+
+
+def load_teacher(pdn: nn.Sequential, path: Path) -> None:
+    """Put a file's weights into a PDN.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds another network.
+    """
+    tensors, _ = read_weights(path)
+    needed = pdn.state_dict()
+    wrong = [k for k, v in needed.items() if k not in tensors or tensors[k].shape != v.shape]
+    if wrong or len(tensors) != len(needed):
+        raise WeightsError(
+            f"teacher {path} is not a PDN of this size, width and channels: {', '.join(wrong[:3]) or 'it holds more'}. "
+            "Give a file written by tools/distil_teacher.py with the same settings, or teacher=None."
+        )
+    pdn.load_state_dict(tensors)

@@ -1,0 +1,47 @@
+"""Drawn pictures: in range, all different, decided by the seed, busy at several scales. And photographs."""
+
+import pytest
+import torch
+
+from blemish.errors import InputError
+from blemish.imaging import read, resize
+from blemish.ops.patterns import patterns
+from blemish.ops.photographs import photographs
+from blemish.training import seeded
+from parts import stripes, write_png
+
+
+def test_pictures_are_pictures() -> None:
+    with seeded(0):
+        found = patterns(12, (48, 64))
+    assert found.shape == (12, 3, 48, 64)
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1
+    assert float(torch.pdist(found.flatten(1)).min()) > 1
+    assert (found.flatten(1).std(1) > 0.01).all()
+    assert patterns(0, (48, 64)).shape == (0, 3, 48, 64)
+
+
+def test_the_seed_decides() -> None:
+    with seeded(3):
+        one = patterns(2, (32, 32))
+    with seeded(3):
+        again = patterns(2, (32, 32))
+    with seeded(4):
+        other = patterns(2, (32, 32))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_photographs_are_the_middle_of_what_was_resized_to_twice_the_size(tmp_path) -> None:
+    write_png(tmp_path / "deep" / "one.png", stripes(1, (40, 30), seed=0)[0])
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    found = photographs(tmp_path)(2, (16, 20))
+    whole = torch.from_numpy(resize(read(tmp_path / "deep" / "one.png"), (32, 40))).permute(2, 0, 1)
+    assert torch.equal(found, whole[:, 8:24, 10:30].expand(2, 3, 16, 20))
+    assert photographs(tmp_path)(0, (16, 20)).shape == (0, 3, 16, 20)
+
+
+def test_an_empty_folder_is_named(tmp_path) -> None:
+    with pytest.raises(InputError, match="holds no image"):
+        photographs(tmp_path)
