@@ -92,7 +92,7 @@ def greedy_coreset(
 def _projected(pieces: Sequence[Tensor], n: int, matrix: Tensor | None) -> Tensor:
     """Return all points in one tensor, times the matrix if there is one; nothing but that tensor is made."""
     whole = torch.empty(n, pieces[0].shape[1] if matrix is None else matrix.shape[1], device=pieces[0].device)
-    for piece, rows in zip(pieces, whole.split([len(piece) for piece in pieces]), strict=True):
+    for piece, rows in zip(pieces, torch.split(whole, [len(piece) for piece in pieces]), strict=True):
         rows.copy_(piece.detach() if matrix is None else piece.detach().float() @ matrix)
     return whole
 
