@@ -88,7 +88,11 @@ def sharpness(image: Tensor, generator: torch.Generator) -> Tensor:
 
 def colour(image: Tensor, generator: torch.Generator) -> Tensor:
     """Hue turned by up to 70 degrees (50 of 255) about the grey axis, saturation times 0.6 to 1.4."""
-    angle, factor = _between(-1, 1, generator) * math.radians(70), _between(0.6, 1.4, generator)
+    return tint(image, _between(-1, 1, generator) * math.radians(70), _between(0.6, 1.4, generator))
+
+
+def tint(image: Tensor, angle: float, factor: float) -> Tensor:
+    """Return a picture with its hue turned by `angle` radians about the grey axis and `factor` times its saturation."""
     grey = image.mean(0, keepdim=True)
     tint = image - grey
     across = (tint.roll(1, 0) - tint.roll(-1, 0)) / math.sqrt(3)  # a quarter turn of the tint about the grey axis
