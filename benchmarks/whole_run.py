@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import tempfile
 
-from side_by_side import Row, alone, finish, options, rival
+import cv2
+
+from side_by_side import Options, Row, alone, finish, options, rival
 
 CATEGORY, RATIO = "piped_pa_btn01_rl", 0.005
 OURS = """
@@ -41,7 +43,20 @@ def main() -> None:
     if given.data is None:
         print("skipped: this one needs --data, a real category in MVTec's layout")
         return
-    root = (given.data / "piped_paper").resolve()
+    with tempfile.TemporaryDirectory() as made:
+        compare(given, as_png(given.data / "piped_paper" / CATEGORY, Path(made)))
+
+
+def as_png(source: Path, root: Path) -> Path:
+    """Copy a category with its images as PNG, the only kind that the rival's data module of this layout reads."""
+    for path in source.rglob("*.*"):
+        place = (root / CATEGORY / path.relative_to(source)).with_suffix(".png")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+    return root
+
+
+def compare(given: Options, root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = str(given.weights.resolve()) if given.weights else ""
         ours = alone(OURS, str(root), CATEGORY, weights, folder, str(RATIO))
