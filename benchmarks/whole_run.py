@@ -9,6 +9,7 @@ of every selection step and takes some 30 MB a centre, more would not fit. Ours 
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import cv2
 
