@@ -69,7 +69,8 @@ class PatchCore(Detector):
     are compared in `projection` random dimensions while it is chosen. A patch scores its mean distance to the nearest
     `neighbours` memories; `reweight` is "none" or "paper", the latter over `reweight_neighbours` memories. `sigma` is the
     map's Gaussian smoothing in input pixels. `seed` decides the coreset. `memory` is how many GiB of patches `fit` may
-    hold; beyond it the coreset is selected while reading, see `blemish.ops.coreset.CoresetStream`.
+    hold (selecting from them takes about twice as much beside it); beyond it the coreset is selected while reading, see
+    `blemish.ops.coreset.CoresetStream`.
     """
 
     bank: Tensor  # (M, C)
