@@ -55,11 +55,14 @@ def main() -> None:
             layers=LAYERS,
             dims=550,
             weights=str(weights),
-        ) or dict.fromkeys(("seconds", "peak", "file", "score"))
+        ) or dict.fromkeys(("seconds", "peak", "file", "score", "failed"))
+    note = f"saving adds {saving[0]:,.0f} MB"
+    if theirs["failed"]:
+        note += f"; rival failed ({theirs['failed'].splitlines()[0]}), its memory until then"
     work = "PaDiM, WideResNet-50, 550 channels, 224 px, 64 images"
     rows = [
         Row(f"{work}: fit", spent, theirs["seconds"], "s"),
-        Row(f"{work}: peak memory", rose[0], theirs["peak"], "MB", ">= 5x", f"saving adds {saving[0]:,.0f} MB"),
+        Row(f"{work}: peak memory", rose[0], theirs["peak"], "MB", ">= 5x", note),
         Row(f"{work}: kept", file, theirs["file"], "MB"),
         Row(f"{work}: scoring", score * 1e3, theirs["score"] and theirs["score"] * 1e3, "ms"),
     ]

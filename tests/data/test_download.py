@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -479,6 +480,15 @@ def test_scrambled_archives_stay_inside(tmp_path_factory, data, changes):
     with suppress(DownloadError):
         unpack(outer / "x.tar", outer / "inside")
     assert {p.name for p in outer.iterdir()} == {"inside", "x.tar"}
+
+
+def test_a_directory_that_points_before_the_file_is_damage_and_a_full_disk_is_not(tmp_path):
+    from blemish.data.download import _archive_errors
+
+    with pytest.raises(DownloadError, match="damaged"), _archive_errors(tmp_path / "x.zip"):
+        raise OSError(errno.EINVAL, "Invalid argument")
+    with pytest.raises(OSError, match="No space"), _archive_errors(tmp_path / "x.zip"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_unknown_checksum(tmp_path):

@@ -9,6 +9,7 @@ refused (no data set here needs a link), and so is an archive that grows beyond 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.client
@@ -379,9 +380,11 @@ def _archive_errors(path: Path) -> Iterator[None]:
     )
     try:
         yield
-    except DownloadError:
+    except (DownloadError, StorageError):
         raise
-    except (*damaged, RuntimeError) as error:  # zipfile says RuntimeError where a password is needed
+    except (*damaged, RuntimeError, OSError) as error:  # zipfile says RuntimeError where a password is needed
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault; EINVAL is said of a place before the file's begin, which a damaged directory names
         raise DownloadError(
             f"{path} is damaged or of an unknown kind: {error}. Delete it and fetch it again."
         ) from error
