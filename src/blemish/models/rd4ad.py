@@ -12,7 +12,7 @@ The paper trains 200 epochs. MVTec AD has 242 good images a category in the mean
 Where paper and official code differ, and where we do:
 - The paper averages 1 - cos over places; the code takes one cosine of the whole flattened map for each image, which lets
   long vectors count more, and its numbers are the published ones. We follow the code.
-- The code's numbers are of the last of 200 epochs, of ten prints a run which the reader may choose from; we keep the last.
+- The code prints its test numbers every tenth epoch and leaves the choice to the reader; we keep the last weights.
 - The code enlarges maps with their corners aligned. We align pixel centres, as everywhere in blemish.
 - A teacher whose features can be negative (texnet's are linear projections) could not be restored by a decoder that ends
   in ReLUs. The teacher is asked once, with noise; if it answers negative numbers, the last ReLU of each level is left out.
