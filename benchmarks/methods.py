@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of the finished cells")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=float, default=15.0, help="minutes a cell may take (default 15)")
     parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cell:
@@ -135,19 +136,31 @@ def main() -> None:
             path = given.out / f"{method}-{name}-seed{given.seed}.json"
             if not path.exists():
                 call = [sys.executable, __file__, "--seed", str(given.seed), "--cell", method, kind, str(folder)]
-                done = subprocess.run(call, capture_output=True, text=True, check=False)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                if done.returncode:
-                    last = (done.stderr.strip().splitlines() or ["?"])[-1]
-                    cells[method, name] = {"failed": last, "train": 0, "test": 0}
-                    print(f"{method} on {name} failed: {last}", flush=True)
-                    continue
-                write_json(path, json.loads(done.stdout.strip().splitlines()[-1]))
+                write_json(path, run(call, given.limit))
             cell = cells[method, name] = read_json(path)
-            shown = "  ".join(f"{metric} {value['value']:.3f}" for metric, value in cell["metrics"].items())
-            print(f"{method:<12} {name:<20} {shown}  fit {cell['fit_seconds']:.0f} s", flush=True)
-    if given.page:
-        write_text(given.page, page(cells, list(sets(given.data))))
+            print(f"{method:<12} {name:<20} {said(cell)}", flush=True)
+            if given.page:
+                write_text(given.page, page(cells, list(sets(given.data))))
+
+
+def run(call: list[str], limit: float) -> dict[str, Any]:
+    """Return what a cell's process measured, or how it failed."""
+    try:
+        done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60 * limit)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {limit:g} minutes", "train": 0, "test": 0}
+    if done.returncode:
+        return {"failed": (done.stderr.strip().splitlines() or ["?"])[-1], "train": 0, "test": 0}
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def said(cell: dict[str, Any]) -> str:
+    if "failed" in cell:
+        return f"failed: {cell['failed']}"
+    shown = "  ".join(f"{metric} {value['value']:.3f}" for metric, value in cell["metrics"].items())
+    return f"{shown}  fit {cell['fit_seconds']:.0f} s"
 
 
 if __name__ == "__main__":

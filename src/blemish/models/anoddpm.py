@@ -1,0 +1,223 @@
+"""AnoDDPM: hide a part under noise with hills of many sizes, let a diffusion model of good parts uncover it, and compare.
+
+A diffusion model learns to undo noise that is added in many small steps. Here it never draws from nothing: a part is taken
+only some of the steps towards noise and back, far enough to hide a defect, not so far that the part itself is lost.
+
+1. Noise. Gaussian noise spoils fine detail first, so a large defect survives it and comes back. Simplex noise of several
+   octaves has hills of all sizes, and hides large defects after as few steps as small ones.
+2. Training. A U-Net sees good parts after t steps, x_t = sqrt(ᾱ_t) x + sqrt(1 - ᾱ_t) ε with simplex noise ε, and learns to
+   say what ε was (squared error). t is uniform below `horizon`. What is used later is the running mean of its weights.
+3. Healing. A part is taken `start` steps at once, then back step by step: the predicted noise tells the image (clipped to
+   the range of colours), that and x_t tell the mean of x_{t-1}, and simplex noise of variance β_t is added, but for the
+   last step.
+4. Scores. The map is the squared difference between part and healed part, averaged over channels and `repeats` healings.
+
+Where paper and official code differ, or we differ:
+- Image score. The authors measure pixels of brain scans; they smooth no map and score no image. We smooth the map (`sigma`,
+  0 for theirs) and take its peak, as our other methods that redraw parts do; their mean would drown small defects.
+- The text goes back from step 250 (`start`), the code's final measurement from 200, once (`repeats=1`); other places of the
+  code average 3 or 5. The noise of testing is random, so ask for 3 or more for steadier scores.
+- Noise of testing. The code draws it anew for every batch, the same for all its images. Ours is decided by `seed` and the
+  same for every image, so that a score depends neither on the company nor on the day.
+- Early versions of the code go back with Gaussian noise, or draw simplex noise from one seed for ever; we follow the last.
+- The noise is the slice at depth t of a 3-D field. The code takes OpenSimplex noise; ours is plain simplex noise of the
+  same spectrum and strength (`blemish.ops.simplex`). Its variance, about 1/4, is not scaled to 1, as in the code.
+- Attention. The settings of the published runs ask for it at 16 and 8 pixels (of 256), the code does not hand that on and
+  uses 32, 16 and 8. We follow the settings; `attention=[8, 16, 32]` is the code's.
+- Brain scans have one channel; we have RGB, with noise of its own for each, as the code's runs on MVTec AD's leather.
+- 3000 epochs of 100 images one by one are 300,000 `steps`. The gradient's norm is clipped at 1, as in the code.
+- Sides that the U-Net cannot halve often enough are grown by the part's mirror image, and the map is cropped back.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blemish.card import Card, Paper, Preset, Reported
+from blemish.detector import Detector
+from blemish.errors import InputError
+from blemish.ops.diffusion import Diffusion
+from blemish.ops.maps import blur, peak
+from blemish.ops.padding import pad_to_multiple
+from blemish.ops.simplex import fractal, tables
+from blemish.ops.unet import UNet
+from blemish.training import device_of, optimise, seeded
+from blemish.types import Batch, Scores
+
+CARD = Card(
+    name="AnoDDPM",
+    idea="a diffusion model redraws what many-sized noise has hidden; what comes back different is a defect",
+    family="reconstruction",
+    paper=Paper(
+        title="AnoDDPM: Anomaly Detection with Denoising Diffusion Probabilistic Models using Simplex Noise",
+        authors="Julian Wyatt, Adam Leach, Sebastian M. Schmon, Chris G. Willcocks",
+        year=2022,
+        venue="CVPR Workshops",
+        url="https://openaccess.thecvf.com/content/CVPR2022W/NTIRE/html/Wyatt_AnoDDPM_Anomaly_Detection_With_Denoising_"
+        "Diffusion_Probabilistic_Models_Using_Simplex_CVPRW_2022_paper.html",
+    ),
+    code="https://github.com/Julian-Wyatt/AnoDDPM",
+    code_licence="MIT",
+    differs=(
+        "the image score is the peak of the smoothed map; the authors score pixels only",
+        "the noise of testing is the same for every image",
+        "plain simplex noise of OpenSimplex's spectrum; RGB",
+    ),
+    reported=(
+        Reported(
+            "CCBS Edinburgh brain MRI",
+            "Dice, gain in points",
+            25.5,
+            "paper, abstract",
+            "over f-AnoGAN and Gaussian noise; 22 scans, 256 px. None was published on parts.",
+        ),
+        Reported("CCBS Edinburgh brain MRI", "pixel_AUROC, gain in points", 7.4, "paper, abstract", "as above"),
+    ),
+    presets={
+        "paper": Preset(256, 1),
+        "quick": Preset(
+            128,
+            8,
+            {"steps": 400, "width": 16, "multipliers": [1, 2, 2, 4], "attention": [], "timesteps": 100, "start": 20}
+            | {"horizon": 50, "frequency": 32.0, "lr": 2e-3, "decay": 0.98},
+        ),
+    },
+)
+
+
+class AnoDDPM(Detector):
+    """Error of healing by partial diffusion with simplex noise; 130 336 003 learnt parameters by default, kept twice.
+
+    The U-Net's maps have `width` x `multipliers` channels (None: the paper's 1, 1, 2, 2, 4, 4), each level half the size of
+    the one before, with `blocks` blocks a level and attention of `heads` heads at the strides `attention` (None: 16, 32).
+    `timesteps` steps lead to noise. Training takes t below `horizon`, testing goes `start` steps there and back, `repeats`
+    times. The noise has `octaves` octaves, the first `frequency` pixels wide, each further one `persistence` as high.
+    Training takes `steps` of Adam with `lr`; the running mean of the weights keeps `decay` of itself at each. `sigma` is
+    the map's Gaussian smoothing in pixels. `seed` decides all chance. A score takes `start` x `repeats` passes.
+    """
+
+    losses: Tensor  # (steps,) the training loss of each step
+
+    def __init__(
+        self,
+        width: int = 128,
+        multipliers: list[int] | None = None,
+        attention: list[int] | None = None,
+        blocks: int = 2,
+        heads: int = 2,
+        timesteps: int = 1000,
+        horizon: int = 800,
+        start: int = 250,
+        octaves: int = 6,
+        persistence: float = 0.8,
+        frequency: float = 64.0,
+        repeats: int = 1,
+        steps: int = 300_000,
+        lr: float = 1e-4,
+        decay: float = 0.9999,
+        sigma: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.width, self.multipliers, self.attention = width, multipliers, attention
+        self.blocks, self.heads = blocks, heads
+        self.timesteps, self.horizon, self.start, self.repeats = timesteps, horizon, start, repeats
+        self.octaves, self.persistence, self.frequency = octaves, persistence, frequency
+        self.steps, self.lr, self.decay, self.sigma, self.seed = steps, lr, decay, sigma, seed
+        self._check()
+        levels = [1, 1, 2, 2, 4, 4] if multipliers is None else multipliers
+        strides = [16, 32] if attention is None else attention
+        self.stride = 2 ** (len(levels) - 1)
+        self.diffusion = Diffusion(timesteps)
+        with seeded(seed):
+            self.network = UNet(3, width, levels, blocks=blocks, attention=strides, heads=heads)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.register_buffer("losses", torch.empty(0))
+
+    def fit(self, data: Iterable[Batch]) -> Self:
+        """Learn to tell the noise on good parts, and average the weights on the way."""
+        adam = torch.optim.Adam(self.network.parameters(), lr=self.lr)
+        with seeded(self.seed) as generator:
+
+            def loss(batch: Batch) -> Tensor:
+                if self.training:  # the weights of the step before; the first time they are the average's own
+                    self.follow()
+                x = self.grown(batch.image)
+                t = torch.randint(min(self.horizon, self.timesteps), (len(x),), generator=generator).to(x.device)
+                noise = self.noise(x, t, generator)
+                return F.mse_loss(self.network(self.diffusion.noised(x, t, noise), t), noise)
+
+            losses = optimise(self, loss, data, steps=self.steps, optimiser=adam, clip=1.0, label="AnoDDPM")
+        self.follow()
+        self.losses = torch.tensor(losses, device=device_of(self))
+        return self
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Let the running mean of the weights take one step towards the weights."""
+        for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(weight, 1 - self.decay)
+
+    def noise(self, like: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """Return fresh simplex noise, (len(t), C, H, W), at the depths t."""
+        table = tables(len(t), like.shape[1], generator=generator).to(like.device)
+        size = (like.shape[2], like.shape[3])
+        return fractal(size, t, table, octaves=self.octaves, persistence=self.persistence, frequency=self.frequency)
+
+    def grown(self, image: Tensor) -> Tensor:
+        """Return the image in [-1, 1], at a size that the U-Net can halve often enough."""
+        return pad_to_multiple(2 * image - 1, self.stride)
+
+    def forward(self, image: Tensor) -> Scores:
+        """Score by the smoothed squared error of healing; the image scores as its map's peak."""
+        self.require_fit()
+        generator, x = torch.Generator().manual_seed(self.seed), self.grown(image)
+        errors = [(x - self.heal(x, generator)).square().mean(1) for _ in range(self.repeats)]
+        map = torch.stack(errors).mean(0)[:, : image.shape[2], : image.shape[3]]
+        map = blur(map, self.sigma)
+        return Scores(peak(map), map)
+
+    @torch.no_grad()
+    def heal(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Take images (B, 3, H, W) in [-1, 1] `start` steps towards noise and back, all with the same noise."""
+        last = torch.tensor([self.start - 1], device=x.device)
+        x = self.diffusion.noised(x, last, self.noise(x, last, generator))
+        for step in reversed(range(self.start)):
+            t = torch.tensor([step], device=x.device)
+            predicted = self.average(x, t.expand(len(x)))
+            clean = self.diffusion.denoised(x, t, predicted).clamp(-1, 1)
+            x, _ = self.diffusion.posterior(clean, x, t)
+            if step:
+                x = x + self.diffusion.beta[step].sqrt() * self.noise(x, t, generator)  # 1, 3, H, W
+        return x
+
+    def _check(self) -> None:
+        if self.width < 4 or self.width % 4 or self.heads < 1 or self.width % self.heads:
+            raise InputError(
+                f"width is {self.width}, heads is {self.heads}; width must be a positive multiple of 4 and of heads"
+            )
+        if self.multipliers is not None and min(self.multipliers, default=0) < 1:
+            raise InputError(f"multipliers is {self.multipliers}; give at least one number, each at least 1")
+        if not {2**level for level in range(len(self.multipliers or range(6)))}.issuperset(self.attention or ()):
+            raise InputError(f"attention is {self.attention}; each must be a level's stride: 1, 2, 4, ...")
+        for name in ("blocks", "octaves", "repeats", "steps", "start"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.timesteps < 21:
+            raise InputError(f"timesteps is {self.timesteps}; it must be at least 21, or the last step keeps nothing")
+        if self.start > min(self.horizon, self.timesteps):
+            raise InputError(
+                f"start is {self.start}; it must not exceed timesteps ({self.timesteps}) nor horizon ({self.horizon}), "
+                "for later steps are not learnt"
+            )
+        for name in ("persistence", "frequency", "lr"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.decay < 1 or self.sigma < 0:
+            raise InputError(f"decay is {self.decay} (at least 0, below 1), sigma is {self.sigma} (at least 0)")
