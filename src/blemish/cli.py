@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import blemish
-from blemish.errors import BlemishError, InputError, MissingExtra, UnknownName
+from blemish.errors import BlemishError, InputError, MissingExtra
+from blemish.named_values import named_values
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
+    from blemish.inspector import Inspector
     from blemish.types import Prediction
 
 GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
-PYTHON_WORDS = {"True": True, "False": False, "None": None}
+SAID_ELSEWHERE = {"self", "root", "category", "seed"}  # arguments that have an option of their own, or none
 EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
 
 app = typer.Typer(
@@ -69,6 +70,22 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or cuda:0.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
 
 
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),
+]
+PresetSizeOption = Annotated[
+    int | None, typer.Option(min=8, max=8192, help="Side of the network's input. [default: the preset's, or 256]")
+]
+PresetBatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Images of a training step. [default: the preset's, or 32]")
+]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Stop after so many checks of held-out good parts without gain. [default: never]"),
+]
+
+
 @app.callback(invoke_without_command=True)
 def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
@@ -86,16 +103,9 @@ def fit(
     option: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="A parameter of the method, name=value; may be repeated.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=8, max=8192, help="Side of the network's input. [default: the preset's, or 256]")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images of a training step. [default: the preset's, or 32]")
-    ] = None,
+    preset: PresetOption = None,
+    image_size: PresetSizeOption = None,
+    batch_size: PresetBatchOption = None,
     crop: CropOption = None,
     roi: RoiOption = None,
     ignore: IgnoreOption = None,
@@ -103,10 +113,7 @@ def fit(
     max_pixels: PixelsOption = 80_000_000,
     holdout: HoldoutOption = 0.2,
     precision: Annotated[str, typer.Option(help="Of training: float32 or bfloat16.")] = "float32",
-    patience: Annotated[
-        int | None,
-        typer.Option(min=1, help="Stop after so many checks of held-out good parts without gain. [default: never]"),
-    ] = None,
+    patience: PatienceOption = None,
     false_reject_rate: RateOption = 0.01,
     confidence: Annotated[
         float | None,
@@ -156,10 +163,14 @@ def fit(
             return None
     run = engine.run_of(detector)
     assert run is not None  # noqa: S101 - fit made it
-    calibration = inspector.calibration
     if as_json:
-        stored = None if calibration is None else calibration.as_dict()
+        stored = None if inspector.calibration is None else inspector.calibration.as_dict()
         return _print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
+    _say_fitted(data, inspector, run.model)
+
+
+def _say_fitted(data: DataModule, inspector: Inspector, model: Path) -> None:
+    calibration = inspector.calibration
     typer.echo(f"Learnt from {len(data.train_records)} good parts.")
     if calibration is None:
         typer.echo("No threshold: nothing was held out to choose it from (--holdout).")
@@ -168,8 +179,8 @@ def fit(
         typer.echo(calibration.guarantee)
         if calibration.note:
             typer.echo(f"Note: {calibration.note}")
-    typer.echo(f"Model: {run.model}")
-    typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
+    typer.echo(f"Model: {model}")
+    typer.echo(f"Next:  blemish inspect {model} IMAGES")
 
 
 @app.command()
@@ -412,66 +423,15 @@ def _options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
     from blemish import catalogue
 
     constructor = catalogue.method(method).__init__
-    options = _named_values(constructor, pairs, f"parameter of {method}", "--set")
+    options = named_values(constructor, pairs, f"parameter of {method}", "--set", unless=SAID_ELSEWHERE - {"seed"})
     if "seed" in python.signature(constructor).parameters:
         options.setdefault("seed", seed)
     return options
 
 
 def _data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
-    return _named_values(_data_class(dataset).index, pairs, f"option of data set {dataset}", "--data-option")
-
-
-def _named_values(function: Callable[..., Any], pairs: list[str], kind: str, flag: str) -> dict[str, Any]:
-    import inspect as python
-    import typing
-
-    hints = typing.get_type_hints(function)
-    known = [name for name in python.signature(function).parameters if name not in ("self", "root", "category", "seed")]
-    known += ["seed"] if flag == "--set" else []
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InputError(f"{flag} {pair!r} must be name=value")
-        if name not in known:
-            raise UnknownName(kind, name, known)
-        options[name] = _value(text)
-        if not _fits(options[name], hints.get(name, Any)):
-            raise InputError(f"{flag} {pair!r}: {name} must be {_words(hints[name])}")
-    return options
-
-
-def _value(text: str) -> Any:
-    if text in PYTHON_WORDS:
-        return PYTHON_WORDS[text]
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text  # a bare word is a string
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Say whether a value is of a parameter's annotated type; a whole number is a float too, a bool is no number."""
-    import typing
-    from types import UnionType
-
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, UnionType):
-        return any(_fits(value, one) for one in inner)
-    if origin is typing.Literal:
-        return value in inner
-    if origin in (list, tuple, Sequence):
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if hint is Any or hint is None or hint is type(None):
-        return hint is Any or value is None
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, int | float if hint is float else hint)
-
-
-def _words(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    index = _data_class(dataset).index
+    return named_values(index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE)
 
 
 def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:

@@ -34,6 +34,15 @@ def test_everything_learns(backbone) -> None:
     assert not any(m.training for m in free.eval().modules())
 
 
+def test_a_student_has_the_shapes_of_its_teacher_which_stays_frozen() -> None:
+    teacher = extractor("texnet_s", [4, 8, 16])
+    student = trainable("texnet_s", teacher.layers, pretrained=False)
+    image = torch.rand(2, 3, 64, 48)
+    assert [m.shape for m in student(image)] == [m.shape for m in teacher(image)]
+    assert not teacher.training
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
 def test_training_does_not_touch_the_next_network() -> None:
     free = trainable("texnet_s", [8])
     with torch.no_grad():
@@ -42,12 +51,17 @@ def test_training_does_not_touch_the_next_network() -> None:
     assert float(trainable("texnet_s", [8], pretrained=True)(torch.rand(1, 3, 32, 32))[0].detach().abs().sum()) > 0
 
 
-def test_random_weights_are_always_the_same() -> None:
+@pytest.mark.parametrize("backbone", ["texnet_s", "resnet18"])
+def test_the_seed_alone_decides_random_weights(backbone) -> None:
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        return trainable(backbone, [8], pretrained=False, seed=seed).state_dict()
+
     torch.manual_seed(7)
-    one = trainable("texnet_s", [8], pretrained=False).state_dict()
+    one = weights(5)
     torch.manual_seed(8)
-    two = trainable("texnet_s", [8], pretrained=False).state_dict()
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    same, other = weights(5), weights(6)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
 def test_unknown_names_are_suggested() -> None:

@@ -1,14 +1,13 @@
-"""Networks that give feature maps: an image in, a list of maps out. Frozen ones, and twins of them to be trained."""
+"""Networks that give feature maps: an image in, a list of maps out. Frozen here; `trainable` sets them free."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from blemish.features.frozen import Features
-from blemish.features.twin import Twin, twin
 from blemish.training import seeded
 
-__all__ = ["Features", "Twin", "extractor", "twin"]
+__all__ = ["Features", "extractor"]
 
 EMBEDDED = ("texnet_s", "texnet_m")
 """Our own backbones; texnet_s ships with blemish and needs neither a network nor a file."""

@@ -39,11 +39,16 @@ class Trainable(nn.Module):
 
 
 def trainable(
-    backbone: str, layers: Sequence[str | int], *, weights: str | None = None, pretrained: bool = True
+    backbone: str,
+    layers: Sequence[str | int],
+    *,
+    weights: str | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
 ) -> Trainable:
     """Return a backbone to be trained on, from the weights that `blemish.features.extractor` would freeze.
 
-    `pretrained=False` gives random weights, always the same. The embedded networks then get the batch norms that they were
+    `pretrained=False` gives random weights, drawn by `seed`. The embedded networks then get the batch norms that they were
     trained with: without them nothing is learnt from random weights.
 
     Raises:
@@ -52,7 +57,15 @@ def trainable(
     """
     frozen = extractor(backbone, layers, weights=weights, pretrained=pretrained)
     net = frozen.net
-    if backbone in EMBEDDED and not pretrained:
-        with seeded(0):
-            net = TexNet(SIZES[backbone], frozen.layers, norm=True)
+    if not pretrained:
+        with seeded(seed):
+            net = _random(backbone, frozen.layers)
     return Trainable(net, frozen.channels, frozen.strides, torch.clone(frozen.mean), torch.clone(frozen.std))
+
+
+def _random(backbone: str, layers: Sequence[str]) -> nn.Module:
+    if backbone in EMBEDDED:
+        return TexNet(SIZES[backbone], layers, norm=True)
+    from blemish.features.timm_backbone import timm_features
+
+    return timm_features(backbone, layers, None, False).net

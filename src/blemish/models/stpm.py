@@ -31,7 +31,8 @@ from torch import Tensor
 from blemish.card import Card, Paper, Preset, Reported
 from blemish.detector import Detector
 from blemish.errors import InputError
-from blemish.features import extractor, twin
+from blemish.features import extractor
+from blemish.features.trainable import trainable
 from blemish.ops.cosine import cosine_distance
 from blemish.ops.maps import enlarge, peak
 from blemish.training import optimise, seeded
@@ -92,7 +93,7 @@ class STPM(Detector):
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
         self.steps, self.lr, self.momentum, self.weight_decay, self.seed = steps, lr, momentum, weight_decay, seed
         self.teacher = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)
-        self.student = twin(backbone, self.teacher, seed=seed)
+        self.student = trainable(backbone, self.teacher.layers, pretrained=False, seed=seed)
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
