@@ -21,8 +21,8 @@ from blemish.features import extractor
 from blemish.features.distil import distil_teacher
 from blemish.files import write_atomically
 from blemish.ops.patch_descriptor import patch_descriptor
-from blemish.ops.patterns import Pictures, patterns
 from blemish.ops.photographs import photographs
+from blemish.ops.textures import Pictures, textures
 from blemish.training import choose_device, seeded
 from blemish.types import Batch
 
@@ -40,7 +40,7 @@ class Drawn:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     device = choose_device(options.device)
-    draw = patterns if options.pictures is None else photographs(options.pictures)
+    draw = textures if options.pictures is None else photographs(options.pictures)
     layers = [int(layer) if layer.isdigit() else layer for layer in options.layers]
     backbone = extractor(options.backbone, layers, weights=options.weights, pretrained=not options.random).to(device)
     with seeded(options.seed):
@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--layers", nargs="+", default=["8", "16"], help="its layers, by name or stride")
     parser.add_argument("--weights", help="a local .safetensors file of the backbone")
     parser.add_argument("--random", action="store_true", help="leave the backbone untrained (for tests)")
-    parser.add_argument("--pictures", type=Path, help="a folder of photographs; drawn patterns without it")
+    parser.add_argument("--pictures", type=Path, help="a folder of photographs; drawn textures without it")
     parser.add_argument("--side", type=int, default=256, help="pixels a side of the pictures")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=60_000)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from blemish import training
 from blemish.errors import InputError
 from blemish.ops import textures
 from blemish.ops.textures import DISTORTIONS, distort, source, texture
@@ -40,6 +41,16 @@ def test_textures_are_pictures_decided_by_the_seed_and_all_different() -> None:
     assert (means.std(0) > 0.1).all(), "every channel varies from texture to texture"
     edges = torch.stack([one.diff(dim=2).abs().mean() for one in found])
     assert edges.max() > 10 * edges.min(), "some are smooth, some are rough"
+
+
+def test_many_textures_come_from_the_global_generator() -> None:
+    with training.seeded(3):
+        one = textures.textures(3, SIZE)
+    with training.seeded(3):
+        again = textures.textures(3, SIZE)
+    assert torch.equal(one, again)
+    assert float(torch.pdist(one.flatten(1)).min()) > 1
+    assert textures.textures(0, SIZE).shape == (0, 3, *SIZE)
 
 
 def test_three_different_distortions(image, monkeypatch) -> None:

@@ -14,8 +14,8 @@ from blemish.features.frozen import Features
 from blemish.features.texnet import read_weights
 from blemish.ops.colour import sometimes_grey
 from blemish.ops.patch_descriptor import patch_targets, prepare
-from blemish.ops.patterns import Pictures, patterns
 from blemish.ops.standardise import channel_statistics
+from blemish.ops.textures import Pictures, textures
 from blemish.training import cycle, device_of, optimise, to
 from blemish.types import Batch
 
@@ -24,7 +24,7 @@ def distil_teacher(
     pdn: nn.Sequential,
     backbone: Features,
     data: Iterable[Batch],
-    draw: Pictures = patterns,
+    draw: Pictures = textures,
     *,
     steps: int,
     pictures: int = 16,

@@ -13,7 +13,7 @@ the maps comparable; their mean is the answer, its peak the image's score. The p
 The authors published no code; the port by nelson1425 reproduces their numbers. Where we differ from paper or port:
 - The teacher is taught inside `fit`, before anything else, unless `teacher` names a file of one (`tools/distil_teacher.py`
   writes such a file). The paper's backbone is WideResNet-101 and its pictures are ImageNet; by default ours are texnet and
-  `blemish.ops.patterns`, with the good images among them. Each level of the backbone keeps half of the 384 channels.
+  `blemish.ops.textures`, with the good images among them. Each level of the backbone keeps half of the 384 channels.
 - The port pads the PDN while it is taught and never after. Ours never pads; the target's border is cut off instead.
 - Penalty pictures are drawn too, or photographs if `pictures` names a folder. Published numbers need photographs.
 - The port trains with one image a step. With B images each keeps its own hardest thousandth, and as many pictures join.
@@ -43,10 +43,10 @@ from blemish.ops.hard_features import hard_feature_loss
 from blemish.ops.held_out import hold_out
 from blemish.ops.maps import enlarge, peak
 from blemish.ops.patch_descriptor import BORDER, patch_descriptor, prepare
-from blemish.ops.patterns import Pictures, patterns
 from blemish.ops.photographs import photographs
 from blemish.ops.quantiles import between, quantile
 from blemish.ops.standardise import channel_statistics
+from blemish.ops.textures import Pictures, textures
 from blemish.training import device_of, optimise, seeded, to
 from blemish.types import Batch, Scores
 
@@ -65,7 +65,7 @@ CARD = Card(
     code_licence="Apache-2.0 (a port; the authors published none)",
     differs=(
         "teacher taught inside fit, offline, from texnet",
-        "drawn patterns instead of ImageNet unless given a folder",
+        "drawn textures instead of ImageNet unless given a folder",
     ),
     reported=(
         Reported("MVTec AD", "image_AUROC", 98.8, "paper", "size s, 256 px, ImageNet"),
@@ -100,7 +100,7 @@ class EfficientAD(Detector):
     `teacher_steps` of Adam from the frozen network that `backbone`, `layers` (names, or strides as numbers; 8 and 16 if
     None), `weights` and `pretrained` choose, see `blemish.features.extractor`; the paper's is "wide_resnet101_2".
     `teacher_pictures` pictures join the good images in each of these steps. `pictures` is a folder of photographs, None for
-    drawn patterns. `holdout` is the share of good images held back for the quantiles. `hard` is the quantile above which
+    drawn textures. `holdout` is the share of good images held back for the quantiles. `hard` is the quantile above which
     differences are learnt from. `border` says what the map shows where no patch fits: "zeros" as in the paper, or the
     "edge" of what is described, which suits small images. `steps` of Adam with `weight_decay`; `lr`, for both phases, falls
     to a tenth at 95 % of the second.
@@ -154,7 +154,7 @@ class EfficientAD(Detector):
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Teach the teacher if it is not given, standardise it, teach student and autoencoder, mark the maps' scales."""
-        draw = patterns if self.pictures is None else photographs(Path(self.pictures))
+        draw = textures if self.pictures is None else photographs(Path(self.pictures))
         with seeded(self.seed):
             good, held = hold_out(data, self.holdout, self.seed)
             if self.teacher is None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from blemish.errors import InputError
 from blemish.imaging import SUFFIXES, read, resize
-from blemish.ops.patterns import Pictures
+from blemish.ops.textures import Pictures
 
 
 def photographs(folder: Path) -> Pictures:
@@ -17,7 +17,7 @@ def photographs(folder: Path) -> Pictures:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(
-            f"pictures: {folder} holds no image. Give a folder of photographs, or None for drawn patterns."
+            f"pictures: {folder} holds no image. Give a folder of photographs, or None for drawn textures."
         )
 
     def draw(count: int, size: tuple[int, int]) -> Tensor:

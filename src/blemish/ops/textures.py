@@ -20,6 +20,9 @@ from blemish.ops.perlin import perlin
 from blemish.ops.turn import turn
 
 Draw = Callable[[tuple[int, int], torch.Generator], Tensor]
+"""Draws one picture of a (height, width) with a generator: (3, height, width)."""
+Pictures = Callable[[int, tuple[int, int]], Tensor]
+"""Draws so many pictures of a (height, width): (n, 3, height, width)."""
 
 
 def source(folder: str | None) -> Draw:
@@ -60,6 +63,12 @@ def texture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     low, high = torch.lerp(colours[0], colours[1], 2 * value), torch.lerp(colours[1], colours[2], 2 * value - 1)
     grain = _between(0, 0.1, generator) * torch.randn(3, *size, generator=generator)
     return (torch.where(value < 0.5, low, high) + grain).clamp(0, 1)
+
+
+def textures(count: int, size: tuple[int, int]) -> Tensor:
+    """Return (count, 3, *size) textures, drawn with torch's global generator of the processor."""
+    drawn = [texture(size, torch.default_generator) for _ in range(count)]
+    return torch.stack(drawn) if drawn else torch.empty(0, 3, *size)
 
 
 def distort(image: Tensor, generator: torch.Generator, count: int = 3) -> Tensor:

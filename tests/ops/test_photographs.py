@@ -1,36 +1,12 @@
-"""Drawn pictures: in range, all different, decided by the seed, busy at several scales. And photographs."""
+"""Photographs of a folder, cut and drawn at random."""
 
 import pytest
 import torch
 
 from blemish.errors import InputError
 from blemish.imaging import read, resize
-from blemish.ops.patterns import patterns
 from blemish.ops.photographs import photographs
-from blemish.training import seeded
 from parts import stripes, write_png
-
-
-def test_pictures_are_pictures() -> None:
-    with seeded(0):
-        found = patterns(12, (48, 64))
-    assert found.shape == (12, 3, 48, 64)
-    assert float(found.min()) >= 0
-    assert float(found.max()) <= 1
-    assert float(torch.pdist(found.flatten(1)).min()) > 1
-    assert (found.flatten(1).std(1) > 0.01).all()
-    assert patterns(0, (48, 64)).shape == (0, 3, 48, 64)
-
-
-def test_the_seed_decides() -> None:
-    with seeded(3):
-        one = patterns(2, (32, 32))
-    with seeded(3):
-        again = patterns(2, (32, 32))
-    with seeded(4):
-        other = patterns(2, (32, 32))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
 
 
 def test_photographs_are_the_middle_of_what_was_resized_to_twice_the_size(tmp_path) -> None:
