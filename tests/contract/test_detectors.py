@@ -105,6 +105,20 @@ def test_shapes_and_kinds(fitted, count) -> None:
         assert map.is_floating_point()
 
 
+@pytest.mark.parametrize("size", [(96, 160), (40, 72)])
+def test_other_sizes_of_image_work_or_are_refused(name, fitted, size) -> None:
+    """A method that knows one size only declares ONE_SIZE, a part of its refusal, in its own test file."""
+    images, refusal = stripes(2, size, seed=9), getattr(test_file(name), "ONE_SIZE", None)
+    if refusal is not None:
+        with pytest.raises(InputError, match=refusal):
+            answer(fitted, images)
+        return
+    score, map = answer(fitted, images)
+    assert score.shape == (2,)
+    assert score.isfinite().all()
+    assert map is None or map.shape == (2, *size)
+
+
 def test_scores_do_not_depend_on_the_company(fitted) -> None:
     images = torch.cat([stripes(3, SIZE, seed=5), deface(stripes(2, SIZE, seed=6), 0)[0]])
     together, maps = answer(fitted, images)

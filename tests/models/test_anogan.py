@@ -136,13 +136,6 @@ def test_an_images_search_is_its_own(fitted) -> None:
     assert torch.equal(fitted.search(x), together)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 160), (30, 50)])
-def test_any_size_of_input(fitted, size) -> None:
-    score, map = fitted(stripes(1, size, seed=1))
-    assert score.shape == (1,)
-    assert map.shape == (1, *size)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

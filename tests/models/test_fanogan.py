@@ -110,13 +110,6 @@ def test_the_gan_is_frozen_while_the_encoder_learns(monkeypatch) -> None:
     assert not any(p.requires_grad for p in [*detector.generator.parameters(), *detector.critic.parameters()])
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 160), (30, 50)])
-def test_any_size_of_input(fitted, size) -> None:
-    score, map = fitted(stripes(2, size, seed=1))
-    assert score.shape == (2,)
-    assert map.shape == (2, *size)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
