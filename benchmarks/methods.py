@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def measure(method: str, kind: str, folder: Path, seed: int) -> dict[str, Any]:
         "preset": {"image_size": side, "batch_size": batch, **preset.params},
         "train": len(train.records),
         "test": len(data.test_records),
+        "load": os.getloadavg()[2],
     }
 
 
@@ -110,6 +112,10 @@ def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
                 f"{cell['fit_seconds']:.0f} | {cell['score_ms']:.1f} | {cell['peak_mb']:.0f} | {cell['parameters']:,}"
             )
             lines.append(f"| {method} | {' | '.join(shown)} | {costs} |")
+    busiest = max((cell.get("load", 0.0) for cell in cells.values()), default=0.0)
+    if busiest > 1.3 * (os.cpu_count() or 1):
+        lines += ["", f"Other work ran beside some of them (load average up to {busiest:.1f} on {os.cpu_count()} cores):"]
+        lines += ["times are upper limits."]
     known = environment()
     versions = ", ".join(f"{package} {version}" for package, version in known["versions"].items())
     threads = torch.get_num_threads()

@@ -1,0 +1,50 @@
+"""Commands that look at parts: inspect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli.app import app
+from blemish.cli.options import DeviceOption, JsonOption
+from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
+from blemish.errors import InputError
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    sources: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for pictures of defective parts. [default: none]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together.")] = 8,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster, scores differ by about 1 %.")
+    ] = "float32",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
+    from blemish.inspector import Inspector, images_below
+
+    inspector = Inspector.load(model, device).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks
+    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
+    counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
+    for verdict in inspector.stream(map(Path, roots), batch_size=batch_size):
+        counts[word(verdict)] += 1
+        typer.echo(json.dumps(verdict.as_dict()) if as_json else line(verdict))
+        if out is not None and verdict.defective:
+            from blemish.report.pictures import save_overlay
+
+            pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
+            place = out / Path(verdict.key).relative_to(roots[verdict.key])
+            save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
+    if not as_json:
+        typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+    if counts["no threshold"]:
+        raise InputError(f"{model} has no threshold, so nothing was decided. Choose one: blemish calibrate {model} ...")
+    raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)

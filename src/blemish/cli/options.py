@@ -1,0 +1,105 @@
+"""What several commands ask for: options, and the texts that are turned into values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.errors import InputError
+from blemish.named_values import named_values
+
+if TYPE_CHECKING:
+    from blemish.data.datamodule import DataModule
+
+SAID_ELSEWHERE = {"self", "root", "category", "seed"}
+"""Arguments that have an option of their own, or none."""
+
+
+class Protocol(StrEnum):
+    """How pixels are compared, see `blemish test --help`."""
+
+    original = "original"
+    paper = "paper"
+
+
+Root = Annotated[Path, typer.Argument(help="Folder of the parts: only good ones, or good and defective in subfolders.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="How the folder is laid out: see `blemish list`.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", "-c", help="Category, if the data set has several.")]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data-option", "-D", help="An option of the data set, name=value; may be repeated (good=passed)."),
+]
+SizeOption = Annotated[int, typer.Option(min=8, max=8192, help="Side of the network's square input, in pixels.")]
+CropOption = Annotated[
+    int | None, typer.Option(min=8, help="Centre crop after resizing, in pixels a side. [default: none]")
+]
+RoiOption = Annotated[
+    str | None, typer.Option(help="Region of interest left,top,right,bottom in pixels. [default: all]")
+]
+IgnoreOption = Annotated[Path | None, typer.Option(help="Mask image: what is not black is ignored. [default: none]")]
+WhiteOption = Annotated[
+    float | None,
+    typer.Option(help="Sensor value shown as white, e.g. 4095 for 12 bits. [default: the file type's largest]"),
+]
+PixelsOption = Annotated[int, typer.Option(min=1, help="Largest image that is read, in pixels in all.")]
+HoldoutOption = Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of good parts kept for the threshold.")]
+RateOption = Annotated[float, typer.Option(help="Share of good parts that may be rejected, 0 to 1.")]
+SeedOption = Annotated[int, typer.Option(help="Decides everything random.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or cuda:0.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
+
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),
+]
+PresetSizeOption = Annotated[
+    int | None, typer.Option(min=8, max=8192, help="Side of the network's input. [default: the preset's, or 256]")
+]
+PresetBatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Images of a training step. [default: the preset's, or 32]")
+]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Stop after so many checks of held-out good parts without gain. [default: never]"),
+]
+
+
+def data_class(name: str) -> type[DataModule]:
+    """Return the data set's class; without loading anything before it is asked for."""
+    from blemish import catalogue
+
+    return catalogue.dataset(name)
+
+
+def box(text: str) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of `--roi`."""
+    try:
+        left, top, right, bottom = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--roi {text!r} must be left,top,right,bottom in whole pixels, e.g. 100,50,900,700"
+        ) from error
+    return left, top, right, bottom
+
+
+def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
+    """Return the parameters of `--set`, with the seed if the method takes one."""
+    import inspect as python
+
+    from blemish import catalogue
+
+    constructor = catalogue.method(method).__init__
+    options = named_values(constructor, pairs, f"parameter of {method}", "--set", unless=SAID_ELSEWHERE - {"seed"})
+    if "seed" in python.signature(constructor).parameters:
+        options.setdefault("seed", seed)
+    return options
+
+
+def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
+    """Return the options of `--data-option`."""
+    index = data_class(dataset).index
+    return named_values(index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE)

@@ -1,0 +1,49 @@
+"""How verdicts and cards are printed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from blemish.types import Prediction
+
+GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+
+def word(verdict: Prediction) -> str:
+    """Return the verdict in a word."""
+    if verdict.error is not None:
+        return "error"
+    return "no threshold" if verdict.defective is None else "defective" if verdict.defective else "good"
+
+
+def line(verdict: Prediction) -> str:
+    """Return the verdict as a line for people."""
+    if verdict.error is not None:
+        return f"error      {verdict.error}"
+    p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"
+    where = "".join(f"  {r.box[0]},{r.box[1]}-{r.box[2]},{r.box[3]}" for r in verdict.regions[:3])
+    return f"{word(verdict):<10} score {verdict.score:.5g}{p_value}  {verdict.key}{where}"
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for machines."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_tree(value: dict[str, Any], indent: int = 0) -> None:
+    """Print nested values, indented, for people."""
+    for key, content in value.items():
+        if isinstance(content, dict):
+            typer.echo(f"{' ' * indent}{key}:")
+            print_tree(content, indent + 2)
+        elif isinstance(content, list | tuple):
+            typer.echo(f"{' ' * indent}{key}:")
+            for item in content:
+                typer.echo(f"{' ' * (indent + 2)}- {item}")
+        else:
+            typer.echo(f"{' ' * indent}{key}: {content}")
