@@ -10,12 +10,9 @@ from typing import NoReturn
 
 import typer
 
-# isort: off - importing them hangs the commands on the app, in the order of `--help`
-from blemish.cli import learning  # noqa: F401
+from blemish.cli import learning  # noqa: F401 - importing hangs the commands on the app, in the order of `--help`
 from blemish.cli import looking  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
-
-# isort: on
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED
 from blemish.errors import BlemishError, MissingExtra
