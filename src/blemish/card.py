@@ -44,7 +44,7 @@ class Card:
     """What a method is. `family` is for tables only; no code branches on it.
 
     `presets` holds "paper" (what the paper trains with; its parameters are the constructor's defaults) and "quick" (a few
-    minutes on two cores) for methods that are trained.
+    minutes on two cores) for methods that are trained. `not_exported` says why a method cannot be exported, if it cannot.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Card:
     differs: tuple[str, ...] = ()
     reported: tuple[Reported, ...] = ()
     presets: Mapping[str, Preset] = field(default_factory=lambda: MappingProxyType({}))
+    not_exported: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ BlemishError
 ├── AlreadyFitted (RuntimeError)   fitted a second time
 ├── WeightsError (RuntimeError)    pretrained weights that cannot be had, or are not what was asked for
 ├── FormatError (ValueError)       a saved file that is not ours, damaged, or from another version
+├── ExportError (RuntimeError)     a model that cannot be exported, or whose export answers differently
 ├── StorageError (OSError)         a disk that is full, a folder that may not be written
 ├── DownloadError (RuntimeError)   a download that failed or does not match its checksum
 └── MissingExtra (ImportError)     an optional dependency that is not installed
@@ -69,6 +70,10 @@ class WeightsError(BlemishError, RuntimeError):
 
 class FormatError(BlemishError, ValueError):
     """A saved file that is not ours, is damaged, or was written by a version this one does not understand."""
+
+
+class ExportError(BlemishError, RuntimeError):
+    """A model that cannot be exported, or whose exported file does not give the same answers."""
 
 
 class StorageError(BlemishError, OSError):

@@ -6,12 +6,15 @@ Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part, 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 
 from blemish.cli import learning  # noqa: F401 - importing hangs the commands on the app, in the order of `--help`
 from blemish.cli import looking  # noqa: F401
+from blemish.cli import exporting  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED
@@ -22,11 +25,18 @@ EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "
 
 def main() -> None:
     """Run the command line; errors become one clear paragraph and exit code 2."""
-    try:
+    with stopping():
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # the parser has caught Ctrl-C already
             raise KeyboardInterrupt
         sys.exit(code)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Turn what goes wrong inside into one clear paragraph and an exit code."""
+    try:
+        yield
     except (typer.Abort, KeyboardInterrupt):
         _stop(
             "stopped. Nothing is half-written; a stopped fit goes on with `blemish fit ... --resume RUN`.", INTERRUPTED

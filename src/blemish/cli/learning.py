@@ -149,7 +149,8 @@ def calibrate(
     defect_share: Annotated[float | None, typer.Option(help="Share of defective parts in production, 0 to 1.")] = None,
 ) -> None:
     """Choose the threshold anew: for a false-reject rate, an escape rate, or the lowest cost. Never on test parts."""
-    from blemish.inspector import Inspector, images_below
+    from blemish.inspection import images_below
+    from blemish.inspector import Inspector
 
     inspector = Inspector.load(model)
     inspector.calibrate(

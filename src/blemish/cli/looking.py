@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from blemish.cli.app import app
-from blemish.cli.options import DeviceOption, JsonOption
+from blemish.cli.options import DeviceOption, EngineOption, JsonOption, ThreadsOption
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
 from blemish.errors import InputError
 
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit` or `blemish export`.")],
     sources: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for pictures of defective parts. [default: none]")
@@ -26,12 +26,15 @@ def inspect(
         str, typer.Option(help="float32, or bfloat16: faster, scores differ by about 1 %.")
     ] = "float32",
     device: DeviceOption = "cpu",
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
-    from blemish.inspector import Inspector, images_below
+    from blemish.inspection import images_below
+    from blemish.loading import load
 
-    inspector = Inspector.load(model, device).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks
+    inspector = load(model, device=device, precision=precision, engine=engine, threads=threads)
     roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     for verdict in inspector.stream(map(Path, roots), batch_size=batch_size):

@@ -50,8 +50,10 @@ RateOption = Annotated[float, typer.Option(help="Share of good parts that may be
 SeedOption = Annotated[int, typer.Option(help="Decides everything random.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or cuda:0.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
-
-
+EngineOption = Annotated[str, typer.Option(help="Of exported models: auto, onnxruntime or openvino.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Cores an exported model may use for an image. [default: all]")
+]
 PresetOption = Annotated[
     str | None,
     typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from blemish.errors import DataError, ImageError
 from blemish.imaging import Imaging
+from blemish.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,40 +19,8 @@ if TYPE_CHECKING:
     from blemish.data.record import Record
     from blemish.types import Batch
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 KEEP = 2**30
 """Bytes of prepared images that a Loader may keep: 1,365 of 256 x 256 pixels."""
-
-THREADS = 2
-"""OpenCV decodes and resizes outside Python's lock, so threads suffice and a small folder waits for no worker process."""
-
-
-def read_ahead(
-    work: Callable[[T], R], items: Iterable[T], *, ahead: int = 16, threads: int = THREADS
-) -> Iterator[tuple[T, R | ImageError]]:
-    """Yield (item, work(item)) in order, at most `ahead` items early; an ImageError is yielded, others are raised."""
-
-    def attempt(item: T) -> R | ImageError:
-        try:
-            return work(item)
-        except ImageError as error:
-            return error
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="blemish-read") as pool:
-        waiting: deque[tuple[T, Future[R | ImageError]]] = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(attempt, item)))
-                if len(waiting) >= ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            for first, future in waiting:
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 class Loader:

@@ -18,7 +18,8 @@ from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
 from blemish.files import read_json
 from blemish.imaging import Imaging, read_mask
-from blemish.inspector import Inspector, Raw, fingerprint
+from blemish.inspection import Inspection, Raw
+from blemish.inspector import fingerprint
 from blemish.metrics import Interval
 from blemish.progress import progress
 
@@ -91,7 +92,7 @@ class Report:
 
 
 def evaluate(
-    inspector: Inspector,
+    inspector: Inspection,
     records: Sequence[Record],
     *,
     protocol: Protocol = "original",
@@ -149,7 +150,7 @@ def evaluate(
 
 
 def _look(
-    inspector: Inspector, records: Sequence[Record], protocol: Protocol, batch_size: int
+    inspector: Inspection, records: Sequence[Record], protocol: Protocol, batch_size: int
 ) -> tuple[list[Part], metrics.PixelMetrics, metrics.PimoHistogram, list[str]]:
     """Score every record in one pass; return the parts, what was counted, and the keys of defects without a mask."""
     parts: list[Part] = []
@@ -204,7 +205,7 @@ def _check(records: Sequence[Record], protocol: str) -> None:
         )
 
 
-def _notes_on_overlap(inspector: Inspector, records: Sequence[Record]) -> list[str]:
+def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
     learnt = set(inspector.about.get("learnt", ()))
     both = sum(fingerprint(record) in learnt for record in records) if learnt else 0
@@ -217,7 +218,7 @@ def _notes_on_overlap(inspector: Inspector, records: Sequence[Record]) -> list[s
     return [warning]
 
 
-def _part(record: Record, raw: Raw, inspector: Inspector) -> Part:
+def _part(record: Record, raw: Raw, inspector: Inspection) -> Part:
     calibration = inspector.calibration
     p_value = None if calibration is None else calibration.p_value(raw.score)
     verdict = None if calibration is None else bool(defective(raw.score, calibration.threshold))

@@ -88,6 +88,7 @@ CARD = Card(
             | {"horizon": 50, "frequency": 32.0, "lr": 2e-3, "decay": 0.98},
         ),
     },
+    not_exported="it passes its U-Net hundreds of times a part: written out, the graph would be as many networks long",
 )
 
 

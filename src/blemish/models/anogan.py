@@ -63,6 +63,7 @@ CARD = Card(
         "paper": Preset(64, 64),
         "quick": Preset(128, 8, {"steps": 400, "width": 32, "search_steps": 100, "search_lr": 0.05}),
     },
+    not_exported="its search follows gradients while it looks at a part, and an exported graph has none",
 )
 
 

@@ -66,6 +66,7 @@ CARD = Card(
         "paper": Preset(448, 24),
         "quick": Preset(128, 8, {"steps": 400, "layer": 16, "hidden": 256, "test_transforms": 8, "lr": 1e-3}),
     },
+    not_exported="its map is the gradient of the likelihood, and an exported graph has no gradients",
 )
 
 SCALES = 3

@@ -103,7 +103,7 @@ def mahalanobis(levels: Sequence[Tensor], mean: Sequence[Tensor], whitening: Seq
     centred = [
         level.flatten(2).permute(2, 1, 0) - middle[..., None] for level, middle in zip(levels, mean, strict=True)
     ]  # P, C, B
-    squared = centred[0].new_zeros(len(centred[0]), len(levels[0]))
+    squared = centred[0].new_zeros(centred[0].shape[0], levels[0].shape[0])
     for i, (white, joint) in enumerate(zip(whitening, _joint(centred, grids), strict=True)):
         squared = _lifted(squared, grids[i - 1], grids[i]) if i else squared
         squared = squared + torch.bmm(white, joint).square().sum(1)

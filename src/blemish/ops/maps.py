@@ -37,7 +37,8 @@ def smooth(grid: Tensor, size: tuple[int, int], sigma: float = 4.0) -> Tensor:
     Both steps are linear and treat rows and columns alike, so together they are one matrix an axis.
     """
     rows, columns = (
-        _axis(n, length, sigma).to(grid.device, grid.dtype) for n, length in zip(grid.shape[1:], size, strict=True)
+        _axis(int(n), int(length), sigma).to(grid.device, grid.dtype)  # plain numbers, also while a graph is exported
+        for n, length in zip(grid.shape[1:], size, strict=True)
     )
     return rows @ grid @ columns.T
 

@@ -25,6 +25,7 @@ from blemish.ops.tiles import BLOCK, LANES, as_tiles, loops, principal_axes
 
 _CELLS = 1 << 24  # distances held at once: 64 MiB of float32
 LEADING = 32  # principal axes in a bound
+PART = 4096  # rows of a bank ranked at once in an exported graph
 WORTH = 1 << 30  # multiplications above which the loops pay for being loaded
 
 
@@ -78,14 +79,35 @@ def nearest(
     """
     if not 1 <= k <= len(bank):
         raise InputError(f"{k} neighbours in a bank of {len(bank)}: ask for 1 to {len(bank)}")
-    work = len(queries) * bank.numel()
-    if leads is not None and work >= WORTH and queries.device.type == "cpu" and bool(queries.isfinite().all()):
+    if torch.compiler.is_exporting():
+        indices = _by_parts(queries, bank, k, bank_norms)
+    elif leads is not None and _worth(queries, bank) and bool(queries.isfinite().all()):
         indices = _bounded(queries.float(), bank, k, leads)
     else:
         indices = _ranked(queries, bank, k, bank_norms)
     squared = torch.stack([(queries - bank[indices[:, j]]).square().sum(1) for j in range(k)], dim=1)
     squared, order = squared.sort(dim=1)
     return squared, indices.gather(1, order)
+
+
+def _worth(queries: Tensor, bank: Tensor) -> bool:
+    return queries.device.type == "cpu" and len(queries) * bank.numel() >= WORTH
+
+
+def _by_parts(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tensor:
+    """Rank the bank part by part, whatever the number of queries: a graph of fixed length, for export."""
+    norms = bank.square().sum(1) if norms is None else norms
+    values, indices, first = [], [], 0
+    for rows, squared in zip(torch.split(bank, PART), torch.split(norms, PART), strict=True):
+        relative = squared - 2 * (queries @ rows.T)
+        best = relative.topk(min(k, len(rows)), dim=1, largest=False)
+        values.append(best.values)
+        indices.append(best.indices + first)
+        first += len(rows)
+    if len(values) == 1:
+        return indices[0]
+    winners = torch.cat(values, 1).topk(k, dim=1, largest=False).indices
+    return torch.cat(indices, 1).gather(1, winners)
 
 
 def _ranked(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from blemish.data.record import GOOD, Record
 from blemish.engine.evaluate import Part, Report, truth_mask
 from blemish.errors import MissingExtra
 from blemish.files import write_text
-from blemish.inspector import Inspector
+from blemish.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
 
@@ -35,7 +35,7 @@ TITLES = {
 
 
 def write_page(
-    path: Path, report: Report, inspector: Inspector, records: Mapping[str, Record], *, examples: int = 8
+    path: Path, report: Report, inspector: Inspection, records: Mapping[str, Record], *, examples: int = 8
 ) -> Path:
     """Write the report's page. The pictures are made anew by `inspector` from `records` (by key), `examples` a group.
 
@@ -125,7 +125,7 @@ def _curves(report: Report) -> list[tuple[str, str]]:
     return drawn
 
 
-def _example(part: Part, inspector: Inspector, record: Record) -> dict[str, Any]:
+def _example(part: Part, inspector: Inspection, record: Record) -> dict[str, Any]:
     image = inspector.imaging.read(record.image)
     verdict = inspector.inspect(record.image)
     assert not isinstance(verdict, list)  # noqa: S101 - one source gives one verdict

@@ -1,0 +1,148 @@
+"""Commands for the line: export, benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli.app import app
+from blemish.cli.options import (
+    CategoryOption,
+    DataOption,
+    DatasetOption,
+    EngineOption,
+    JsonOption,
+    ThreadsOption,
+    data_class,
+    data_options,
+)
+from blemish.cli.printing import print_json
+
+if TYPE_CHECKING:
+    from blemish.inspector import Inspector
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write. [default: beside the model, by format]")
+    ] = None,
+    format: Annotated[str, typer.Option(help="onnx (one file) or openvino (.xml and .bin).")] = "onnx",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16 (half the size), or int8 (faster; needs good images to adjust to).")
+    ] = "fp32",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data set to compare on and adjust int8 to. [default: what the model was fitted on]"),
+    ] = None,
+    dataset: DatasetOption = "folder",
+    category: CategoryOption = None,
+    data_option: DataOption = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images to compare on. [default: the data set's, or made ones]")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest share by which a score may differ. [default: 1e-4 fp32, 1e-2 fp16, 5e-2 int8]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a model for the line, without torch; shows that it answers as the model does, or fails."""
+    from blemish.export import SUFFIX
+    from blemish.export import export as write
+    from blemish.inspection import images_below
+    from blemish.inspector import Inspector
+
+    inspector = Inspector.load(model)
+    good, test = _parts(inspector, data, dataset, category, data_option or [])
+    compared = images_below(images) if images is not None else [r.image for r in test or good]
+    place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
+    parity = write(
+        inspector,
+        place,
+        format=format,  # type: ignore[arg-type]  # it checks
+        precision=precision,  # type: ignore[arg-type]
+        good=good,
+        images=compared,
+        test=test,
+        tolerance=tolerance,
+    )
+    if as_json:
+        return print_json({"model": str(place), "parity": parity.as_dict()})
+    typer.echo(parity.text())
+    typer.echo(f"Model: {place}")
+    typer.echo(f"Next:  blemish inspect {place} IMAGES")
+
+
+def _parts(
+    inspector: Inspector, root: Path | None, dataset: str, category: str | None, options: list[str]
+) -> tuple[list[Any], list[Any]]:
+    """Return records of good parts to adjust to, and of parts of known truth (none if there are not both kinds)."""
+    learnt = inspector.about.get("data", {})
+    remembered = root is None
+    if root is None:
+        if not learnt or not Path(learnt["root"]).exists():
+            return [], []
+        root, dataset, category = Path(learnt["root"]), learnt["dataset"], learnt["category"]
+    known = data_options(dataset, options)
+    if learnt.get("dataset") == dataset:
+        known = {**learnt.get("options", {}), **known}
+        category = category or learnt.get("category")
+    split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
+    found = data_class(dataset)(root, category, **split, **known)
+    test = found.test_records
+    both = {0, 1} <= {record.label for record in test}
+    if remembered:
+        typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
+    return found.train_records, test if both else []
+
+
+@app.command()
+def benchmark(
+    models: Annotated[list[Path], typer.Argument(help="Files made by `blemish export`.")],
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
+    repeats: Annotated[int, typer.Option(min=3, help="Images timed one after another.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together, for the throughput.")] = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure exported models on this machine: latency percentiles, throughput, memory."""
+    import json
+    import subprocess
+    import sys
+
+    found = []
+    for model in models:  # each in a process of its own, so that memory is its own
+        call = {"path": str(model), "engine": engine, "threads": threads, "repeats": repeats, "batch_size": batch_size}
+        done = subprocess.run(
+            [sys.executable, "-c", _MEASURE, json.dumps(call)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            typer.echo(done.stderr, err=True, nl=False)
+            raise typer.Exit(done.returncode)
+        found.append(json.loads(done.stdout))
+    if as_json:
+        return print_json(found)
+    typer.echo(
+        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'img/s':>7} "
+        f"{'file':>8} {'memory':>8}"
+    )
+    for row in found:
+        typer.echo(
+            f"{row['precision']:<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
+            f"{row['prepare']:8.1f} {row['judge']:7.1f} {row['images_per_second']:7.1f} {row['megabytes']:5.1f} MB "
+            f"{row['memory']:5.0f} MB  {row['file']}"
+        )
+    typer.echo("Times in ms. prepare and judge: one part of 1024 x 1024 pixels, besides the network's own time.")
+
+
+_MEASURE = """
+import json, sys
+from blemish.cli import stopping
+from blemish.runtime.latency import latency
+with stopping():
+    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()))
+"""

@@ -1,0 +1,164 @@
+"""Export: an inspector becomes one file that needs no torch, and shows that it answers as the inspector does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from blemish.errors import ExportError, InputError, MissingExtra, UnknownName
+from blemish.export.graph import describe, to_onnx
+from blemish.export.images import made_images
+from blemish.export.parity import TOLERANCE, Parity, compare, held_out, milliseconds
+from blemish.export.precision import halved, quantised
+from blemish.files import storage_errors, write_json
+from blemish.inspector import Inspector
+from blemish.runtime import Runtime
+
+__all__ = ["Parity", "export", "to_onnx"]
+
+Format = Literal["onnx", "openvino"]
+Precision = Literal["fp32", "fp16", "int8"]
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
+CALIBRATED_ON = 64  # good images that the ranges of int8 are taken from
+
+
+def export(
+    inspector: Inspector,
+    path: Path | str,
+    *,
+    format: Format = "onnx",
+    precision: Precision = "fp32",
+    good: Sequence[Any] = (),
+    images: Sequence[Any] = (),
+    test: Sequence[Any] = (),
+    tolerance: float | None = None,
+) -> Parity:
+    """Write an inspector as one .onnx file, or as OpenVINO's .xml and .bin, and return how well it agrees.
+
+    `precision`: "fp32"; "fp16", weights in half precision; "int8", convolutions in 8-bit integers. `good` are good images
+    (files, arrays or Records) that int8 takes the ranges of its activations from; they choose nothing else. `images` are
+    what both are compared on, made ones by default (`blemish.export.images`). `test` are Records of good and defective
+    parts: what precision costs on them is reported. `tolerance` is how far a score or a map value may be off, as a share of
+    the largest; by default 1e-4, 1e-2 and 5e-2.
+
+    The report is kept beside the file, as NAME.parity.json. The file appears only if it passes.
+
+    Raises:
+        ExportError: the method cannot be exported, or the file does not answer as the inspector does.
+        InputError: int8 without `good`, a name that does not end as the format does, an impossible tolerance.
+        MissingExtra: the packages that export needs are not installed.
+        StorageError: the folder cannot be written.
+    """
+    path = _checked(Path(path), format, precision, tolerance)
+    if precision == "int8" and not len(good):
+        raise InputError("int8 needs good images to take the ranges of its activations from; give a folder of them")
+    allowed = TOLERANCE[precision] if tolerance is None else tolerance
+    sources, said = (list(images), "given") if len(images) else (made_images(inspector.imaging), "made")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
+            whole = to_onnx(inspector)
+            before = _write(whole, Path(folder) / "fp32", format)
+            kept: tuple[str, ...] = ()
+            place = before
+            if precision != "fp32":
+                if precision == "fp16":
+                    model = halved(whole)
+                else:
+                    prepared = [
+                        inspector.imaging(getattr(s, "image", s)).transpose(2, 0, 1) for s in good[:CALIBRATED_ON]
+                    ]
+                    model, kept = quantised(whole, prepared, allowed)
+                _say(model, inspector, precision)
+                place = _write(model, Path(folder) / precision, format)
+            del whole
+            parity = _parity(inspector, place, before, sources, said, test, precision, allowed, kept)
+            write_json(path.with_suffix(".parity.json"), parity.as_dict())
+            if not parity.passed:
+                raise ExportError(
+                    f"the exported file does not answer as the model does, so {path} was not written.\n{parity.text()}\n"
+                    "Allow more (tolerance) if you can live with it, or export in fp32."
+                )
+            for part in sorted(place.parent.iterdir()):  # .bin before .xml: the file that is opened comes last
+                shutil.move(part, path.with_suffix(part.suffix))
+    return parity
+
+
+def _parity(
+    inspector: Inspector,
+    place: Path,
+    before: Path,
+    sources: list[Any],
+    said: str,
+    test: Sequence[Any],
+    precision: str,
+    allowed: float,
+    kept: tuple[str, ...],
+) -> Parity:
+    exported = Runtime(place)
+    score, map, changed = compare(inspector, exported, sources)
+    first = inspector if place == before else Runtime(before)
+    size = inspector.detector.state_dict().values() if place == before else None
+    return Parity(
+        precision=precision,
+        images=len(sources),
+        source=said,
+        score=score,
+        map=map,
+        changed=changed,
+        tolerance=allowed,
+        held_out=held_out(inspector, exported, test) if len(test) else {},
+        bytes=(sum(t.nbytes for t in size) if size is not None else _size(before), _size(place)),
+        milliseconds=(milliseconds(first), milliseconds(exported)),
+        kept=kept,
+    )
+
+
+def _write(model: Any, folder: Path, format: Format) -> Path:
+    """Write a graph into a folder of its own; return the file that is opened."""
+    import onnx
+
+    folder.mkdir()
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    if format == "onnx":
+        return path
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtra("openvino", "openvino") from error
+    texts = {prop.key: prop.value for prop in model.metadata_props}
+    converted = openvino.convert_model(str(path))
+    for name, text in texts.items():
+        converted.set_rt_info(text, ["blemish", name.removeprefix("blemish.")])
+    xml = folder / "model.xml"
+    openvino.save_model(converted, str(xml), compress_to_fp16=False)
+    path.unlink()
+    return xml
+
+
+def _say(model: Any, inspector: Inspector, precision: str) -> None:
+    """Put what is known of the inspector into a graph's metadata, in place of what was there."""
+    import onnx
+
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, describe(inspector, precision).as_texts())
+
+
+def _checked(path: Path, format: str, precision: str, tolerance: float | None) -> Path:
+    if format not in SUFFIX:
+        raise UnknownName("format", format, SUFFIX)
+    if precision not in TOLERANCE:
+        raise UnknownName("precision", precision, TOLERANCE)
+    if path.suffix != SUFFIX[format]:
+        raise InputError(f"{path} must end in {SUFFIX[format]}, for format {format!r}")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise InputError(f"tolerance is {tolerance}; it is a share of the largest score, between 0 and 1")
+    return path
+
+
+def _size(path: Path) -> int:
+    return sum(part.stat().st_size for part in path.parent.iterdir())

@@ -1,0 +1,110 @@
+"""An inspector's network and scoring as one ONNX graph: image in, raw score and map out."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import blemish
+from blemish import catalogue
+from blemish.detector import Detector
+from blemish.errors import ExportError, MissingExtra
+from blemish.inspector import Inspector
+from blemish.runtime.metadata import Exported
+
+OPSET = 18
+EXAMPLES = 3  # images the graph is traced with; any number may follow
+
+
+class _Answers(nn.Module):
+    """A detector whose answer is a plain tuple, without the map if there is none."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        score, map = self.detector(image)
+        return (score,) if map is None else (score, map)
+
+
+def to_onnx(inspector: Inspector) -> Any:
+    """Return the inspector as an `onnx.ModelProto`: input `image` (B, 3, h, w), outputs `score` (B,) and `map` (B, h, w).
+
+    float32, RGB in [0, 1], any B; h and w are the network's input size. Everything else that a runtime needs to know is in
+    the model's metadata, see `blemish.runtime.metadata`.
+
+    Raises:
+        ExportError: the method cannot be exported, as its card says.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    card = catalogue.method_card(type(inspector.detector).__name__)
+    if card.not_exported:
+        raise ExportError(
+            f"{card.name} cannot be exported: {card.not_exported}. "
+            "Inspect with the model itself (`blemish inspect`), or choose a method that `blemish list` does not mark so."
+        )
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch needs it
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{error.name}, which export needs,", "export") from error
+    detector = inspector.detector.eval()
+    device = next((tensor.device for tensor in detector.state_dict().values()), torch.device("cpu"))
+    model = _traced(detector.cpu(), inspector.imaging.input_size)
+    detector.to(device)
+    model.producer_name, model.producer_version = "blemish", blemish.__version__
+    onnx.helper.set_model_props(model, describe(inspector).as_texts())
+    onnx.checker.check_model(model)
+    return model
+
+
+def describe(inspector: Inspector, precision: str = "fp32") -> Exported:
+    """Return what the exported file says of itself."""
+    import onnx
+
+    versions = {"blemish": blemish.__version__, "python": platform.python_version(), "torch": torch.__version__}
+    return Exported(
+        method=type(inspector.detector).__name__,
+        params=inspector.detector.params,
+        imaging=inspector.imaging,
+        calibration=inspector.calibration,
+        precision=precision,
+        backbones=inspector.backbones,
+        about=inspector.about,
+        versions={**versions, "onnx": onnx.__version__},
+    )
+
+
+def _traced(detector: Detector, size: tuple[int, int]) -> Any:
+    example = torch.full((EXAMPLES, 3, *size), 0.5)
+    answers = _Answers(detector).eval()
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # what the exporter says of its own inner workings
+            for log in logs:
+                log.setLevel(logging.ERROR)
+            found = answers(example)  # constants that depend on the size alone are made and kept before the trace
+            names = ["score", "map"][: len(found)]
+            program = torch.onnx.export(
+                answers,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=names,
+                dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+                verbose=False,
+            )
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+    assert program is not None  # noqa: S101 - it is None only where a file is written
+    return program.model_proto

@@ -1,0 +1,47 @@
+"""Images on which an export must show that it answers as the model does, where the user gives none of her own.
+
+They are what exported models usually stumble on: fine textures far above the network's size, oblong, 8 and 16 bits, grey
+and colour.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.imaging import Imaging
+
+SIZES = ((1024, 1024), (768, 1280), (1400, 500), (300, 420))
+
+
+def made_images(imaging: Imaging, seed: int = 0) -> list[NDArray[Any]]:
+    """Return eight made images: four sizes, each once in 8-bit colour and once in 16-bit grey.
+
+    With a region of interest they are at least as large as it needs; with a white level 16-bit values end there.
+    """
+    rng = np.random.default_rng(seed)
+    images: list[NDArray[Any]] = []
+    for height, width in SIZES:
+        if imaging.roi is not None:
+            height, width = max(height, imaging.roi[3]), max(width, imaging.roi[2])  # noqa: PLW2901
+        white = 65_535 if imaging.white is None else min(65_535, round(imaging.white))
+        unit = _texture(height, width, rng)
+        colour = unit[..., None] * np.array([1.0, 0.85, 0.7])
+        if imaging.white is None:
+            images.append((colour * 255).round().astype(np.uint8))
+        images.append((unit * white).round().astype(np.uint16))
+    return images
+
+
+def _texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A weave of a period of three pixels over a slow shade, with noise and one scratch; (height, width) in [0, 1]."""
+    y, x = np.mgrid[0:height, 0:width]
+    weave = np.sin(x * 2.1 + rng.uniform(0, 6)) * np.sin(y * 1.9 + rng.uniform(0, 6))
+    shade = 0.5 + 0.2 * np.sin(x / width * 3) * np.cos(y / height * 2)
+    values = shade + 0.2 * weave + rng.normal(0, 0.05, (height, width))
+    top, left = int(rng.integers(height // 2)), int(rng.integers(width // 2))
+    steps = np.arange(min(height, width) // 3)
+    values[top + steps, left + steps] = 1.0
+    return np.asarray(values.clip(0, 1))

@@ -1,0 +1,126 @@
+"""Smaller and faster copies of an exported graph: weights in half precision, or 8-bit integers where that does no harm."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.progress import progress
+
+Images = NDArray[np.float32]
+
+SMALL = 1024  # tensors of fewer numbers gain nothing
+LARGEST = 6e4  # half precision ends at 65,504
+QUANTISED = ("Conv", "Gemm")
+
+
+def halved(model: Any) -> Any:
+    """Return a copy of an `onnx.ModelProto` with weights stored in half precision; it computes in float32 all the same.
+
+    The file is about half as large and no faster. Tensors with numbers beyond half precision's range stay as they are.
+    """
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    graph, casts = small.graph, []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.size < SMALL or np.abs(values).max() > LARGEST:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.whole", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for known in [info for info in graph.value_info if info.name in {cast.output[0] for cast in casts}]:
+        graph.value_info.remove(known)
+    onnx.checker.check_model(small)
+    return small
+
+
+def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[Any, tuple[str, ...]]:
+    """Return a copy of a graph whose convolutions compute in 8-bit integers, and the names of the layers that do not.
+
+    `images` are prepared good parts (3, h, w); the ranges of activations are taken from them, those of weights from each
+    output channel. Where scores of these parts change by more than `tolerance` of the largest, the layers that change them
+    most, each measured alone, are left in float32: one, two, four, ... until it is met.
+    """
+    import onnx
+    from onnxruntime.quantization import shape_inference
+
+    with tempfile.TemporaryDirectory(prefix="blemish-int8-") as folder:
+        whole, ready = Path(folder) / "whole.onnx", Path(folder) / "ready.onnx"
+        onnx.save(model, whole)  # given the model itself, it would lose tensors of some graphs
+        shape_inference.quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
+        truth = _scores(ready, images)
+
+        def change(kept: Sequence[str]) -> tuple[float, Any]:
+            found = _quantise(ready, Path(folder) / "int8.onnx", images, kept)
+            return float(np.abs(_scores(Path(folder) / "int8.onnx", images) - truth).max() / np.abs(truth).max()), found
+
+        layers = _layers(ready)
+        worst, found = change(())
+        if worst <= tolerance or not layers:
+            return found, ()
+        alone = {
+            layer: change([other for other in layers if other != layer])[0] for layer in progress(layers, "layers")
+        }
+        order = sorted(layers, key=lambda layer: -alone[layer])
+        count = 1
+        while count < len(layers):
+            worst, found = change(order[:count])
+            if worst <= tolerance:
+                break
+            count *= 2
+        return found, tuple(order[: min(count, len(layers))])
+
+
+def _layers(path: Path) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load(path).graph.node if node.op_type in QUANTISED]
+
+
+def _quantise(source: Path, target: Path, images: Sequence[Images], kept: Sequence[str]) -> Any:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.waiting = iter(images)
+
+        def get_next(self) -> dict[str, Images] | None:
+            image = next(self.waiting, None)
+            return None if image is None else {"image": image[None]}
+
+    quantize_static(
+        str(source),
+        str(target),
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=list(QUANTISED),
+        nodes_to_exclude=list(kept),
+    )
+    return onnx.load(target)
+
+
+def _scores(path: Path, images: Sequence[Images]) -> NDArray[np.float64]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(["score"], {"image": image[None]})[0] for image in images]).astype(np.float64)

@@ -1,0 +1,212 @@
+"""From files to verdicts, whatever computes the scores: the network in torch (`Inspector`) or an exported file (`Runtime`).
+
+Reading, preparing, batching, thresholds, masks and regions are the same code for both, so they cannot differ. No torch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blemish import regions
+from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_good
+from blemish.errors import DataError, ImageError, InputError
+from blemish.imaging import SUFFIXES, Imaging, named
+from blemish.read_ahead import read_ahead
+from blemish.types import Prediction
+
+Source = Path | str | ArrayLike
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the detector said of one image: raw score and map at the network's size, and the image's original size."""
+
+    score: float
+    map: NDArray[np.float32] | None
+    original: tuple[int, int]
+
+
+class Inspection(ABC):
+    """The way to prepare images, something that scores them, and a threshold (or none yet).
+
+    `about` says in JSON values what the model was fitted on; it decides nothing.
+    """
+
+    imaging: Imaging
+    calibration: Calibration | None
+    about: dict[str, Any]
+
+    @property
+    @abstractmethod
+    def backbones(self) -> dict[str, str]:
+        """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
+
+    @abstractmethod
+    def score(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """Return raw scores (B,) and maps (B, h, w), or None without maps, of prepared images (B, h, w, 3)."""
+
+    @overload
+    def inspect(self, source: Sequence[Source], *, batch_size: int = 8) -> list[Prediction]: ...
+    @overload
+    def inspect(self, source: Path | str | NDArray[Any], *, batch_size: int = 8) -> Prediction | list[Prediction]: ...
+
+    def inspect(self, source: Any, *, batch_size: int = 8) -> Prediction | list[Prediction]:
+        """Look at one image (a file or an array), a list of them, or all images in a folder and below.
+
+        One source gives one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable
+        image is a Prediction with `error`. All maps are kept; for very many images iterate over `stream` instead.
+
+        Raises:
+            ImageError: the one image given cannot be read.
+            DataError: the folder holds no image.
+        """
+        if isinstance(source, str | Path) and Path(source).is_dir():
+            return list(self.stream(images_below(Path(source)), batch_size=batch_size))
+        if isinstance(source, list | tuple):
+            return list(self.stream(source, batch_size=batch_size))
+        only = next(self.stream([source]))
+        if only.error is not None:
+            raise ImageError(only.error)
+        return only
+
+    def stream(self, sources: Iterable[Source], *, batch_size: int = 8) -> Iterator[Prediction]:
+        """Yield the verdict on each source in order, reading ahead; holds only a few images at a time."""
+        for index, (source, raw) in enumerate(self.raw(sources, batch_size=batch_size)):
+            key = str(source) if isinstance(source, str | Path) else f"array {index}"
+            yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.judge(key, raw)
+
+    def judge(self, key: str, raw: Raw) -> Prediction:
+        """Turn raw scores into a verdict: p-value, decision, and regions at the image's original size."""
+        map = None if raw.map is None else self.imaging.restore(raw.map, raw.original)
+        calibration = self.calibration
+        if calibration is None:
+            return Prediction(key, raw.score, map=map)
+        mask = None
+        if map is not None and calibration.pixel_threshold is not None:
+            mask = np.asarray(defective(map, calibration.pixel_threshold)) & self.imaging.valid(raw.original)
+        return Prediction(
+            key=key,
+            score=raw.score,
+            p_value=calibration.p_value(raw.score),
+            threshold=calibration.threshold,
+            defective=bool(defective(raw.score, calibration.threshold)),
+            map=map,
+            mask=mask,
+            regions=() if map is None or mask is None else regions.find(map, mask),
+        )
+
+    def raw(self, sources: Iterable[S], *, batch_size: int = 8) -> Iterator[tuple[S, Raw | ImageError]]:
+        """Yield (source, raw scores) in order; a source is a file, an array, or a Record."""
+        pending: list[tuple[S, NDArray[np.float32], tuple[int, int]]] = []
+        for source, ready in read_ahead(self._prepare, sources, ahead=2 * batch_size):
+            if isinstance(ready, ImageError):
+                yield from self._score(pending)
+                pending = []
+                yield source, ready
+                continue
+            pending.append((source, *ready))
+            if len(pending) == batch_size:
+                yield from self._score(pending)
+                pending = []
+        yield from self._score(pending)
+
+    def calibrate(
+        self,
+        good: Iterable[Any],
+        defects: Iterable[Any] | None = None,
+        *,
+        false_reject_rate: float | None = None,
+        escape_rate: float | None = None,
+        confidence: float | None = None,
+        costs: tuple[float, float, float] | None = None,
+    ) -> Calibration:
+        """Choose the threshold on parts that the detector has not learnt from, by exactly one rule, and keep it.
+
+        `good` and `defects` are files, arrays or Records. The rules: `false_reject_rate` (good parts alone suffice),
+        `escape_rate`, or `costs` = (cost of an escape, cost of a false reject, share of defective parts); see
+        `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
+
+        Raises:
+            InputError: no rule or several, a rule that needs `defects` without them, or too few readable parts.
+        """
+        if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
+            raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
+        scores, peaks = self.calibration_scores(good)
+        if false_reject_rate is not None:
+            self.calibration = from_good(scores, false_reject_rate, confidence, pixel_peaks=peaks)
+            return self.calibration
+        if defects is None:
+            raise InputError("an escape rate or costs need defective parts as well; give some, or a false_reject_rate")
+        bad, _ = self.calibration_scores(defects)
+        if escape_rate is not None:
+            chosen = from_escape_rate(scores, bad, escape_rate, 0.95 if confidence is None else confidence)
+        else:
+            assert costs is not None  # noqa: S101 - one rule is given
+            chosen = from_costs(scores, bad, *costs)
+        if peaks is not None:
+            rejected = sum(defective(score, chosen.threshold) for score in scores)
+            chosen = replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
+        self.calibration = chosen
+        return chosen
+
+    def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
+        """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
+
+        Unreadable images are left out with a warning, as they are while learning.
+        """
+        scores: list[float] = []
+        peaks: list[float] = []
+        unreadable: list[ImageError] = []
+        for _, raw in self.raw(sources, batch_size=batch_size):
+            if isinstance(raw, ImageError):
+                unreadable.append(raw)
+                continue
+            scores.append(raw.score)
+            if raw.map is not None:
+                peaks.append(float(self.imaging.restore(raw.map, raw.original).max()))
+        if unreadable:
+            warnings.warn(
+                f"{len(unreadable)} images were skipped while choosing the threshold. The first: {unreadable[0]}",
+                stacklevel=3,
+            )
+        return scores, peaks or None
+
+    def _prepare(self, source: Any) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        source = getattr(source, "image", source)
+        image = self.imaging.read(source)
+        with named(source):
+            return self.imaging.prepare(image), (image.shape[0], image.shape[1])
+
+    def _score(self, parts: list[tuple[S, NDArray[np.float32], tuple[int, int]]]) -> Iterator[tuple[S, Raw]]:
+        if not parts:
+            return
+        values, maps = self.score(np.stack([image for _, image, _ in parts]))
+        for i, (source, _, original) in enumerate(parts):
+            yield source, Raw(float(values[i]), None if maps is None else maps[i], original)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return all image files in a folder and below, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")
+    return found

@@ -1,0 +1,44 @@
+"""Open a model file, whatever kind it is: a saved inspector (needs torch) or an exported one (does not)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blemish.errors import InputError
+from blemish.inspection import Inspection
+
+EXPORTED = (".onnx", ".xml")
+
+
+def load(
+    path: Path | str,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Inspection:
+    """Return what inspects with the file: an `Inspector` for .safetensors, a `Runtime` for .onnx and OpenVINO's .xml.
+
+    `device` ("cuda:0") and `precision` ("bfloat16") are for inspectors; `engine` ("onnxruntime", "openvino") and `threads`
+    for exported files.
+
+    Raises:
+        FormatError: the file is absent, damaged or not ours.
+        InputError: an option does not suit the kind of file.
+        MissingExtra: what the file needs is not installed.
+    """
+    if Path(path).suffix.lower() in EXPORTED:
+        for name, value, usual in (("device", device, ("cpu", "auto")), ("precision", precision, ("float32",))):
+            if value not in usual:
+                raise InputError(
+                    f"{name} {value!r} is for saved inspectors; {path} runs as it was exported, on the CPU"
+                )
+        from blemish.runtime import Runtime
+
+        return Runtime(path, engine=engine, threads=threads)
+    if engine != "auto":
+        raise InputError(f"engine {engine!r} is for exported files (.onnx, .xml); {path} is not one")
+    from blemish.inspector import Inspector
+
+    return Inspector.load(path, device).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks

@@ -1,0 +1,98 @@
+"""How fast an exported model is on this machine: latency percentiles, throughput, memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blemish.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Times in milliseconds, memory in MB.
+
+    `p50` to `p99` are of one image after another, network and scoring only; `prepare` is the median time of preparing one
+    image of 1024 x 1024 pixels in memory and `judge` of enlarging its map and finding regions. `images_per_second` is with
+    batches of `batch_size`. `load` is the time until the model could be used, `memory` what the process grew by.
+    """
+
+    file: str
+    precision: str
+    load: float
+    p50: float
+    p90: float
+    p99: float
+    prepare: float
+    judge: float
+    images_per_second: float
+    batch_size: int
+    megabytes: float
+    memory: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def latency(
+    path: Path | str, *, engine: str = "auto", threads: int | None = None, repeats: int = 100, batch_size: int = 8
+) -> Latency:
+    """Load an exported model and measure it on made images; nothing is read from disk but the model.
+
+    Raises:
+        FormatError: see `Runtime`.
+    """
+    grown = _memory()
+    begun = time.perf_counter()
+    runtime = Runtime(path, engine=engine, threads=threads)
+    runtime.warm_up()
+    load = time.perf_counter() - begun
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    prepared = runtime.imaging(part)
+    single = _times(lambda: runtime.score(prepared[None]), repeats)
+    many = np.repeat(prepared[None], batch_size, 0)
+    together = _times(lambda: runtime.score(many), max(3, repeats // batch_size))
+    raw = next(runtime.raw([part]))[1]
+    few = max(3, repeats // 10)
+    files = [runtime.path, runtime.path.with_suffix(".bin")] if runtime.path.suffix == ".xml" else [runtime.path]
+    return Latency(
+        file=str(path),
+        precision=runtime.exported.precision,
+        load=1e3 * load,
+        p50=float(np.percentile(single, 50)),
+        p90=float(np.percentile(single, 90)),
+        p99=float(np.percentile(single, 99)),
+        prepare=float(np.median(_times(lambda: runtime.imaging(part), few))),
+        judge=float(np.median(_times(lambda: runtime.judge("", raw), few))),  # type: ignore[arg-type]
+        images_per_second=1e3 * batch_size / float(np.median(together)),
+        batch_size=batch_size,
+        megabytes=sum(file.stat().st_size for file in files) / 1e6,
+        memory=_memory() - grown,
+    )
+
+
+def _times(work: Any, repeats: int) -> list[float]:
+    """Return how long each call took, in milliseconds, after one that does not count."""
+    work()
+    found = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        found.append(1e3 * (time.perf_counter() - begun))
+    return found
+
+
+def _memory() -> float:
+    """Return the most memory the process has held, in MB; 0 where the system does not say."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
