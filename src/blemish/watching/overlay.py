@@ -33,3 +33,9 @@ def write_overlay(out: Path, part: Part, verdict: Prediction, imaging: Imaging, 
     (out / name).unlink(missing_ok=True)  # from an attempt before a crash
     save_overlay(out / name, verdict, imaging, threshold)
     return name
+
+
+def sweep_up(out: Path) -> None:
+    """Remove half-written pictures that a kill has left below `out`."""
+    for part in (out / FOLDER).rglob(".*.part"):
+        part.unlink(missing_ok=True)

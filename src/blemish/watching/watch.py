@@ -20,7 +20,7 @@ from blemish.watching.journal import Journal
 from blemish.watching.line import checked, line_of
 from blemish.watching.lock import only_watcher
 from blemish.watching.names import chooser
-from blemish.watching.overlay import write_overlay
+from blemish.watching.overlay import sweep_up, write_overlay
 from blemish.watching.pace import Pace, Status
 from blemish.watching.part import Part, now_at, printable, sha256
 from blemish.watching.room import Room, Stopped
@@ -119,6 +119,7 @@ class Watch:
             StorageError: the results cannot be written, for another reason than a full disk.
         """
         with only_watcher(self.out):
+            sweep_up(self.out)
             self._journal = Journal(self.out, rotate_bytes=self.rotate_bytes, say=self.say)
             sweep = Sweep(
                 self.folder, self.out, self.backlog, self._journal.__contains__, self.chosen, self.since_ns, self.say
