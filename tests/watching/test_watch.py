@@ -244,6 +244,54 @@ def test_a_full_disk_while_writing_a_picture(line, tmp_path, model, monkeypatch)
     assert [p.name for p in (tmp_path / "out" / "overlays").iterdir()] == [Path(entry["overlay"]).name]
 
 
+def test_a_slow_model_shows_what_waits_and_is_given_only_what_it_asks_for(line, tmp_path, model, start) -> None:
+    for i in range(30):
+        (line / f"{i:02d}.png").write_bytes(png(20))
+    looked, go = model.stream, threading.Event()
+
+    def slow(sources, *, batch_size=8):
+        for verdict in looked(sources, batch_size=batch_size):
+            go.wait(60)
+            yield verdict
+
+    model.stream = slow
+    watch = start()
+    status = until(lambda: watch.status if watch.status.waiting == 30 and model.read else None)
+    assert status.oldest > 0
+    assert "30 waiting, the oldest for" in status.text
+    assert len(model.read) == 1
+    go.set()
+    until(lambda: len(lines(tmp_path / "out")) == 30)
+    assert until(lambda: watch.status.waiting == 0)
+    assert watch.status.rate > 0
+
+
+def test_asked_to_stop_it_writes_what_the_model_has_in_hand(line, tmp_path, model) -> None:
+    """The model reads ahead, as the real ones do; what it has taken is finished, nothing more."""
+    for i in range(40):
+        (line / f"{i:02d}.png").write_bytes(png(20))
+    looked, taken = model.stream, []
+
+    def ahead(sources, *, batch_size=8):
+        waiting = []
+        for source in sources:
+            taken.append(source)
+            waiting.append(source)
+            if len(waiting) > 5:
+                watch.stop()
+                yield from looked([waiting.pop(0)])
+        yield from looked(waiting)
+
+    model.stream = ahead
+    watch = Watch(line, model, tmp_path / "out", settle=0, poll=0.01)
+    watch.run()
+    assert [line / entry["part"]["path"] for entry in lines(tmp_path / "out")] == taken
+    assert len(taken) == 6
+    model.stream = looked
+    once(tmp_path, model)
+    assert len({entry["part"]["path"] for entry in lines(tmp_path / "out")}) == len(lines(tmp_path / "out")) == 40
+
+
 def test_stopping_while_the_disk_is_full_loses_nothing(line, tmp_path, model, monkeypatch) -> None:
     def write(file: int, text: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 
 from blemish.errors import InputError
 from blemish.imaging import SUFFIXES
@@ -34,7 +33,7 @@ def chooser(patterns: Sequence[str]) -> Callable[[str, str], bool]:
     by_name = [pattern for pattern in patterns if "/" not in pattern]
 
     def chosen(path: str, name: str) -> bool:
-        if PurePosixPath(name).suffix.lower() not in SUFFIXES or passing(name):
+        if name[name.rfind(".") :].lower() not in SUFFIXES or passing(name):
             return False
         if not patterns:
             return True

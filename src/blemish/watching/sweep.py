@@ -8,7 +8,7 @@ was replaced by renaming has another inode number and is noticed at once; one wr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -57,19 +57,23 @@ class Sweep:
         blind: set[str] = set()
         beyond = 0
         self._turn += 1
-        for directory, entries in self._directories(blind):
+        waiting = [""]
+        while waiting:
+            directory = waiting.pop()
             old, fresh = self._known.get(directory, {}), {}
-            for entry in entries:
-                path = directory + entry.name
-                if not self.chosen(path, entry.name):
-                    continue
+            for entry in self._list(directory, blind):
+                name = entry.name
                 inode = entry.inode() if INODES else 0
-                if old.get(entry.name) == inode and not self._has_turn(entry.name):
-                    fresh[entry.name] = inode
-                elif (state := self._look(entry, path, present)) is None:
+                if old.get(name) == inode and not self._has_turn(name):
+                    fresh[name] = inode
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting += [f"{directory}{name}/"] if self._goes_into(entry) else []
+                elif not self.chosen(directory + name, name):
+                    continue
+                elif (state := self._look(entry, directory + name, present)) is None:
                     beyond += 1
                 elif state:
-                    fresh[entry.name] = inode
+                    fresh[name] = inode
             if fresh:
                 known[directory] = fresh
         self._close(known, present, blind, beyond)
@@ -100,30 +104,25 @@ class Sweep:
             self.backlog.add(part, now, max(0.0, (stat.st_ctime_ns - stat.st_mtime_ns) / 1e9) if INODES else 0.0)
         return False
 
-    def _directories(self, blind: set[str]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-        waiting = [""]
-        while waiting:
-            directory = waiting.pop()
-            try:
-                with os.scandir(self.folder / directory) as listing:
-                    entries = list(listing)
-            except OSError as error:
-                if not directory:
-                    raise
-                blind.add(directory)
-                if directory not in self._blind and not isinstance(error, FileNotFoundError):
-                    self.say(f"{printable(directory)} cannot be listed: {error.strerror}; its files wait.")
-                continue
-            waiting += [f"{directory}{entry.name}/" for entry in entries if self._goes_into(entry)]
-            yield directory, entries
+    def _list(self, directory: str, blind: set[str]) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.folder / directory) as listing:
+                return list(listing)
+        except OSError as error:
+            if not directory:
+                raise
+            blind.add(directory)
+            if directory not in self._blind and not isinstance(error, FileNotFoundError):
+                self.say(f"{printable(directory)} cannot be listed: {error.strerror}; its files wait.")
+            return []
 
     def _goes_into(self, entry: os.DirEntry[str]) -> bool:
-        if not entry.is_dir(follow_symlinks=False) or passing(entry.name):
+        if passing(entry.name):
             return False
         return entry.name != self.skip.name or Path(entry.path).resolve() != self.skip
 
     def _has_turn(self, name: str) -> bool:
-        return hash(name) % self._slices == self._turn % self._slices
+        return (hash(name) ^ self._turn) & (self._slices - 1) == 0
 
     def _close(self, known: dict[str, dict[str, int]], present: set[str], blind: set[str], beyond: int) -> None:
         lost_sight = tuple(directory for directory in blind if (self.folder / directory).exists())
