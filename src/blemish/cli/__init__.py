@@ -15,6 +15,7 @@ import typer
 from blemish.cli import learning  # noqa: F401 - importing hangs the commands on the app, in the order of `--help`
 from blemish.cli import looking  # noqa: F401
 from blemish.cli import exporting  # noqa: F401
+from blemish.cli import watching  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED

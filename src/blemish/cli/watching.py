@@ -1,0 +1,184 @@
+"""The command that stays: watch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli.app import app
+from blemish.cli.options import DeviceOption
+from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, INTERRUPTED
+from blemish.errors import InputError
+
+if TYPE_CHECKING:
+    from blemish.watching import Looks, Status, Watch
+
+SAY_EVERY = 60.0
+"""Seconds between two status lines where there is no terminal."""
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder into which images are written, in it or below.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Model file made by `blemish fit`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results.jsonl and pictures of rejects.")],
+    once: Annotated[bool, typer.Option("--once", help="Look at what is there, then stop.")] = False,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these names, e.g. 'top_*.png'; may be repeated. [default: all images]"),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only files written since: now, 2h, 3d, or 2026-01-31T06:00. [default: all]")
+    ] = None,
+    settle: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds without change after which a file is complete; 0 if renamed into place."),
+    ] = 1.0,
+    give_up: Annotated[
+        float, typer.Option(min=0.0, help="Seconds more after which an unreadable file is reported as an error.")
+    ] = 30.0,
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks over the folder, at least.")] = 0.5,
+    content_hash: Annotated[bool, typer.Option("--content-hash", help="Write each file's SHA-256 as well.")] = False,
+    rotate: Annotated[
+        float | None, typer.Option(min=0.001, help="Begin a new results file at this size, in MB. [default: never]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together.")] = 8,
+    device: DeviceOption = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines of results.jsonl as well.")] = False,
+) -> None:
+    """Inspect images as they are completed, each exactly once, until stopped; a restart goes on where it was.
+
+    Stopped by Ctrl-C or SIGTERM it finishes the images in hand and exits with 0. With --once it exits like inspect: 0 all
+    good, 1 some defective, 2 some not decided.
+    """
+    from blemish.watching import Watch
+
+    looks, model_hash = load_model(model, device)
+    if looks.calibration is None:
+        raise InputError(f"{model} has no threshold, so nothing is decided. Choose one: blemish calibrate {model} ...")
+    watcher = Watch(
+        folder,
+        looks,
+        out,
+        model_hash=model_hash,
+        batch_size=batch_size,
+        settle=settle,
+        give_up=give_up,
+        poll=poll,
+        patterns=pattern or (),
+        since=moment(since),
+        content_hash=content_hash,
+        rotate_bytes=None if rotate is None else int(rotate * 1e6),
+        say=lambda message: typer.echo(f"blemish: {message}", err=True),
+        show=lambda line: typer.echo(json.dumps(line) if as_json else shown(line)),
+    )
+    with stopped_by_signals(watcher.stop) as stopped, status_line(watcher):
+        status = watcher.run(once=once)
+    typer.echo(f"blemish: {status.text}", err=True)
+    if not once:
+        raise typer.Exit(GOOD)
+    if stopped.is_set():
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(ERROR if status.error else DEFECTIVE if status.defective else GOOD)
+
+
+def load_model(path: Path, device: str) -> tuple[Looks, str]:
+    """Return what looks at parts, and the SHA-256 of its file."""
+    from blemish.inspector import Inspector
+
+    inspector = Inspector.load(path, device)
+    with path.open("rb") as stream:
+        return inspector, hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def moment(text: str | None) -> float:
+    """Return the seconds since 1970 of `--since`: now, a length of time ago (90m, 2h, 3d), or an ISO date and time."""
+    if text is None:
+        return 0.0
+    if text == "now":
+        return time.time()
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    try:
+        if text[-1:] in units:
+            return time.time() - timedelta(**{units[text[-1]]: float(text[:-1])}).total_seconds()
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"--since {text!r} must be now, a time ago like 90m, 2h or 3d, or 2026-01-31T06:00") from error
+
+
+def shown(line: dict[str, Any]) -> str:
+    """Return a line of the journal for people."""
+    from blemish.watching.part import printable
+
+    path = printable(line["part"]["path"])
+    if line["verdict"] == "error":
+        return f"error      {path}: {printable(line['error'])}"
+    where = "".join("  {},{}-{},{}".format(*region["box"]) for region in line["regions"][:3])
+    return f"{line['verdict']:<10} score {line['score']:.5g}  p {line['p_value']:.3g}  {path}{where}"
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[Event]:
+    """Let SIGTERM and Ctrl-C call `stop` inside the block, and set the event; a second one ends the process at once."""
+    stopped = Event()
+    kinds = [signal.SIGINT, signal.SIGTERM]
+
+    def hear(number: int, frame: object) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+        stop()
+
+    before = [signal.signal(kind, hear) for kind in kinds]
+    try:
+        yield stopped
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+@contextmanager
+def status_line(watcher: Watch) -> Iterator[None]:
+    """Show how it stands while the block runs: a line that renews itself in a terminal, one a minute elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(
+            console=Console(stderr=True),
+            get_renderable=lambda: Text(watcher.status.text, no_wrap=True, overflow="ellipsis"),
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        ):
+            yield
+        return
+    ended = Event()
+    thread = Thread(target=_say_status, args=(watcher, ended), name="blemish-status", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _say_status(watcher: Watch, ended: Event) -> None:
+    said: Status | None = None
+    while not ended.wait(SAY_EVERY):
+        status = watcher.status
+        if status != said:
+            typer.echo(f"blemish: {status.text}", err=True)
+        said = status

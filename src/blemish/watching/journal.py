@@ -1,0 +1,195 @@
+"""The journal: one line of JSON a part, in the order in which they were finished. It alone says what is done.
+
+Lines are gathered in memory and committed together: written, then synced to the disk. What a kill or a power cut takes
+are whole parts that are inspected again, never half a result and never two. After a commit that failed (a full disk) the
+file is cut back to its last good length, and the lines are kept for the next attempt.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from blemish.errors import StorageError
+from blemish.files import storage_errors, write_atomically
+from blemish.watching.part import Part
+
+NAME = "results.jsonl"
+MOST = 1000
+"""Lines that wait in memory, at most."""
+
+
+class Journal:
+    """The results in `folder`: which parts are done, and the lines that are not on the disk yet.
+
+    With `rotate_bytes` a file of that size is renamed to `results-<UTC time>.jsonl` and a new one begun; all are read when
+    the journal is opened. Messages about damage go to `say`.
+
+    Raises:
+        StorageError: the folder or the file cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, rotate_bytes: int | None = None, say: Callable[[str], None]) -> None:
+        self.path, self.rotate_bytes, self.say = folder / NAME, rotate_bytes, say
+        self._done: set[bytes] = set()
+        self._waiting: list[dict[str, Any]] = []
+        self._next_commit = 0.0
+        self._file: int | None = None
+        self._length = 0
+        with storage_errors(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(folder.glob("results-*.jsonl")):
+                self._read(path)
+            self._read(self.path)
+            self._open()
+
+    def __contains__(self, part: Part) -> bool:
+        return part.digest in self._done
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    @property
+    def waiting(self) -> int:
+        """How many lines are not on the disk yet."""
+        return len(self._waiting)
+
+    @property
+    def due(self) -> bool:
+        """Whether lines should be committed now: syncing may take a tenth of the time, so a slow model waits for none."""
+        return len(self._waiting) >= MOST or (bool(self._waiting) and monotonic() >= self._next_commit)
+
+    def add(self, part: Part, line: dict[str, Any]) -> None:
+        """Note a part as done. `line` holds JSON values and, as "part", the part; it is on the disk after `commit`."""
+        self._done.add(part.digest)
+        self._waiting.append(line)
+
+    def commit(self) -> list[dict[str, Any]]:
+        """Write and sync the lines that wait; returns them.
+
+        Raises:
+            StorageError: they could not be written; they still wait, and the file is as it was.
+        """
+        if not self._waiting:
+            return []
+        start = monotonic()
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self._waiting).encode()
+        with storage_errors(self.path):
+            self._put(text)
+        committed, self._waiting = self._waiting, []
+        end = monotonic()
+        self._next_commit = end + 9 * (end - start)
+        return committed
+
+    def close(self) -> None:
+        """Close the file; lines that were not committed are given up, their parts will be inspected again."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+    def _put(self, text: bytes) -> None:
+        if self.rotate_bytes is not None and self._length >= self.rotate_bytes:
+            self._rotate()
+        file = self._open() if self._file is None else self._file
+        os.ftruncate(file, self._length)  # what a failed attempt may have left
+        try:
+            write_all(file, text)
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, self._length)
+            raise
+        self._length += len(text)
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._file = os.open(self.path, flags, 0o666)
+        self._length = os.fstat(self._file).st_size
+        _sync_folder(self.path.parent)
+        return self._file
+
+    def _rotate(self) -> None:
+        self.close()
+        stem = f"results-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        names = (self.path.with_name(f"{stem}{'' if n == 1 else f'-{n}'}.jsonl") for n in count(1))
+        self.path.rename(next(name for name in names if not name.exists()))
+        self._length = 0
+
+    def _read(self, path: Path) -> None:
+        if not path.exists():
+            return
+        inside = 0  # damaged lines that a good one follows
+        bad: list[tuple[int, bytes]] = []
+        for number, (line, digest) in enumerate(_lines(path), 1):
+            if digest is None:
+                bad.append((number, line))
+                continue
+            if digest in self._done:
+                self.say(f"{path} line {number} repeats a part that is done already.")
+            self._done.add(digest)
+            inside = len(bad)
+        if bad:
+            self._repair(path, bad, inside)
+
+    def _repair(self, path: Path, bad: list[tuple[int, bytes]], inside: int) -> None:
+        """Cut off a torn end; damaged lines `inside` the file are moved beside it."""
+        torn = bad[inside:]
+        if torn:
+            size = path.stat().st_size - sum(len(text) for _, text in torn)
+            with path.open("rb+") as stream:
+                stream.truncate(size)
+                os.fsync(stream.fileno())
+            self.say(
+                f"{path} ended in a torn line (a crash or a power cut); it was cut off, its part is looked at again."
+            )
+        if inside:
+            beside = path.with_name(path.name + ".damaged")
+            numbers = {number for number, _ in bad[:inside]}
+            with beside.open("ab") as stream:
+                stream.writelines(text for _, text in bad[:inside])
+                os.fsync(stream.fileno())
+            write_atomically(path, lambda part: _keep(path, part, numbers))
+            self.say(
+                f"{path} held {inside} damaged lines; they were moved to {beside.name}, their parts are looked at again."
+            )
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield every line with the digest of its part, None for a line that is torn or damaged."""
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                yield line, Part.from_dict(json.loads(line)["part"]).digest if line.endswith(b"\n") else None
+            except (ValueError, KeyError, TypeError):
+                yield line, None
+
+
+def _keep(path: Path, part: Path, without: set[int]) -> None:
+    with path.open("rb") as stream, part.open("wb") as kept:
+        kept.writelines(line for number, line in enumerate(stream, 1) if number not in without)
+
+
+def write_all(file: int, text: bytes) -> None:
+    """Write all bytes to an open file, in as many calls as the system wants; raises OSError."""
+    view = memoryview(text)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync a folder's own list of files, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:  # some network file systems cannot; the lines themselves are synced all the same
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise StorageError(f"cannot sync {folder}: {error.strerror}") from error
+        finally:
+            os.close(handle)

@@ -1,0 +1,160 @@
+"""`blemish watch` as people and service managers meet it; with a model that needs no torch."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from blemish.cli.watching import moment
+from blemish.errors import InputError
+
+HERE = Path(__file__).resolve().parents[1] / "watching"
+COMMAND = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from watched import Brightness
+import blemish.cli.watching as watching
+class Bare(Brightness):
+    def __init__(self):
+        super().__init__()
+        self.calibration = None
+watching.load_model = lambda path, device: ((Bare if path.name == "bare" else Brightness)(), "f00d")
+from blemish.cli import main
+main()
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", COMMAND, str(HERE), "watch", *map(str, arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def line(tmp_path) -> Path:
+    (tmp_path / "line").mkdir()
+    return tmp_path / "line"
+
+
+@pytest.fixture
+def options(tmp_path) -> list[object]:
+    return ["--model", tmp_path / "m", "--out", tmp_path / "out", "--settle", 0.05, "--poll", 0.02, "--give-up", 0.2]
+
+
+@pytest.fixture
+def picture():
+    import numpy as np
+
+    from blemish.imaging import encode_png
+
+    return lambda value: encode_png(np.full((32, 32, 3), value, np.uint8))
+
+
+def test_once_has_the_exit_codes_of_inspect(line, options, picture, tmp_path) -> None:
+    assert run(line, *options, "--once").returncode == 0
+    (line / "good\n.png").write_bytes(picture(20))
+    done = run(line, *options, "--once")
+    assert done.returncode == 0
+    assert done.stdout.startswith("good       score ")
+    assert "good\\n.png" in done.stdout
+    assert "1 good, 0 defective, 0 errors; 0 waiting" in done.stderr
+    (line / "bad.png").write_bytes(picture(230))
+    assert run(line, *options, "--once").returncode == 1
+    (line / "bad2.png").write_bytes(picture(230))
+    (line / "broken.png").write_bytes(b"")
+    done = run(line, *options, "--once", "--json")
+    assert done.returncode == 2
+    printed = [json.loads(text) for text in done.stdout.splitlines()]
+    written = [json.loads(text) for text in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert printed == written[2:]
+    assert {entry["model"] for entry in written} == {"f00d"}
+    assert run(line, *options, "--once").returncode == 0, "nothing new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_and_another_watcher_may_begin(line, options, picture, tmp_path, number) -> None:
+    (line / "1.png").write_bytes(picture(20))
+    process = subprocess.Popen(command(line, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("good"), "it looks, and what it says is flushed"
+    refused = run(line, *options)
+    assert refused.returncode == 2
+    assert f"process {process.pid} on" in refused.stderr
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "1 good" in errors
+    (line / "2.png").write_bytes(picture(20))
+    assert run(line, *options, "--once").returncode == 0
+    assert (tmp_path / "out" / "results.jsonl").read_text().count("\n") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are those of POSIX")
+def test_in_a_terminal_the_status_renews_itself_and_results_stay_out_of_it(line, options, picture) -> None:
+    import os
+    import pty
+
+    (line / "1.png").write_bytes(picture(20))
+    ours, theirs = pty.openpty()
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        while True:
+            try:
+                text = os.read(ours, 1000)
+            except OSError:
+                return
+            if not text:
+                return
+            heard.append(text)
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
+    process = subprocess.Popen(command(line, *options, "--json"), stdout=subprocess.PIPE, stderr=theirs)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["verdict"] == "good"
+    end = time.monotonic() + 60
+    while b"1 good, 0 defective" not in b"".join(heard) and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    process.stdout.close()
+    os.close(theirs)
+    listening.join(60)
+    os.close(ours)
+    assert b"0 waiting" in b"".join(heard)
+    assert b"verdict" not in b"".join(heard)
+
+
+def test_mistakes_are_said(line, options, tmp_path) -> None:
+    done = run(line, *options[2:], "--model", tmp_path / "bare")
+    assert done.returncode == 2
+    assert "no threshold" in done.stderr
+    done = run(tmp_path / "nowhere", *options)
+    assert done.returncode == 2
+    assert "is no folder" in done.stderr
+    done = run(line, *options, "--since", "yesterday")
+    assert done.returncode == 2
+    assert "--since 'yesterday'" in done.stderr
+
+
+def test_moments() -> None:
+    now = time.time()
+    assert moment(None) == 0
+    assert moment("now") == pytest.approx(now, abs=60)
+    assert moment("2h") == pytest.approx(now - 7200, abs=60)
+    assert moment("1.5d") == pytest.approx(now - 129600, abs=60)
+    assert moment("2026-01-31T06:00") == datetime(2026, 1, 31, 6).astimezone().timestamp()
+    assert moment("2026-01-31T06:00+00:00") == 1769839200
+    for text in ("", "h", "2x", "31.1.2026", "1e400d", "nand"):
+        with pytest.raises(InputError, match="--since"):
+            moment(text)
