@@ -1,5 +1,21 @@
-"""Pictures and the HTML report."""
+"""Pictures and the HTML reports.
 
-from blemish.report.page import write_page
+Loaded on first use: the page of an inspector needs torch, the pages of a benchmark (`report.benchmark`) do not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blemish.report.page import write_page
 
 __all__ = ["write_page"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "write_page":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from blemish.report.page import write_page
+
+    return write_page

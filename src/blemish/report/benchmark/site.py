@@ -1,0 +1,138 @@
+"""The benchmark as one static page that loads nothing: table, heat maps, figures, tests, published numbers, failures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blemish.report.benchmark import drawings, wording
+from blemish.report.benchmark.cells import ONE_CLASS, Cells
+from blemish.report.benchmark.comparisons import Contest, contests, same_images
+from blemish.report.benchmark.heat import heat_maps
+from blemish.report.benchmark.levels import Ladder, in_levels, ladders
+from blemish.report.benchmark.published import Beside, title
+from blemish.report.benchmark.rows import COSTS, Row
+from blemish.report.templates import template
+
+FIRST = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+"""Metrics whose figures are drawn; the table and the heat maps have all."""
+
+
+def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
+    """Return the page as HTML.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    drawn = [m for m in FIRST if m in cells.metrics] or cells.metrics[:1]
+    tested = [c for c in contests(cells) if c.metric in drawn and not in_levels(c.protocol)]
+    choices = {
+        "dataset": sorted({row.setting.dataset for row in table}),
+        "protocol": list(dict.fromkeys(row.setting.protocol for row in table)),
+        "preset": sorted({row.setting.preset for row in table}),
+    }
+    return template("benchmark/page.html").render(
+        cells=cells,
+        rows=table,
+        metrics=cells.metrics,
+        costs={c: text for c, text in COSTS.items() if any(c in row.costs for row in table)},
+        choices=choices,
+        maps=heat_maps(cells),
+        scatters=_scatters(table, drawn),
+        contests=[(contest, _diagram(contest)) for contest in tested],
+        images=[one for one in same_images(cells) if not in_levels(one.setting.protocol)],
+        curves=[curve for ladder in ladders(table) for curve in _curves(ladder, table, drawn)],
+        published=published,
+        environment=environment(cells),
+        protocols={name: wording.protocol(name) for name in choices["protocol"]},
+        methods=sorted({cell.method for cell in cells.cells}),
+        seeds=sorted({cell.seed for cell in cells.cells}),
+        title=title,
+        w=wording,
+    )
+
+
+def environment(cells: Cells) -> dict[str, list[tuple[str, int]]]:
+    """Return on what the cells were computed: for each kind of stamp its different values, and how many cells have each."""
+    found: dict[str, Counter[str]] = {}
+    for cell in cells.cells:
+        for name, value in cell.stamps.items():
+            if name not in ("split", "started"):
+                found.setdefault(name, Counter())[_flat(value)] += 1
+    started = sorted(str(cell.stamps["started"]) for cell in cells.cells if cell.stamps.get("started"))
+    if started:
+        found["started"] = Counter({f"{started[0]} to {started[-1]}": len(started)})
+    return {name: counts.most_common() for name, counts in sorted(found.items())}
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_flat(inside)}" for key, inside in value.items())
+    return str(value)
+
+
+def _scatters(table: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (heading, SVG) of accuracy against latency and against memory, for each setting that is no level of many."""
+    settings = list(dict.fromkeys(row.setting for row in table))
+    plain = [s for s in settings if not in_levels(s.protocol)] or settings
+    found = []
+    for setting in plain:
+        for name, words in (("score_ms", "time to score an image, ms"), ("peak_mb", "peak memory, MB")):
+            metric = metrics[0]
+            points = [
+                _point(row, name, metric)
+                for row in table
+                if row.setting == setting and row.costs.get(name, 0) > 0 and metric in row.numbers
+            ]
+            if points:
+                text = wording.TITLES.get(metric, metric)
+                found.append((wording.setting(setting), drawings.against_cost(points, words, text)))
+    return found
+
+
+def _point(row: Row, cost: str, metric: str) -> drawings.Point:
+    number = row.numbers[metric].over_seeds
+    low, high = (None if side is None else 100 * side for side in (number.low, number.high))
+    return drawings.Point(title(row.method), row.costs[cost], 100 * number.mean, low, high)
+
+
+def _diagram(contest: Contest) -> str:
+    """Return the critical difference diagram, or '' where nothing may be read from it."""
+    if contest.groups is None:
+        return ""
+    ranks = {title(name): rank for name, rank in contest.ranks.items()}
+    if len(ranks) < len(contest.ranks):  # two keys of one name
+        return drawings.critical_difference(contest.ranks, contest.critical, contest.groups)
+    return drawings.critical_difference(
+        ranks, contest.critical, [[title(n) for n in group] for group in contest.groups]
+    )
+
+
+def _curves(ladder: Ladder, table: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
+    at = {
+        (row.method, row.setting.protocol): row
+        for row in table
+        if (row.setting.dataset, row.setting.preset) == (ladder.dataset, ladder.preset)
+    }
+    methods = sorted({method for method, protocol in at if protocol in dict(ladder.levels).values()})
+    found = []
+    for metric in metrics:
+
+        def value(method: str, protocol: str, metric: str = metric) -> float | None:
+            row = at.get((method, protocol))
+            return 100 * row.numbers[metric].value if row is not None and metric in row.numbers else None
+
+        lines = [
+            drawings.Line(title(m), [value(m, protocol) for _, protocol in ladder.levels], value(m, ONE_CLASS))
+            for m in methods
+        ]
+        lines = [line for line in lines if any(v is not None for v in line.values)]
+        if lines:
+            heading = ", ".join(
+                filter(None, [ladder.stem, ladder.dataset, ladder.preset and f"preset {ladder.preset}"])
+            )
+            levels = [level for level, _ in ladder.levels]
+            svg = drawings.curves(levels, lines, ladder.stem.replace("-", " "), wording.TITLES.get(metric, metric))
+            found.append((heading, svg))
+    return found
