@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,7 @@ def friedman(values: ArrayLike, seed: int = 0) -> Friedman:
     return Friedman(statistic, (hits + 1) / (SHUFFLES + 1), n, k, f"{n} categories: p by {SHUFFLES:,} shuffles")
 
 
+@cache
 def nemenyi_q(methods: int, alpha: float = 0.05) -> float:
     """Return Nemenyi's constant: the studentised range's quantile for known variance, divided by the root of 2.
 

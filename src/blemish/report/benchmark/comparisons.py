@@ -100,22 +100,22 @@ class SameImages:
     not_compared: Mapping[str, int]
 
 
-def contests(cells: Cells) -> list[Contest]:
-    """Return a contest for each protocol, preset and metric with two methods or more on a shared category."""
+def contests(cells: Cells, metrics: Sequence[str], protocols: Sequence[str]) -> list[Contest]:
+    """Return a contest for each of the protocols and metrics, and each preset, with two methods on a shared category."""
     grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in cells.cells:
-        if cell.failed is None:
+        if cell.failed is None and cell.setting.protocol in protocols:
             grouped[cell.setting.protocol, cell.setting.preset].append(cell)
     order = list(dict.fromkeys((s.protocol, s.preset) for s in cells.settings))
-    found = (_contest(*key, metric, grouped[key]) for key in order if key in grouped for metric in cells.metrics)
+    found = (_contest(*key, metric, grouped[key]) for key in order if key in grouped for metric in metrics)
     return [contest for contest in found if contest is not None]
 
 
-def same_images(cells: Cells) -> list[SameImages]:
-    """Return the pairs of methods on the same images, by setting and category, where scores were recorded."""
+def same_images(cells: Cells, protocols: Sequence[str]) -> list[SameImages]:
+    """Return the pairs of methods on the same images, by setting of the protocols and category, where scores are known."""
     grouped: dict[tuple[Setting, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:
-        if cell.failed is None and cell.scores and set(cell.labels) == {0, 1}:
+        if cell.failed is None and cell.setting.protocol in protocols and set(cell.labels) == {0, 1}:
             grouped[cell.setting, cell.category][cell.method].append(cell)
     order = {setting: i for i, setting in enumerate(cells.settings)}
     keys = sorted(grouped, key=lambda key: (order[key[0]], key[1]))

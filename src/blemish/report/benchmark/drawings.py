@@ -43,6 +43,8 @@ class Line(NamedTuple):
 def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
     """Draw each method's accuracy over its cost (logarithmic, above 0), named, with the interval over seeds as a bar."""
     with sheet(6.4, 4.2) as (figure, axes):
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         axes.set_xscale("log")
         axes.grid(color=PALE, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -51,7 +53,9 @@ def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
                 axes.plot([point.cost, point.cost], [point.low, point.high], color=colour, linewidth=1.4, alpha=0.6)
             axes.plot([point.cost], [point.value], "o", color=colour, markersize=6)
         axes.margins(0.14, 0.1)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{cost} (logarithmic)")
         axes.set_ylabel(f"{metric}, %")
         _name_points(figure, axes, points)
@@ -92,8 +96,10 @@ def critical_difference(ranks: Mapping[str, float], critical: float, groups: Seq
             end = low - 0.06 * (high - low + 1) if left else high + 0.06 * (high - low + 1)
             axes.plot([ranks[name], ranks[name], end], [0, y, y], color=INK, linewidth=0.8)
             words = f"{name}  {ranks[name]:.2f}" if left else f"{ranks[name]:.2f}  {name}"
-            axes.text(
-                end, y, f"{words} " if left else f" {words}", ha="right" if left else "left", va="center", color=INK
+            side = "right" if left else "left"
+            away = -4 if left else 4
+            axes.annotate(
+                words, (end, y), (away, 0), textcoords="offset points", ha=side, va="center", color=INK, clip_on=False
             )
         said = ", ".join(f"{name} {ranks[name]:.2f}" for name in order)
         return _themed(as_svg(figure), f"Average ranks, the best first: {said}. Critical difference {critical:.2f}.")

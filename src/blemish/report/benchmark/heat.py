@@ -23,8 +23,12 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """A table of squares, None where there is no result. `groups` are (data set, how many of the columns)."""
+    """A table of squares, None where there is no result. `groups` are (data set, how many of the columns).
 
+    `place` counts the protocols and presets, for maps that belong together.
+    """
+
+    place: int
     protocol: str
     preset: str
     metric: str
@@ -40,11 +44,11 @@ def heat_maps(cells: Cells) -> list[HeatMap]:
     grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for setting in cells.settings:  # their order
         grouped[setting.protocol, setting.preset] += [c for c in cells.cells if c.setting == setting and not c.failed]
-    maps = (_map(*key, metric, own) for key, own in grouped.items() for metric in cells.metrics)
+    maps = (_map(i, *key, metric, own) for i, (key, own) in enumerate(grouped.items()) for metric in cells.metrics)
     return [one for one in maps if one is not None]
 
 
-def _map(protocol: str, preset: str, metric: str, own: Sequence[Cell]) -> HeatMap | None:
+def _map(place: int, protocol: str, preset: str, metric: str, own: Sequence[Cell]) -> HeatMap | None:
     means: dict[tuple[str, str, str], tuple[float, int]] = {}
     for method, dataset in {(cell.method, cell.setting.dataset) for cell in own}:
         chosen = [cell for cell in own if (cell.method, cell.setting.dataset) == (method, dataset)]
@@ -63,6 +67,7 @@ def _map(protocol: str, preset: str, metric: str, own: Sequence[Cell]) -> HeatMa
 
     methods = sorted({cell.method for cell in own})
     return HeatMap(
+        place,
         protocol,
         preset,
         metric,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from blemish import catalogue
@@ -41,6 +42,7 @@ class Beside:
     differs: tuple[str, ...]
 
 
+@cache
 def card_of(method: str) -> Card | None:
     """Return a method's card, or None for a method that this version does not know."""
     try:

@@ -140,7 +140,8 @@ def _marked(own: list[Row]) -> list[Row]:
     marked = list(own)
     for metric in {name for row in own for name in row.numbers}:
         having = [row for row in own if metric in row.numbers]
-        full = [row for row in having if len(row.categories) == row.of]
+        most = max(len(row.categories) for row in having)
+        full = [row for row in having if len(row.categories) == most]
         if len(full) < 2 or not all(consistent(full[0], row) for row in full[1:]):
             continue
         first = max(full, key=lambda row: row.numbers[metric].value)

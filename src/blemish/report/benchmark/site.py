@@ -26,12 +26,12 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
         MissingExtra: jinja2 or matplotlib is not installed.
     """
     drawn = [m for m in FIRST if m in cells.metrics] or cells.metrics[:1]
-    tested = [c for c in contests(cells) if c.metric in drawn and not in_levels(c.protocol)]
     choices = {
         "dataset": sorted({row.setting.dataset for row in table}),
         "protocol": list(dict.fromkeys(row.setting.protocol for row in table)),
         "preset": sorted({row.setting.preset for row in table}),
     }
+    plain = [name for name in choices["protocol"] if not in_levels(name)] or choices["protocol"]
     return template("benchmark/page.html").render(
         cells=cells,
         rows=table,
@@ -39,9 +39,9 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
         costs={c: text for c, text in COSTS.items() if any(c in row.costs for row in table)},
         choices=choices,
         maps=heat_maps(cells),
-        scatters=_scatters(table, drawn),
-        contests=[(contest, _diagram(contest)) for contest in tested],
-        images=[one for one in same_images(cells) if not in_levels(one.setting.protocol)],
+        scatters=_scatters(table, drawn[:1], plain),
+        contests=[(contest, _diagram(contest)) for contest in contests(cells, drawn, plain)],
+        images=same_images(cells, plain),
         curves=[curve for ladder in ladders(table) for curve in _curves(ladder, table, drawn)],
         published=published,
         environment=environment(cells),
@@ -72,22 +72,20 @@ def _flat(value: Any) -> str:
     return str(value)
 
 
-def _scatters(table: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (heading, SVG) of accuracy against latency and against memory, for each setting that is no level of many."""
-    settings = list(dict.fromkeys(row.setting for row in table))
-    plain = [s for s in settings if not in_levels(s.protocol)] or settings
+def _scatters(table: Sequence[Row], metrics: Sequence[str], protocols: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (heading, SVG) of the metrics against latency and against memory, for each setting of the protocols."""
     found = []
-    for setting in plain:
+    for setting in dict.fromkeys(row.setting for row in table if row.setting.protocol in protocols):
         for name, words in (("score_ms", "time to score an image, ms"), ("peak_mb", "peak memory, MB")):
-            metric = metrics[0]
-            points = [
-                _point(row, name, metric)
-                for row in table
-                if row.setting == setting and row.costs.get(name, 0) > 0 and metric in row.numbers
-            ]
-            if points:
-                text = wording.TITLES.get(metric, metric)
-                found.append((wording.setting(setting), drawings.against_cost(points, words, text)))
+            for metric in metrics:
+                points = [
+                    _point(row, name, metric)
+                    for row in table
+                    if row.setting == setting and row.costs.get(name, 0) > 0 and metric in row.numbers
+                ]
+                if points:
+                    text = wording.TITLES.get(metric, metric)
+                    found.append((wording.setting(setting), drawings.against_cost(points, words, text)))
     return found
 
 
