@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,7 +65,9 @@ def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
         )
 
 
-def critical_difference(ranks: Mapping[str, float], critical: float, groups: Sequence[Sequence[str]]) -> str:
+def critical_difference(
+    ranks: Mapping[str, float], critical: float, groups: Sequence[Sequence[str]], metric: str
+) -> str:
     """Draw Demsar's diagram: methods on a scale of average ranks, the best on the left, bars over those not told apart."""
     order = sorted(ranks, key=lambda name: ranks[name])
     count, half = len(order), -(-len(order) // 2)
@@ -102,7 +105,9 @@ def critical_difference(ranks: Mapping[str, float], critical: float, groups: Seq
                 words, (end, y), (away, 0), textcoords="offset points", ha=side, va="center", color=INK, clip_on=False
             )
         said = ", ".join(f"{name} {ranks[name]:.2f}" for name in order)
-        return _themed(as_svg(figure), f"Average ranks, the best first: {said}. Critical difference {critical:.2f}.")
+        return _themed(
+            as_svg(figure), f"Average ranks by {metric}, the best first: {said}. Critical difference {critical:.2f}."
+        )
 
 
 def curves(levels: Sequence[str], lines: Sequence[Line], axis: str, metric: str) -> str:
@@ -176,7 +181,9 @@ def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _themed(svg: str, description: str) -> str:
-    """Let the page choose the ink, name the picture for those who cannot see it, and drop ids that pages would share."""
+    """Let the page choose the ink, name the picture for those who cannot see it, and keep its ids apart from others'."""
     svg = svg.replace(INK, "currentColor").replace(PALE, "var(--line)")
-    svg = re.sub(r' id="[A-Za-z]+\w*_\d+"', "", svg)
+    svg = re.sub(r' id="[A-Za-z]+\w*_\d+"', "", svg)  # names of groups, which nothing refers to
+    own = "f" + sha256(f"{description} {svg}".encode()).hexdigest()[:8]
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{own}", svg)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description, quote=True)}" ', 1)

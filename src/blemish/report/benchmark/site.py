@@ -99,12 +99,10 @@ def _diagram(contest: Contest) -> str:
     """Return the critical difference diagram, or '' where nothing may be read from it."""
     if contest.groups is None:
         return ""
+    metric = wording.TITLES.get(contest.metric, contest.metric)
     ranks = {title(name): rank for name, rank in contest.ranks.items()}
-    if len(ranks) < len(contest.ranks):  # two keys of one name
-        return drawings.critical_difference(contest.ranks, contest.critical, contest.groups)
-    return drawings.critical_difference(
-        ranks, contest.critical, [[title(n) for n in group] for group in contest.groups]
-    )
+    groups = [[title(name) for name in group] for group in contest.groups]
+    return drawings.critical_difference(ranks, contest.critical, groups, metric)
 
 
 def _curves(ladder: Ladder, table: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
