@@ -159,3 +159,16 @@ def test_formats_and_missing_libraries_are_named(written, tmp_path, monkeypatch)
     with pytest.raises(MissingExtra, match=r"blemish\[report\]"):
         write_report(written[0], tmp_path, ["html"])
     assert len(write_report(written[0], tmp_path, ["markdown", "latex", "csv"])) == 3, "these need no extra"
+
+
+def test_levels_are_compared_on_the_same_categories(tmp_path) -> None:
+    """Plain is 90 on what the levels have and 50 elsewhere; drawn is 90, not the mean of all."""
+    made = [cell("padim", category=c, metrics={"image_AUROC": around(v)}) for c, v in (("a", 0.9), ("b", 0.5))]
+    made += [
+        cell("padim", category="a", protocol=f"few-shot-{k}", metrics={"image_AUROC": around(k / 10)}) for k in (2, 4)
+    ]
+    made += [cell("stpm", category=c, protocol="few-shot-2", metrics={"image_AUROC": around(0.6)}) for c in "ab"]
+    (path,) = write_report(read_cells(write(tmp_path, *made)), tmp_path, ["html"])
+    text = path.read_text(encoding="utf-8")
+    assert "few-shot, synthetic, preset quick, a</h3>" in text
+    assert "at 2, 4. PaDiM: plain 90.0, 20.0, 40.0; STPM: plain none, 60.0, none" in text

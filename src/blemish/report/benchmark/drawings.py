@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-COLOURS = ("#1f8fb5", "#d1603d", "#4a9a53", "#9a6bbd", "#b8871f", "#c2589a", "#6d7f8c", "#3f6fd1")
+COLOURS = (
+    *("#1f8fb5", "#d1603d", "#4a9a53", "#9a6bbd", "#b8871f", "#c2589a"),
+    *("#6d7f8c", "#3f6fd1", "#8a9a2f", "#b0483f", "#2f9d8f", "#8b6a4f"),
+)
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -130,10 +133,17 @@ def curves(levels: Sequence[str], lines: Sequence[Line], axis: str, metric: str)
         axes.set_xlabel(axis)
         axes.set_ylabel(f"{metric}, %")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, labelcolor=INK, fontsize=8.5)
-        said = "; ".join(
-            f"{line.name}: " + ", ".join("none" if v is None else f"{v:.1f}" for v in line.values) for line in lines
-        )
+        said = "; ".join(f"{line.name}: " + ", ".join(_said(line, with_reference)) for line in lines)
         return _themed(as_svg(figure), f"{metric} by {axis} at {', '.join(levels)}. {said}")
+
+
+def _said(line: Line, with_reference: bool) -> list[str]:
+    plain = [f"plain {_one(line.reference)}"] if with_reference else []
+    return plain + [_one(value) for value in line.values]
+
+
+def _one(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1f}"
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:

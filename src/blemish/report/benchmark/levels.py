@@ -6,9 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from blemish.report.benchmark.cells import ONE_CLASS, natural
-from blemish.report.benchmark.rows import Row
+from blemish.report.benchmark.cells import ONE_CLASS, Cell, Cells, natural
+from blemish.report.benchmark.rows import Row, values
 
 LEVEL = re.compile(r"^(?P<stem>.+?)-(?P<level>-?\d+(?:\.\d+)?)(?P<rest>-\D.*)?$")
 
@@ -41,3 +42,18 @@ def ladders(table: Sequence[Row]) -> list[Ladder]:
         for key, levels in sorted(found.items(), key=lambda item: (natural(item[0][0]), item[0]))
         if len(levels) > 1 or key[1:] in plain
     ]
+
+
+def level_means(ladder: Ladder, cells: Cells, metric: str) -> dict[tuple[str, str], dict[str, float]]:
+    """Return, by method and protocol, the mean over seeds of each category: of the levels, and of one-class beside them."""
+    wanted = {ONE_CLASS, *(protocol for _, protocol in ladder.levels)}
+    grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in cells.cells:
+        here = (cell.setting.dataset, cell.setting.preset) == (ladder.dataset, ladder.preset)
+        if here and cell.setting.protocol in wanted and cell.failed is None:
+            grouped[cell.method, cell.setting.protocol].append(cell)
+    means = {
+        key: {category: fmean(m.value for m in by_seed.values()) for category, by_seed in values(own, metric).items()}
+        for key, own in grouped.items()
+    }
+    return {key: one for key, one in means.items() if one}

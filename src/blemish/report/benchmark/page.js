@@ -38,7 +38,7 @@
     for (const row of rows) {
       const fits = fields.every((field) => {
         if (field.value === "") return true;
-        if (field.name === "find") return row.cells[0].textContent.toLowerCase().includes(field.value.toLowerCase());
+        if (field.name === "find") return value(row, 0).toLowerCase().includes(field.value.toLowerCase());
         return row.dataset[field.name] === field.value;
       });
       row.hidden = !fits;

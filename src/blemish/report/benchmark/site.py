@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from blemish.report.benchmark import drawings, wording
 from blemish.report.benchmark.cells import ONE_CLASS, Cells
 from blemish.report.benchmark.comparisons import Contest, contests, same_images
 from blemish.report.benchmark.heat import heat_maps
-from blemish.report.benchmark.levels import Ladder, in_levels, ladders
+from blemish.report.benchmark.levels import Ladder, in_levels, ladders, level_means
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row
 from blemish.report.templates import template
@@ -42,7 +43,7 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
         scatters=_scatters(table, drawn[:1], plain),
         contests=[(contest, _diagram(contest)) for contest in contests(cells, drawn, plain)],
         images=same_images(cells, plain),
-        curves=[curve for ladder in ladders(table) for curve in _curves(ladder, table, drawn)],
+        curves=[curve for ladder in ladders(table) for curve in _curves(ladder, cells, drawn)],
         published=published,
         environment=environment(cells),
         protocols={name: wording.protocol(name) for name in choices["protocol"]},
@@ -105,30 +106,26 @@ def _diagram(contest: Contest) -> str:
     return drawings.critical_difference(ranks, contest.critical, groups, metric)
 
 
-def _curves(ladder: Ladder, table: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
-    at = {
-        (row.method, row.setting.protocol): row
-        for row in table
-        if (row.setting.dataset, row.setting.preset) == (ladder.dataset, ladder.preset)
-    }
-    methods = sorted({method for method, protocol in at if protocol in dict(ladder.levels).values()})
+def _curves(ladder: Ladder, cells: Cells, metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (heading, SVG) of each metric over the levels, every mean over the categories that all of them share."""
     found = []
     for metric in metrics:
-
-        def value(method: str, protocol: str, metric: str = metric) -> float | None:
-            row = at.get((method, protocol))
-            return 100 * row.numbers[metric].value if row is not None and metric in row.numbers else None
-
+        means = level_means(ladder, cells, metric)
+        reached = [one for (_, protocol), one in means.items() if protocol != ONE_CLASS]
+        shared = set.intersection(*(set(one) for one in reached)) if reached else set()
+        if not shared:
+            continue
+        points = {
+            key: 100 * fmean(one[category] for category in shared) for key, one in means.items() if shared <= set(one)
+        }
         lines = [
-            drawings.Line(title(m), [value(m, protocol) for _, protocol in ladder.levels], value(m, ONE_CLASS))
-            for m in methods
+            drawings.Line(title(m), [points.get((m, name)) for _, name in ladder.levels], points.get((m, ONE_CLASS)))
+            for m in sorted({method for method, protocol in means if protocol != ONE_CLASS})
         ]
-        lines = [line for line in lines if any(v is not None for v in line.values)]
-        if lines:
-            heading = ", ".join(
-                filter(None, [ladder.stem, ladder.dataset, ladder.preset and f"preset {ladder.preset}"])
-            )
-            levels = [level for level, _ in ladder.levels]
-            svg = drawings.curves(levels, lines, ladder.stem.replace("-", " "), wording.TITLES.get(metric, metric))
-            found.append((heading, svg))
+        many = f"{len(shared)} categories" if len(shared) > 1 else next(iter(shared)) or "all parts"
+        preset = f"preset {ladder.preset}" if ladder.preset else ""
+        heading = ", ".join(filter(None, [ladder.stem, ladder.dataset, preset, many]))
+        levels = [level for level, _ in ladder.levels]
+        svg = drawings.curves(levels, lines, ladder.stem.replace("-", " "), wording.TITLES.get(metric, metric))
+        found.append((heading, svg))
     return found
