@@ -30,8 +30,11 @@ def test_it_covers_as_often_as_it_says() -> None:
 
 def test_it_is_cut_to_the_scale_and_one_seed_has_none() -> None:
     found = over_seeds([0.9, 1.0])
-    assert found.high == 1.0
-    assert found.low == pytest.approx(0.95 - found.half, abs=1e-9) or found.low == 0.0
+    assert (found.low, found.high) == (pytest.approx(0.95 - found.half), 1.0)
+    assert found.half == pytest.approx(scipy.stats.t.ppf(0.975, 1) * 0.05)
+    wide = over_seeds([0.1, 0.9])
+    assert (wide.low, wide.high) == (0.0, 1.0)
+    assert wide.half > 5
     assert over_seeds([5.0, 7.0], bounds=(-np.inf, np.inf)).high > 7
     one = over_seeds([0.8])
     assert (one.low, one.high, one.half) == (None, None, None)

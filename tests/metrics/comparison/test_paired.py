@@ -45,7 +45,9 @@ def test_with_ties_and_zeros_both_are_exact(steps) -> None:
     if np.count_nonzero(differences) < 6:
         assert wilcoxon(differences, np.zeros(len(steps))).p is None
         return
-    base = np.full(len(steps), 0.7)  # 0.7 + 0.02 - 0.7 is not 0.02 in binary, and must tie with it all the same
+    base = (
+        np.arange(len(steps)) / 20 + 0.35
+    )  # 0.35 + 0.02 - 0.35 is not 0.02 in binary, and must tie with it all the same
     ranks, mean = wilcoxon(base + differences, base), permutation(base + differences, base)
     assert ranks.zeros == mean.zeros == steps.count(0)
     assert ranks.p == pytest.approx(slow(differences, positive_ranks), abs=1e-12)

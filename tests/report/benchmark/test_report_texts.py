@@ -54,7 +54,7 @@ def test_csv_has_all_digits_and_no_invented_number(cells) -> None:
 def test_latex_is_escaped_and_balanced(cells) -> None:
     text = latex(cells, rows(cells))
     assert r"\textbf{95.10 $\pm$ 0.25}" in text
-    assert r"80.10 $\pm$ 0.25" in text
+    assert r"80.10 $\pm$ 0.25 & -- & 3 & 1 of 1 & -- \\" in text
     assert escape_latex(NASTY) in text
     assert escape_latex("a_b%") == r"a\_b\%"
     assert text.count(r"\begin{") == text.count(r"\end{")

@@ -13,20 +13,18 @@ from blemish.metrics.comparison.distributions import t_quantile
 
 
 class Summary(NamedTuple):
-    """The mean of `seeds` runs and its interval; `low` and `high` are None, and `note` says why, for a single run."""
+    """The mean of runs with `seeds` seeds and its interval.
+
+    `half` is half the interval's width before it was cut to the scale. For a single run `low`, `high` and `half` are None
+    and `note` says why.
+    """
 
     mean: float
     low: float | None
     high: float | None
     seeds: int
+    half: float | None = None
     note: str = ""
-
-    @property
-    def half(self) -> float | None:
-        """Half the interval before it was cut at the ends of the scale: the number after the plus-minus sign."""
-        if self.low is None or self.high is None:
-            return None
-        return max(self.high - self.mean, self.mean - self.low)
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)) -> Summary:
@@ -44,6 +42,6 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95, bounds: tuple[
         raise InputError(f"values are {list(values)}; one finite number a seed is needed")
     mean = float(numbers.mean())
     if numbers.size == 1:
-        return Summary(mean, None, None, 1, "one seed says nothing about others")
+        return Summary(mean, None, None, 1, note="one seed says nothing about others")
     half = t_quantile(confidence, numbers.size - 1) * float(numbers.std(ddof=1)) / math.sqrt(numbers.size)
-    return Summary(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]), int(numbers.size))
+    return Summary(mean, max(mean - half, bounds[0]), min(mean + half, bounds[1]), int(numbers.size), half)

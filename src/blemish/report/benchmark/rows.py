@@ -122,7 +122,7 @@ def _number(found: Mapping[str, Mapping[int, Measured]]) -> Number:
     if not whole:  # no seed has every category: the mean of the categories' own means, without an interval over seeds
         mean = fmean(fmean(m.value for m in one.values()) for one in found.values())
         return Number(
-            Summary(mean, None, None, 0, "no seed has every category"), None, None, ("no seed has every category",)
+            Summary(mean, None, None, 0, note="no seed has every category"), None, None, ("no seed has every category",)
         )
     if len(whole) < len(seeds):
         notes.append(f"{len(seeds) - len(whole)} of {len(seeds)} seeds left out: not every category has them")

@@ -60,13 +60,17 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
     parts = ["% Needs \\usepackage{booktabs}. " + ASSUMED.replace("%", "percent")]
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
-        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", *(COSTS[c] for c in costs)]
+        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
         lines = []
         for row in own:
             numbers = [escape_latex(mean(row.numbers.get(m))) for m in metrics]
             best = [m in row.numbers and row.numbers[m].best for m in metrics]
             shown = [rf"\textbf{{{text}}}" if mark else text for text, mark in zip(numbers, best, strict=True)]
-            rest = [str(len(row.seeds)), *(escape_latex(cost(c, row.costs.get(c))) for c in costs)]
+            rest = [
+                str(len(row.seeds)),
+                f"{len(row.categories)} of {row.of}",
+                *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
+            ]
             lines.append(" & ".join([escape_latex(title(row.method)), *shown, *rest]) + r" \\")
         parts += [
             r"\begin{table}",

@@ -23,7 +23,7 @@ MISSING = "–"
 
 ASSUMED = (
     "Numbers are percent: the mean over categories for each seed, then over seeds. After ± stands half of Student's 95 % "
-    "interval over seeds (cut at 0 and 100), with n seeds; it speaks of other seeds on the same images. In brackets is the "
+    "interval over n seeds; it speaks of other seeds on the same images. In brackets is the "
     "95 % interval over images, the mean of the cells' own; it speaks of other images with the same seeds. A number is "
     "marked as the best only among rows of one data set, protocol and preset that cover the same categories with the same "
     "split, and only where it is ahead of every other beyond both intervals."
