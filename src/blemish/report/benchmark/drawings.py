@@ -5,6 +5,7 @@ Ink takes the page's colour, so the figures are legible in light and in dark. Se
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -16,8 +17,10 @@ from blemish.report.figures import INK, PALE, as_svg, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 COLOURS = (
     *("#1f8fb5", "#d1603d", "#4a9a53", "#9a6bbd", "#b8871f", "#c2589a"),
@@ -46,7 +49,7 @@ class Line(NamedTuple):
 
 def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
     """Draw each method's accuracy over its cost (logarithmic, above 0), named, with the interval over seeds as a bar."""
-    with sheet(6.4, 4.2) as (figure, axes):
+    with sheet(6.4, 4.2 if len(points) <= 10 else 5.6) as (figure, axes):
         from matplotlib.ticker import LogLocator, NullFormatter
 
         axes.set_xscale("log")
@@ -57,6 +60,9 @@ def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
                 axes.plot([point.cost, point.cost], [point.low, point.high], color=colour, linewidth=1.4, alpha=0.6)
             axes.plot([point.cost], [point.value], "o", color=colour, markersize=6)
         axes.margins(0.14, 0.1)
+        lowest, highest = min(p.value for p in points), max(p.value for p in points)
+        room = 0.12 * max(highest - lowest, 1.0)  # for the points; a wide interval is cut by the frame
+        axes.set_ylim(lowest - room, highest + room)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -121,13 +127,12 @@ def curves(levels: Sequence[str], lines: Sequence[Line], axis: str, metric: str)
         with_reference = any(line.reference is not None for line in lines)
         first = 1 if with_reference else 0
         for line, colour, mark in zip(lines, cycle(COLOURS), cycle(MARKS), strict=False):
-            at = [i + first for i, value in enumerate(line.values) if value is not None]
-            axes.plot(
-                at, [v for v in line.values if v is not None], color=colour, marker=mark, markersize=5, label=line.name
-            )
+            at = range(first, first + len(levels))
+            known = [math.nan if value is None else value for value in line.values]  # a gap, not a line across it
+            axes.plot(at, known, color=colour, marker=mark, markersize=5, label=line.name)
             if line.reference is not None:
                 axes.plot([0], [line.reference], mark, color=colour, markersize=5, fillstyle="none")
-                if at and at[0] == first and line.values[0] is not None:
+                if line.values[0] is not None:
                     axes.plot([0, first], [line.reference, line.values[0]], color=colour, linestyle=":", linewidth=1)
         axes.set_xticks(range(len(levels) + first), [*(["plain"] if with_reference else []), *levels])
         axes.set_xlabel(axis)
@@ -157,8 +162,8 @@ def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
     centres = [axes.transData.transform((point.cost, point.value)) for point in points]
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in centres]
     frame = axes.get_window_extent(renderer)
-    steps = [0, 9, -9, 18, -18, 27, -27, 36, -36, 45, -45, 54, -54]
-    offsets = [(side, step) for step in steps for side in (8, -8)]
+    steps = [0, 9, -9, 18, -18, 27, -27, 36, -36, 45, -45, 54, -54, 63, -63, 72, -72, 90, -90, 108, -108]
+    offsets = [(side, step) for far in (0, 24, 60) for step in steps for side in (8 + far, -8 - far)]
     for i in sorted(range(len(points)), key=lambda i: -points[i].value):
         best: tuple[float, Annotation] | None = None
         others = [box for j, box in enumerate(taken) if j != i]
@@ -174,7 +179,7 @@ def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
                 color=INK,
                 arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.6} if abs(step) > 9 else None,
             )
-            box = Bbox(words.get_window_extent(renderer).get_points())
+            box = _letters(words, renderer)
             covered = sum(box.overlaps(other) for other in others)
             outside = box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1
             cost = covered * 10.0 + outside * 5.0
@@ -187,7 +192,15 @@ def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
             if cost == 0:
                 break
         assert best is not None  # noqa: S101 - there are offsets
-        taken.append(Bbox(best[1].get_window_extent(renderer).get_points()))
+        taken.append(_letters(best[1], renderer))
+
+
+def _letters(words: Annotation, renderer: RendererAgg) -> Bbox:
+    """Return where an annotation's letters are, without the line to its point."""
+    from matplotlib.text import Text
+
+    words.update_positions(renderer)
+    return Text.get_window_extent(words, renderer)
 
 
 def _themed(svg: str, description: str) -> str:
