@@ -1,4 +1,7 @@
-"""Pictures and the HTML report. The page is loaded when it is asked for: the pictures alone need no torch."""
+"""Pictures and the HTML reports.
+
+Loaded on first use: the page of an inspector needs torch, the pages of a benchmark (`report.benchmark`) do not.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ __all__ = ["write_page"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from blemish.report import page
+    if name != "write_page":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from blemish.report.page import write_page
 
-        return getattr(page, name)
-    raise AttributeError(f"blemish.report has no {name!r}; it has {', '.join(__all__)}")
+    return write_page

@@ -22,7 +22,7 @@ GOOD, BAD, INK, PALE = "#2a7f9e", "#c8553d", "#333c44", "#d8dee3"
 def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None) -> str:
     """Draw every part's score as a dot, one row a kind (good parts first), and the threshold as a line."""
     rng = np.random.default_rng(0)
-    with _figure(7.6, 0.8 + 0.5 * len(groups)) as (figure, axes):
+    with sheet(7.6, 0.8 + 0.5 * len(groups)) as (figure, axes):
         for row, scores in enumerate(groups.values()):
             height = row + rng.uniform(-0.24, 0.24, len(scores))
             axes.scatter(scores, height, s=16, color=GOOD if row == 0 else BAD, alpha=0.65, linewidths=0)
@@ -37,12 +37,12 @@ def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None
         axes.set_yticks(range(len(groups)), list(groups))
         axes.set_ylim(len(groups) - 0.5, -0.8)
         axes.set_xlabel("raw score of the part (higher is more anomalous)")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def curve(x: Sequence[float], y: Sequence[float], labels: tuple[str, str], limit: float = 1.0, note: str = "") -> str:
     """Draw a curve from (0, 0) over [0, limit] x [0, 1], with the diagonal of chance."""
-    with _figure(3.7, 3.2) as (figure, axes):
+    with sheet(3.7, 3.2) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
         axes.fill_between(x, y, color=GOOD, alpha=0.12, linewidth=0)
         axes.plot(x, y, color=GOOD, linewidth=1.8)
@@ -51,11 +51,16 @@ def curve(x: Sequence[float], y: Sequence[float], labels: tuple[str, str], limit
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.text(0.96, 0.06, note, transform=axes.transAxes, ha="right", fontsize=9, color=INK)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+def sheet(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """Yield an empty figure, width x height in inches, in the house's style.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -80,7 +85,8 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """Return a figure as SVG text to be put into a page; its letters stay letters."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the text stays text: the browser has the letters

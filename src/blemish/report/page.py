@@ -6,20 +6,17 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 
 from blemish.data.record import GOOD, Record
 from blemish.engine.evaluate import Part, Report, truth_mask
-from blemish.errors import MissingExtra
 from blemish.files import write_text
 from blemish.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from blemish.report.templates import template
 
 TITLES = {
     "image_AUROC": "image AUROC",
@@ -50,7 +47,7 @@ def write_page(
     ]
     return write_text(
         path,
-        _template("page.html").render(
+        template("page.html").render(
             report=report,
             title=_title(report.about.get("method", ""), report.about.get("data", {})),
             titles=TITLES,
@@ -67,7 +64,7 @@ def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
     """Write one page that links the reports of several categories, with the table of their results."""
     links = {name: page.relative_to(path.parent).as_posix() for name, (_, page) in pages.items()}
     reports = {name: report for name, (report, _) in pages.items()}
-    return write_text(path, _template("index.html").render(reports=reports, links=links, titles=TITLES))
+    return write_text(path, template("index.html").render(reports=reports, links=links, titles=TITLES))
 
 
 def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[Part]]]:
@@ -94,15 +91,6 @@ def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[
 def _title(method: str, data: Mapping[str, Any]) -> str:
     dataset = Path(data.get("root", "")).name if data.get("dataset") == "folder" else data.get("dataset")
     return " · ".join(filter(None, [method, dataset, data.get("category")]))
-
-
-def _template(name: str) -> Template:
-    try:
-        from jinja2 import Environment, PackageLoader
-    except ModuleNotFoundError as error:
-        raise MissingExtra("jinja2, which writes the report,", "report") from error
-    loader = PackageLoader("blemish.report", "")
-    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(name)
 
 
 def _scores_by_kind(report: Report) -> dict[str, list[float]]:

@@ -1,0 +1,201 @@
+"""A benchmark's folder, read: one JSON file a cell. What is missing stays missing; what cannot be read is named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from blemish.errors import DataError, FormatError
+from blemish.files import read_json
+
+ONE_CLASS = "one-class"
+
+
+class Measured(NamedTuple):
+    """A metric of one cell, 0 to 1, and its interval over images where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Setting(NamedTuple):
+    """Under what a method ran. Numbers of two settings are never ranked against each other."""
+
+    dataset: str
+    protocol: str
+    preset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One method on one category (or, in one model, on all) with one seed.
+
+    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `labels` and `scores` are
+    those of the tested images, in the order of `keys` where that is known. `failed` is {"error", "traceback"} or None.
+    """
+
+    method: str
+    setting: Setting
+    category: str
+    seed: int
+    metrics: Mapping[str, Measured]
+    by_category: Mapping[str, Mapping[str, Measured]]
+    costs: Mapping[str, float]
+    labels: tuple[int, ...]
+    scores: tuple[float, ...]
+    keys: tuple[str, ...]
+    stamps: Mapping[str, Any]
+    failed: Mapping[str, str] | None
+    file: str
+
+    @property
+    def categories(self) -> Mapping[str, Mapping[str, Measured]]:
+        """The metrics by category; a cell of one category has its own, "" where the data set has none."""
+        return self.by_category or {self.category: self.metrics}
+
+    @property
+    def name(self) -> str:
+        """The cell in words."""
+        return " · ".join(
+            filter(None, [self.method, *self.setting[:1], self.category, *self.setting[1:], f"seed {self.seed}"])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """All cells of a folder, and the files that could not be read, each with the reason."""
+
+    folder: str
+    cells: tuple[Cell, ...]
+    unread: Mapping[str, str]
+
+    @property
+    def failed(self) -> list[Cell]:
+        """The cells that ended with an error."""
+        return [cell for cell in self.cells if cell.failed is not None]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of all metrics, images' first."""
+        names = {name for cell in self.cells for found in cell.categories.values() for name in found}
+        return sorted(names, key=lambda name: (place(METRICS, name), name))
+
+    @property
+    def settings(self) -> list[Setting]:
+        """All settings, one-class first."""
+        return sorted(
+            {cell.setting for cell in self.cells},
+            key=lambda s: (s.protocol != ONE_CLASS, natural(s.protocol), s.dataset, s.preset),
+        )
+
+
+METRICS = (
+    "image_AUROC",
+    "image_AP",
+    "image_F1Max",
+    "pixel_AUROC",
+    "pixel_AP",
+    "pixel_F1Max",
+    "pixel_AUPRO",
+    "pixel_AUPRO_05",
+    "pixel_AUPIMO",
+)
+
+
+def read_cells(folder: Path | str) -> Cells:
+    """Read every cell below `folder`. JSON files without a "cell" are not ours and are passed over.
+
+    Raises:
+        DataError: there is no such folder, it holds no cell, or two files hold the same one.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"{folder} is not a folder. Give the folder that the benchmark wrote its cells to.")
+    found: dict[tuple[Any, ...], Cell] = {}
+    unread: dict[str, str] = {}
+    for path in sorted(root.rglob("*.json")):
+        name = path.relative_to(root).as_posix()
+        try:
+            cell = _cell(read_json(path), name)
+        except (FormatError, OSError) as error:
+            unread[name] = str(error)
+            continue
+        if cell is None:
+            continue
+        key = (cell.method, *cell.setting, cell.category, cell.seed)
+        if key in found:
+            raise DataError(
+                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them."
+            )
+        found[key] = cell
+    if not found:
+        raise DataError(f'{folder} holds no cell of a benchmark: no JSON file there has a readable "cell".')
+    return Cells(str(folder), tuple(found[key] for key in sorted(found)), unread)
+
+
+def place(order: Iterable[str], name: str) -> int:
+    """Return where `name` stands in `order`, or behind all."""
+    names = list(order)
+    return names.index(name) if name in names else len(names)
+
+
+def natural(text: str) -> tuple[tuple[int, float, str], ...]:
+    """Return a key that sorts few-shot-2 before few-shot-10."""
+    import re
+
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return tuple((1, float(part), "") if part[:1].isdigit() else (0, 0.0, part) for part in parts)
+
+
+def _cell(content: Any, file: str) -> Cell | None:
+    if not isinstance(content, Mapping) or "cell" not in content:
+        return None
+    what = content["cell"]
+    try:
+        scores = content.get("scores") or {}
+        failed = content.get("failed")
+        return Cell(
+            method=str(what["method"]),
+            setting=Setting(
+                str(what["dataset"]), str(what.get("protocol") or ONE_CLASS), str(what.get("preset") or "")
+            ),
+            category=str(what.get("category") or ""),
+            seed=int(what["seed"]),
+            metrics={} if failed else _measured(content.get("metrics")),
+            by_category={}
+            if failed
+            else {str(name): _measured(one) for name, one in (content.get("by_category") or {}).items()},
+            costs={name: float(v) for name, v in (content.get("costs") or {}).items() if _number(v)},
+            labels=tuple(int(v) for v in scores.get("labels") or ()),
+            scores=tuple(float(v) for v in scores.get("scores") or ()),
+            keys=tuple(str(v) for v in scores.get("keys") or ()),
+            stamps=content.get("stamps") or {},
+            failed=_failure(failed) if failed else None,
+            file=file,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error
+
+
+def _failure(failed: Any) -> dict[str, str]:
+    if isinstance(failed, Mapping):
+        return {"error": str(failed.get("error", "")), "traceback": str(failed.get("traceback", ""))}
+    return {"error": str(failed), "traceback": ""}
+
+
+def _measured(metrics: Any) -> dict[str, Measured]:
+    found = {}
+    for name, value in (metrics or {}).items():
+        whole = value if isinstance(value, Mapping) else {"value": value}
+        if _number(whole.get("value")):
+            low, high = (float(whole[side]) if _number(whole.get(side)) else None for side in ("low", "high"))
+            found[str(name)] = Measured(float(whole["value"]), low, high)
+    return found
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

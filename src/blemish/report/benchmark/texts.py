@@ -1,0 +1,159 @@
+"""The benchmark's table as text: Markdown, LaTeX with booktabs, CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from blemish.report.benchmark.cells import Cells, Setting
+from blemish.report.benchmark.published import Beside, title
+from blemish.report.benchmark.rows import COSTS, Row, values
+from blemish.report.benchmark.wording import ASSUMED, MISSING, TITLES, bounds, cost, mean, percent, setting
+
+SPECIALS = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "–": r"--",
+}
+
+
+def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
+    """Return the results for people who read Markdown: a table a setting, published numbers beside ours, failures."""
+    parts = ["# Benchmark\n", ASSUMED + "\n"]
+    for one, own in _by_setting(table):
+        metrics, costs = _columns(cells, own)
+        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
+        lines = [_line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, costs)]) for row in own]
+        parts.append(f"## {_plain(setting(one))}\n")
+        parts.append("\n".join([_line(head), _line(["---"] * len(head)), *lines]) + "\n")
+    if published:
+        head = ["data set", "method", "metric", "published", "source", "ours", "difference", "what differs"]
+        parts.append("## Published numbers beside ours\n")
+        parts.append(
+            "\n".join([_line(head), _line(["---"] * len(head)), *(_line(_beside(b)) for b in published)]) + "\n"
+        )
+    if cells.failed or cells.unread:
+        parts.append(f"## Failures ({len(cells.failed)} of {len(cells.cells)} cells)\n")
+        parts += [f"- {_plain(cell.name)}: {_plain((cell.failed or {}).get('error', ''))}" for cell in cells.failed]
+        parts += [f"- {_plain(name)} could not be read: {_plain(reason)}" for name, reason in cells.unread.items()]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def latex(cells: Cells, table: Sequence[Row]) -> str:
+    r"""Return a table a setting, for `\input` into a document that uses booktabs; the best numbers are bold."""
+    parts = ["% Needs \\usepackage{booktabs}. " + ASSUMED.replace("%", "percent")]
+    for one, own in _by_setting(table):
+        metrics, costs = _columns(cells, own)
+        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
+        lines = []
+        for row in own:
+            numbers = [escape_latex(mean(row.numbers.get(m))) for m in metrics]
+            best = [m in row.numbers and row.numbers[m].best for m in metrics]
+            shown = [rf"\textbf{{{text}}}" if mark else text for text, mark in zip(numbers, best, strict=True)]
+            rest = [
+                str(len(row.seeds)),
+                f"{len(row.categories)} of {row.of}",
+                *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
+            ]
+            lines.append(" & ".join([escape_latex(title(row.method)), *shown, *rest]) + r" \\")
+        parts += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(setting(one))}. Percent, mean $\pm$ half of the 95\,\% interval over $n$ seeds.}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            " & ".join(escape_latex(text) for text in head) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    return "\n".join(parts)
+
+
+def comma_separated(cells: Cells, table: Sequence[Row]) -> str:
+    """Return one line a method, setting, category and metric, with every seed's value; the category `*` is the mean of all.
+
+    Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ["dataset", "protocol", "preset", "method", "category", "metric", "mean", "seeds_low", "seeds_high", "seeds"]
+    writer.writerow([*head, "images_low", "images_high", "best", "by_seed", *COSTS])
+    for row in table:
+        own = [c for c in cells.cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
+        costs = [row.costs.get(name, "") for name in COSTS]
+        for metric, number in row.numbers.items():
+            s = number.over_seeds
+            spread = [s.mean, _empty(s.low), _empty(s.high), s.seeds, _empty(number.low), _empty(number.high)]
+            writer.writerow([*row.setting, row.method, "*", metric, *spread, int(number.best), "", *costs])
+            for category, by_seed in sorted(values(own, metric).items()):
+                each = ";".join(f"{seed}:{found.value!r}" for seed, found in sorted(by_seed.items()))
+                value = sum(m.value for m in by_seed.values()) / len(by_seed)
+                blank = ["", "", len(by_seed), "", "", ""]
+                writer.writerow([*row.setting, row.method, category, metric, value, *blank, each, *[""] * len(COSTS)])
+    return out.getvalue()
+
+
+def escape_latex(text: str) -> str:
+    """Return text that LaTeX prints as it stands."""
+    return "".join(SPECIALS.get(letter, letter) for letter in text)
+
+
+def _by_setting(table: Sequence[Row]) -> Iterable[tuple[Setting, list[Row]]]:
+    for one, own in groupby(table, key=lambda row: row.setting):
+        yield one, list(own)
+
+
+def _columns(cells: Cells, own: Sequence[Row]) -> tuple[list[str], list[str]]:
+    metrics = [m for m in cells.metrics if any(m in row.numbers for row in own)]
+    return metrics, [c for c in COSTS if any(c in row.costs for row in own)]
+
+
+def _marked(row: Row, metric: str) -> str:
+    number = row.numbers.get(metric)
+    text = " ".join(filter(None, [mean(number), bounds(number)]))
+    return f"**{text}**" if number is not None and number.best else text
+
+
+def _rest(row: Row, costs: Sequence[str]) -> list[str]:
+    covered = f"{len(row.categories)} of {row.of}" + (f", {row.failures} failed" if row.failures else "")
+    return [str(len(row.seeds)), covered, *(cost(c, row.costs.get(c)) for c in costs)]
+
+
+def _beside(one: Beside) -> list[str]:
+    difference = MISSING if one.difference is None else f"{one.difference:+.2f}"
+    source = f"{one.source}; {one.setting}" if one.setting else one.source
+    what = [one.dataset, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", source]
+    return [*what, percent(one.ours.value), difference, "; ".join(one.differs)]
+
+
+def _line(values: Sequence[str]) -> str:
+    return "| " + " | ".join(_plain(value) if not value.startswith("**") else value for value in values) + " |"
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown prints as it stands, on one line."""
+    return re.sub(r"([\\|<`*_]|\[(?=[^\]]*\]\())", r"\\\1", " ".join(text.split())) if not set(text) <= {"-"} else text
+
+
+def _empty(value: float | None) -> float | str:
+    return "" if value is None else value

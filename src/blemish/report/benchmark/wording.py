@@ -1,0 +1,87 @@
+"""How the benchmark's numbers are worded: percent, the interval after the sign, p-values, costs."""
+
+from __future__ import annotations
+
+import re
+
+from blemish.report.benchmark.cells import Setting
+from blemish.report.benchmark.rows import Number
+
+TITLES = {
+    "image_AUROC": "image AUROC",
+    "image_AP": "image AP",
+    "image_F1Max": "image F1-max",
+    "pixel_AUROC": "pixel AUROC",
+    "pixel_AP": "pixel AP",
+    "pixel_F1Max": "pixel F1-max",
+    "pixel_AUPRO": "AUPRO (FPR to 0.3)",
+    "pixel_AUPRO_05": "AUPRO (FPR to 0.05)",
+    "pixel_AUPIMO": "AUPIMO",
+}
+
+MISSING = "–"
+
+ASSUMED = (
+    "Numbers are percent: the mean over categories for each seed, then over seeds. After ± stands half of Student's 95 % "
+    "interval over n seeds; it speaks of other seeds on the same images. In brackets is the "
+    "95 % interval over images, the mean of the cells' own; it speaks of other images with the same seeds. A number is "
+    "marked as the best only among rows of one data set, protocol and preset that cover the same categories with the same "
+    "split, and only where it is ahead of every other beyond both intervals."
+)
+
+
+def percent(value: float | None) -> str:
+    """Return a share as percent with two digits, without the sign."""
+    return MISSING if value is None else f"{100 * value:.2f}"
+
+
+def mean(number: Number | None) -> str:
+    """Return the mean and half its interval over seeds: 97.31 ± 0.40."""
+    if number is None:
+        return MISSING
+    half = number.over_seeds.half
+    return percent(number.value) if half is None else f"{percent(number.value)} ± {percent(half)}"
+
+
+def bounds(number: Number | None) -> str:
+    """Return the interval over images: [95.02, 98.80], or nothing."""
+    if number is None or number.low is None or number.high is None:
+        return ""
+    return f"[{percent(number.low)}, {percent(number.high)}]"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value; 'none given' where there is none."""
+    if p is None:
+        return "none given"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def cost(name: str, value: float | None) -> str:
+    """Return what something costs: parameters with their millions, the rest with three digits that count."""
+    if value is None:
+        return MISSING
+    if name == "parameters":
+        return f"{value / 1e6:.2f} M" if value >= 1e4 else f"{value:.0f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def setting(one: Setting) -> str:
+    """Return a setting in words."""
+    return ", ".join(filter(None, [one.dataset, one.protocol, f"preset {one.preset}" if one.preset else ""]))
+
+
+def protocol(name: str) -> str:
+    """Return what a protocol means, as far as its name says; '' for one that is not known."""
+    meanings = {
+        r"one-class": "one model a category, learnt from its good parts",
+        r"multi-class": "one model for all categories of a data set; results by category",
+        r"few-shot-(\d+)": "as one-class, learnt from {0} good parts",
+        r"noisy-([\d.]+)(-.+)?": "as one-class, with defective parts as a share of {0} of those learnt from{1}",
+        r"robustness-([a-z_]+)-(-?[\d.]+)": "learnt as one-class; the tested images are changed: {0} at strength {1}",
+    }
+    for pattern, meaning in meanings.items():
+        if match := re.fullmatch(pattern, name):
+            groups = [group or "" for group in match.groups()]
+            return meaning.format(*(f" ({g[1:]})" if g.startswith("-") and not g[1:2].isdigit() else g for g in groups))
+    return ""

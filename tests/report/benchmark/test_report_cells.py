@@ -1,0 +1,76 @@
+"""Cells are read as they are: missing stays missing, failures and unreadable files are kept by name."""
+
+import json
+
+import pytest
+
+from blemish.errors import DataError
+from blemish.report.benchmark import read_cells
+from blemish.report.benchmark.cells import natural
+from report.benchmark.made_cells import around, cell, write
+
+
+def test_a_cell_is_read(tmp_path) -> None:
+    folder = write(tmp_path, cell("padim", category="grain", seed=3, metrics={"image_AUROC": around(0.9)}))
+    (found,) = read_cells(folder).cells
+    assert (found.method, found.category, found.seed) == ("padim", "grain", 3)
+    assert found.setting == ("synthetic", "one-class", "quick")
+    assert found.metrics["image_AUROC"] == pytest.approx((0.9, 0.89, 0.91))
+    assert found.categories == {"grain": found.metrics}
+    assert found.name == "padim · synthetic · grain · one-class · quick · seed 3"
+
+
+def test_missing_is_missing_and_never_nought(tmp_path) -> None:
+    metrics = {
+        "image_AUROC": {"value": None, "low": None, "high": None},
+        "pixel_AUROC": {"value": 0.9, "low": None},
+        "image_AP": 0.8,
+        "pixel_AP": {"value": True},
+    }
+    folder = write(tmp_path, cell("padim", metrics=metrics, costs={"score_ms": None, "peak_mb": 12}))
+    text = (folder / "0000.json").read_text().replace('"peak_mb": 12', '"peak_mb": NaN')
+    (folder / "0000.json").write_text(text)
+    (found,) = read_cells(folder).cells
+    assert found.metrics == {"pixel_AUROC": (0.9, None, None), "image_AP": (0.8, None, None)}
+    assert found.costs == {}
+
+
+def test_failed_cells_have_no_numbers_even_if_they_are_written(tmp_path) -> None:
+    failed = cell("padim", metrics={"image_AUROC": around(0.5)}, failed={"error": "no memory", "traceback": "..."})
+    cells = read_cells(write(tmp_path, failed, cell("stpm", failed="a plain text")))
+    assert [c.failed["error"] for c in cells.failed] == ["no memory", "a plain text"]
+    assert not any(c.metrics for c in cells.cells)
+    assert cells.metrics == []
+
+
+def test_damaged_files_are_named_and_others_passed_over(tmp_path) -> None:
+    write(tmp_path, cell("padim"))
+    (tmp_path / "cut.json").write_text('{"cell": {"method": "pad')
+    (tmp_path / "odd.json").write_text('{"cell": {"method": "padim", "dataset": "x", "seed": "three"}}')
+    (tmp_path / "worse.json").write_text('{"cell": [1]}')
+    (tmp_path / "grid.json").write_text('{"methods": ["padim"]}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    cells = read_cells(tmp_path)
+    assert len(cells.cells) == 1
+    assert sorted(cells.unread) == ["cut.json", "odd.json", "worse.json"]
+    assert "no readable cell" in cells.unread["odd.json"]
+
+
+def test_a_folder_without_cells_and_a_cell_twice_are_errors(tmp_path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        read_cells(tmp_path / "absent")
+    with pytest.raises(DataError, match="holds no cell"):
+        read_cells(tmp_path)
+    write(tmp_path, cell("padim"), cell("padim"))
+    with pytest.raises(DataError, match=r"0001\.json and 0000\.json .* both hold"):
+        read_cells(tmp_path)
+
+
+def test_order(tmp_path) -> None:
+    protocols = ["few-shot-10", "multi-class", "few-shot-2", "one-class"]
+    cells = read_cells(write(tmp_path, *(cell("padim", protocol=p) for p in protocols)))
+    assert [s.protocol for s in cells.settings] == ["one-class", "few-shot-2", "few-shot-10", "multi-class"]
+    assert natural("a-0.05") < natural("a-0.1") < natural("a-2") < natural("a-10")
+    both = {"pixel_AUROC": around(0.9), "mine": around(0.1), "image_AUROC": around(0.8)}
+    (tmp_path / "more.json").write_text(json.dumps(cell("stpm", metrics=both)))
+    assert read_cells(tmp_path).metrics == ["image_AUROC", "pixel_AUROC", "mine"]

@@ -1,0 +1,69 @@
+"""Published numbers stand beside ours with what differs by name, and with no difference where there is none to give."""
+
+import pytest
+
+from blemish import catalogue
+from blemish.report.benchmark import read_cells, rows
+from blemish.report.benchmark.published import beside, title
+from report.benchmark.made_cells import STAMPS, around, cell, write
+
+MVTEC = catalogue.dataset("mvtec_ad").card
+
+
+def found(folder, method="padim", categories=MVTEC.categories, value=0.9, metric="image_AUROC", **other):
+    made = [cell(method, "mvtec_ad", c, metrics={metric: around(value)}, **other) for c in categories]
+    cells = read_cells(write(folder, *made))
+    return beside(cells, rows(cells))
+
+
+def test_the_difference_is_ours_minus_theirs_in_points(tmp_path) -> None:
+    reported = [r for r in catalogue.method_card("padim").reported if r.dataset == "MVTec AD"]
+    (one,) = found(tmp_path)
+    theirs = next(r for r in reported if r.metric == "image_AUROC")
+    assert (one.published, one.source, one.setting) == (theirs.value, theirs.source, theirs.setting)
+    assert one.difference == pytest.approx(90.0 - theirs.value)
+    text = "\n".join(one.differs)
+    assert "image size: theirs 224 px, ours not recorded" in text
+    assert "backbone: theirs WideResNet-50, ours texnet_s" in text
+    assert "training images: theirs 3629, ours not recorded" in text
+    assert "split: theirs the data set's own, ours split-mvtec_" in text
+    assert "moments are gathered in one pass" in text
+    assert not one.differs[0].startswith("categories")
+
+
+def test_what_is_recorded_and_equal_is_not_named(tmp_path) -> None:
+    stamps = {**STAMPS, "image_size": 224, "weights": {"wide_resnet50_2": "f00"}}
+    (one,) = found(tmp_path, stamps=stamps)
+    assert not any(text.startswith(("image size", "backbone")) for text in one.differs)
+    counts = sum(MVTEC.counts[c].train_good for c in MVTEC.categories)
+    each = {"train_images": counts // len(MVTEC.categories)}
+    (one,) = found(tmp_path / "images", stamps={**stamps, **each})
+    assert any(text.startswith("training images: theirs 3629, ours 36") for text in one.differs)
+
+
+def test_some_categories_give_no_difference(tmp_path) -> None:
+    (one,) = found(tmp_path, categories=["bottle"])
+    assert one.difference is None
+    assert one.differs[0] == "categories: ours 1 of 15, so there is no difference to give"
+
+
+def test_presets_and_pixels_are_named(tmp_path) -> None:
+    (one,) = found(tmp_path, "stpm", metric="pixel_AUROC")
+    text = "\n".join(one.differs)
+    preset = catalogue.method_card("stpm").presets["quick"]
+    assert f"our preset 'quick' (steps {preset.params['steps']}; batches of {preset.batch_size})" in text
+    assert f"ours {preset.image_size} px" in text
+    assert "pixels: ours compared at a size that was not recorded" in text
+    (paper,) = found(tmp_path / "paper", "stpm", metric="pixel_AUROC", preset="paper")
+    assert not any(text.startswith("training:") for text in paper.differs)
+    aupro = found(tmp_path / "aupro", "padim", metric="pixel_AUPRO")
+    assert [one.metric for one in aupro] == ["pixel_AUPRO"], "cards call it AUPRO"
+
+
+def test_only_one_class_results_of_known_methods_stand_beside(tmp_path) -> None:
+    assert found(tmp_path / "1", protocol="multi-class") == []
+    assert found(tmp_path / "2", method="my_own_method") == []
+    cells = read_cells(write(tmp_path / "3", cell("padim", "my parts", metrics={"image_AUROC": around(0.9)})))
+    assert beside(cells, rows(cells)) == []
+    assert title("padim") == "PaDiM"
+    assert title("my_own_method") == "my_own_method"

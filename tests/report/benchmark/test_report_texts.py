@@ -1,0 +1,83 @@
+"""Markdown, LaTeX and CSV hold the same numbers, escaped for their language."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from blemish.report.benchmark import read_cells, rows
+from blemish.report.benchmark.published import beside
+from blemish.report.benchmark.texts import comma_separated, escape_latex, latex, markdown
+from blemish.report.benchmark.wording import cost, p_value, protocol
+from report.benchmark.made_cells import around, cell, write
+
+PDFLATEX = shutil.which("pdflatex")
+NASTY = r"50%_of|a{b}$&#~^<x>\n"
+
+
+@pytest.fixture
+def cells(tmp_path):
+    made = [cell("padim", "btad", "a", s, metrics={"image_AUROC": around(0.95 + s / 1000, 0.001)}) for s in range(3)]
+    made += [cell("stpm", "btad", "a", s, metrics={"image_AUROC": around(0.8 + s / 1000, 0.001)}) for s in range(3)]
+    made += [cell(NASTY, "btad", "a", metrics={"pixel_AUROC": around(0.5)}, costs={"parameters": 2e6})]
+    made += [cell("ae", "btad", "a", failed={"error": "a | b\nc"})]
+    return read_cells(write(tmp_path, *made))
+
+
+def test_markdown(cells) -> None:
+    table = rows(cells)
+    text = markdown(cells, table, beside(cells, table))
+    assert "| PaDiM | **95.10 ± 0.25 [95.00, 95.20]** | – | 3 | 1 of 1 |" in text
+    assert "| STPM | 80.10 ± 0.25 [80.00, 80.20] |" in text
+    assert "a \\| b c" in text
+    assert "## Failures (1 of 8 cells)" in text
+    lines = [re.sub(r"\\\|", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1, "every line of the one table has as many columns"
+
+
+def test_csv_has_all_digits_and_no_invented_number(cells) -> None:
+    lines = list(csv.DictReader(io.StringIO(comma_separated(cells, rows(cells)))))
+    mean = next(line for line in lines if line["method"] == "padim" and line["category"] == "*")
+    assert float(mean["mean"]) == pytest.approx(0.951, abs=1e-15)
+    assert (mean["seeds"], mean["best"], mean["score_ms"]) == ("3", "1", "")
+    each = next(line for line in lines if line["method"] == "padim" and line["category"] == "a")
+    assert each["by_seed"] == "0:0.95;1:0.951;2:0.952"
+    nasty = [line for line in lines if line["method"] == NASTY]
+    assert {line["metric"] for line in nasty} == {"pixel_AUROC"}
+    assert nasty[0]["seeds_low"] == ""
+    assert not any(line["method"] == "ae" for line in lines)
+
+
+def test_latex_is_escaped_and_balanced(cells) -> None:
+    text = latex(cells, rows(cells))
+    assert r"\textbf{95.10 $\pm$ 0.25}" in text
+    assert r"80.10 $\pm$ 0.25 & -- & 3 & 1 of 1 & -- \\" in text
+    assert escape_latex(NASTY) in text
+    assert escape_latex("a_b%") == r"a\_b\%"
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    columns = {len(re.findall(r"(?<!\\)&", line)) for line in body.splitlines() if line.endswith(r"\\")}
+    assert len(columns) == 1
+    assert columns.pop() + 1 == len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on this machine")
+def test_latex_compiles(cells, tmp_path) -> None:
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}\begin{document}"
+    (tmp_path / "a.tex").write_text(head + latex(cells, rows(cells)) + r"\end{document}")
+    subprocess.run([PDFLATEX, "-interaction=batchmode", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True)
+    assert (tmp_path / "a.pdf").stat().st_size > 1000
+
+
+def test_wording() -> None:
+    assert cost("parameters", 1_250_000) == "1.25 M"
+    assert cost("score_ms", 12.345) == "12.3"
+    assert cost("score_ms", None) == "–"
+    assert [p_value(p) for p in (None, 1e-9, 0.0123, 0.5)] == ["none given", "< 0.0001", "0.0123", "0.50"]
+    assert protocol("few-shot-4") == "as one-class, learnt from 4 good parts"
+    assert "blur at strength 2" in protocol("robustness-blur-2")
+    assert protocol("noisy-0.1-overlap").endswith("share of 0.1 of those learnt from (overlap)")
+    assert protocol("of my own") == ""
