@@ -31,7 +31,7 @@ SAY_EVERY = 60.0
 @app.command()
 def watch(
     folder: Annotated[Path, typer.Argument(help="Folder into which images are written, in it or below.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Model file made by `blemish fit`.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Model file made by `blemish fit` or `blemish export`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results.jsonl and pictures of rejects.")],
     once: Annotated[bool, typer.Option("--once", help="Look at what is there, then stop.")] = False,
     pattern: Annotated[
@@ -95,11 +95,11 @@ def watch(
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
     """Return what looks at parts, and the SHA-256 of its file."""
-    from blemish.inspector import Inspector
+    from blemish.loading import load
 
-    inspector = Inspector.load(path, device)
+    model = load(path, device=device)
     with path.open("rb") as stream:
-        return inspector, hashlib.file_digest(stream, "sha256").hexdigest()
+        return model, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def moment(text: str | None) -> float:

@@ -51,9 +51,11 @@ def halved(model: Any) -> Any:
 def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[Any, tuple[str, ...]]:
     """Return a copy of a graph whose convolutions compute in 8-bit integers, and the names of the layers that do not.
 
-    `images` are prepared good parts (3, h, w); the ranges of activations are taken from them, those of weights from each
-    output channel. Where scores of these parts change by more than `tolerance` of the largest, the layers that change them
-    most, each measured alone, are left in float32: one, two, four, ... until it is met.
+    `images` are prepared good parts (3, h, w). Ranges of activations are taken from them and from copies of them with made
+    damage: a defect drives activations beyond what good parts do, and what is beyond a range is cut off. Ranges of weights
+    are those of each output channel. Where scores of these images change by more than `tolerance` of the largest, the
+    layers that change them most, each measured alone, are left in float32: one, two, four, ... until it is met. What stays
+    in float32 is stored in half precision.
     """
     import onnx
     from onnxruntime.quantization import shape_inference
@@ -62,6 +64,7 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
         whole, ready = Path(folder) / "whole.onnx", Path(folder) / "ready.onnx"
         onnx.save(model, whole)  # given the model itself, it would lose tensors of some graphs
         shape_inference.quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
+        images = [*images, *damaged(images)]
         truth = _scores(ready, images)
 
         def change(kept: Sequence[str]) -> tuple[float, Any]:
@@ -71,7 +74,7 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
         layers = _layers(ready)
         worst, found = change(())
         if worst <= tolerance or not layers:
-            return found, ()
+            return halved(found), ()
         alone = {
             layer: change([other for other in layers if other != layer])[0] for layer in progress(layers, "layers")
         }
@@ -82,7 +85,24 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
             if worst <= tolerance:
                 break
             count *= 2
-        return found, tuple(order[: min(count, len(layers))])
+        return halved(found), tuple(order[: min(count, len(layers))])
+
+
+def damaged(images: Sequence[Images], seed: int = 0) -> list[Images]:
+    """Return copies of images (3, h, w), each with a few rectangles of black, white, noise, or a fine checkerboard."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for image in images:
+        copy = image.copy()
+        _, h, w = copy.shape
+        for kind in rng.permutation(4)[: rng.integers(1, 4)]:
+            height, width = (int(rng.integers(max(1, side // 16), side // 3 + 1)) for side in (h, w))
+            top, left = int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))
+            y, x = np.mgrid[:height, :width]
+            fills = (0.0, 1.0, rng.uniform(0, 1, (3, height, width)), (x // 2 + y // 2) % 2)
+            copy[:, top : top + height, left : left + width] = fills[kind]
+        found.append(copy)
+    return found
 
 
 def _layers(path: Path) -> list[str]:
