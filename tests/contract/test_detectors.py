@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,25 +14,9 @@ from blemish.detector import Detector
 from blemish.errors import FormatError, InputError, NotFitted
 from blemish.metrics import auroc
 from parts import Parts, deface, stripes
+from tiny import make, own_tests
 
 SIZE = (64, 64)
-
-
-def test_file(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "models" / f"test_{name}.py"
-    spec = importlib.util.spec_from_file_location(f"tiny_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-test_file.__test__ = False  # type: ignore[attr-defined]
-
-
-def make(name: str, **changes: object) -> Detector:
-    return catalogue.method(name)(**{**test_file(name).TINY, **changes})
 
 
 _fitted: dict[str, Detector] = {}
@@ -75,7 +56,7 @@ def test_one_file_one_card_one_test(name) -> None:
 def test_params_are_plain_and_rebuild_the_detector(name) -> None:
     detector = make(name)
     assert json.loads(json.dumps(detector.params)) == detector.params
-    assert {k: detector.params[k] for k in test_file(name).TINY} == test_file(name).TINY
+    assert {k: detector.params[k] for k in own_tests(name).TINY} == own_tests(name).TINY
     assert type(detector)(**detector.params).params == detector.params
     for parameter in list(inspect.signature(type(detector).__init__).parameters.values())[1:]:
         assert parameter.default is not parameter.empty, f"{parameter.name} needs a default"
@@ -108,7 +89,7 @@ def test_shapes_and_kinds(fitted, count) -> None:
 @pytest.mark.parametrize("size", [(96, 160), (40, 72)])
 def test_other_sizes_of_image_work_or_are_refused(name, fitted, size) -> None:
     """A method that knows one size only declares ONE_SIZE, a part of its refusal, in its own test file."""
-    images, refusal = stripes(2, size, seed=9), getattr(test_file(name), "ONE_SIZE", None)
+    images, refusal = stripes(2, size, seed=9), getattr(own_tests(name), "ONE_SIZE", None)
     if refusal is not None:
         with pytest.raises(InputError, match=refusal):
             answer(fitted, images)
@@ -178,7 +159,7 @@ def test_learning_happens(name, fitted) -> None:
     assert quality(fitted)[0] >= 0.9
     if "steps" in fitted.params:
         hardly = make(name, steps=1).fit(Parts(stripes(24, SIZE, seed=0)))
-        assert np.mean(quality(fitted)) >= np.mean(quality(hardly)) + getattr(test_file(name), "MARGIN", 0.1)
+        assert np.mean(quality(fitted)) >= np.mean(quality(hardly)) + getattr(own_tests(name), "MARGIN", 0.1)
     else:
         astray, both = make(name).fit(Parts(turned(stripes(24, SIZE, seed=0)))), torch.cat([good, turned(good)])
         assert auroc(labels, answer(fitted, both)[0].numpy()) >= 0.95

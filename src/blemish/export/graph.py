@@ -58,6 +58,13 @@ def to_onnx(inspector: Inspector) -> Any:
     device = next((tensor.device for tensor in detector.state_dict().values()), torch.device("cpu"))
     model = _traced(detector.cpu(), inspector.imaging.input_size)
     detector.to(device)
+    for value in (*model.graph.input, *model.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if first.HasField("dim_value"):
+            raise ExportError(
+                f"{card.name} was traced for {first.dim_value} images at once only: a bug, please report it."
+            )
+        first.dim_param = "batch"
     model.producer_name, model.producer_version = "blemish", blemish.__version__
     onnx.helper.set_model_props(model, describe(inspector).as_texts())
     onnx.checker.check_model(model)
@@ -100,7 +107,7 @@ def _traced(detector: Detector, size: tuple[int, int]) -> Any:
                 opset_version=OPSET,
                 input_names=["image"],
                 output_names=names,
-                dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+                dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
                 verbose=False,
             )
     finally:

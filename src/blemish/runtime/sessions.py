@@ -88,7 +88,7 @@ def openvino_texts(model: Any) -> dict[str, str]:
     """Return the texts that `blemish.export` put into an OpenVINO model."""
     if not model.has_rt_info(["blemish"]):
         return {}
-    return {PREFIX + name: str(value) for name, value in model.get_rt_info(["blemish"]).astype(dict).items()}
+    return {PREFIX + name: text for name, text in model.get_rt_info(["blemish"]).value.items()}
 
 
 def open_session(

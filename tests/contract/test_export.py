@@ -1,0 +1,52 @@
+"""Every method is exported and answers the same, or declares on its card why it cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from blemish import catalogue
+from blemish.errors import ExportError
+from blemish.export import to_onnx
+from blemish.imaging import Imaging
+from blemish.inspector import Inspector
+from blemish.runtime import Runtime
+from parts import Parts, deface, stripes
+from tiny import make
+
+SIZE = (64, 64)
+NEAR = 1e-4
+"""Of the largest score or map value: float32 sums in another order, through networks tens of layers deep."""
+
+
+@pytest.mark.parametrize("name", catalogue.methods())
+def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) -> None:
+    card = catalogue.method_card(name)
+    inspector = Inspector(make(name).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
+    if card.not_exported:
+        with pytest.raises(ExportError, match=f"{card.name} cannot be exported: {card.not_exported[:30]}"):
+            to_onnx(inspector)
+        return
+    model = to_onnx(inspector)
+    onnx.save(model, tmp_path / "model.onnx")
+    exported = Runtime(tmp_path / "model.onnx")
+    good, bad = stripes(3, SIZE, seed=5), deface(stripes(4, SIZE, seed=6), seed=7)[0]
+    for images in (good[:1], torch.cat([good, bad])):
+        prepared = images.permute(0, 2, 3, 1).numpy()
+        (own, own_map), (other, other_map) = inspector.score(prepared), exported.score(prepared)
+        assert own.shape == other.shape == (len(images),)
+        np.testing.assert_allclose(other, own, rtol=0, atol=NEAR * np.abs(own).max())
+        assert (own_map is None) == (other_map is None)
+        if own_map is not None:
+            np.testing.assert_allclose(other_map, own_map, rtol=0, atol=NEAR * np.abs(own_map).max())
+    assert inspector.detector.training is False
+    assert exported.exported.method == card.name
+
+
+def test_what_cannot_be_exported_says_so_before_anybody_tries() -> None:
+    declared = {name for name in catalogue.methods() if catalogue.method_card(name).not_exported}
+    assert declared == {"anoddpm", "anogan", "differnet"}
