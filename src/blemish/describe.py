@@ -17,6 +17,10 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         UnknownName: there is no such method, data set or file.
         InputError: `root` is given for something that is not a data set.
     """
+    if name.endswith(".onnx"):
+        from blemish.runtime.metadata import PREFIX, onnx_texts
+
+        return {key.removeprefix(PREFIX): _json_or_text(text) for key, text in onnx_texts(name).items()}, True
     if name.endswith(".safetensors") or Path(name).is_file():
         return _model_file(name), True
     try:

@@ -1,0 +1,94 @@
+"""Export from the command line: one file, its report, and the same verdicts from `inspect` and `watch`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parts import write_folder
+
+COMMAND = [sys.executable, "-m", "blemish"]
+
+
+def blemish(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("line")
+    write_folder(place / "parts", good=60)
+    fast = ["--image-size", "64", "-s", "coreset_sampling_ratio=0.2", "--false-reject-rate", "0.2"]
+    done = blemish("fit", place / "parts", "--out", place / "runs", "--json", *fast)
+    assert done.returncode == 0, done.stderr
+    return Path(json.loads(done.stdout)["model"])
+
+
+@pytest.fixture(scope="module")
+def exported(model) -> Path:
+    done = blemish("export", model)
+    assert done.returncode == 0, done.stderr
+    assert "Comparing on what the model was fitted and tested on" in done.stderr
+    assert "decisions 0 of 28 differ" in done.stdout
+    assert "image_AUROC" in done.stdout
+    path = model.with_suffix(".onnx")
+    assert f"Next:  blemish inspect {path} IMAGES" in done.stdout
+    assert json.loads(path.with_suffix(".parity.json").read_text())["held_out"]["changed"] == 0
+    return path
+
+
+def test_inspect_says_the_same_with_both(model, exported) -> None:
+    parts = model.parents[3] / "parts" / "test"
+    own, other = (blemish("inspect", file, parts, "--json") for file in (model, exported))
+    assert own.returncode == other.returncode == 1
+    for a, b in zip(own.stdout.splitlines(), other.stdout.splitlines(), strict=True):
+        first, second = json.loads(a), json.loads(b)
+        assert (first["key"], first["verdict"], first["p_value"]) == (
+            second["key"],
+            second["verdict"],
+            second["p_value"],
+        )
+        assert second["score"] == pytest.approx(first["score"], rel=1e-5)
+
+
+def test_watch_takes_the_exported_file(model, exported, tmp_path) -> None:
+    parts = model.parents[3] / "parts" / "test"
+    call = ["watch", parts, "--model", exported, "--out", tmp_path / "out", "--once", "--settle", "0", "--json"]
+    done = blemish(*call)
+    assert done.returncode == 1, done.stderr
+    assert len(done.stdout.splitlines()) == len(list(parts.rglob("*.png")))
+    assert list((tmp_path / "out" / "overlays").rglob("*.png"))
+
+
+def test_info_reads_what_the_file_says_of_itself(exported) -> None:
+    done = blemish("info", exported, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["method"] == "PatchCore"
+    assert found["imaging"]["size"] == [64, 64]
+    assert found["calibration"]["threshold"] > 0
+
+
+def test_benchmark_prints_percentiles(exported) -> None:
+    done = blemish("benchmark", exported, "--repeats", "3", "--threads", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert 0 < row["p50"] <= row["p99"]
+    assert row["memory"] > 0
+    absent = blemish("benchmark", exported.with_name("none.onnx"))
+    assert absent.returncode == 2
+    assert "does not exist" in absent.stderr
+
+
+def test_what_cannot_be_exported_says_why(model, tmp_path) -> None:
+    wrong = blemish("export", model, "--out", tmp_path / "model.xml")
+    assert wrong.returncode == 2
+    assert "must end in .onnx" in wrong.stderr
+    unknown = blemish("export", model, "--precision", "int4")
+    assert unknown.returncode == 2
+    assert "int8" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
