@@ -79,7 +79,8 @@ def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
     report = evaluate(inspector, data.test_records, seed=SEED)
     records = [next(r for r in data.test_records if shown in r.image.as_posix()) for shown in SHOWN]
     verdicts = [inspector.inspect(record.image) for record in records]
-    write_atomically(figure, lambda part: part.write_bytes(picture(records, verdicts, calibration.threshold)) and None)
+    content = picture(records, verdicts, calibration.threshold)
+    write_atomically(figure, lambda part: _spill(part, content))
     write_json(
         facts,
         {
@@ -146,6 +147,10 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
         if len(content) <= HIGHEST:
             return bytes(content)
     raise AssertionError(f"the figure takes {len(content)} bytes")
+
+
+def _spill(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def main() -> int:
