@@ -37,7 +37,7 @@ from blemish.detector import Detector, loading
 from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher, load_teacher
-from blemish.ops.colour import jitter, sometimes_grey
+from blemish.ops.colour import jitter_one, sometimes_grey
 from blemish.ops.global_autoencoder import GlobalAutoencoder
 from blemish.ops.hard_features import hard_feature_loss
 from blemish.ops.held_out import hold_out
@@ -200,7 +200,7 @@ class EfficientAD(Detector):
     def loss(self, image: Tensor, draw: Pictures) -> Tensor:
         """Return the sum of the four losses of good images and as many other pictures."""
         c, other = self.channels, draw(len(image), (image.shape[2], image.shape[3])).to(image.device)
-        plain, changed, strange = prepare(image), prepare(jitter(image)), prepare(sometimes_grey(other, 0.3))
+        plain, changed, strange = prepare(image), prepare(jitter_one(image)), prepare(sometimes_grey(other, 0.3))
         hard = hard_feature_loss((self.taught(plain) - self.student(plain)[:, :c]).square(), self.hard)
         penalty = self.student(strange)[:, :c].square().mean()
         wanted, said = self.taught(changed), self.student(changed)[:, c:]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from blemish.errors import InputError
 from blemish.imaging import SUFFIXES, read, resize
+from blemish.ops.colour import tint
 from blemish.ops.perlin import perlin
 from blemish.ops.turn import turn
 
@@ -98,14 +99,6 @@ def sharpness(image: Tensor, generator: torch.Generator) -> Tensor:
 def colour(image: Tensor, generator: torch.Generator) -> Tensor:
     """Hue turned by up to 70 degrees (50 of 255) about the grey axis, saturation times 0.6 to 1.4."""
     return tint(image, _between(-1, 1, generator) * math.radians(70), _between(0.6, 1.4, generator))
-
-
-def tint(image: Tensor, angle: float, factor: float) -> Tensor:
-    """Return a picture with its hue turned by `angle` radians about the grey axis and `factor` times its saturation."""
-    grey = image.mean(0, keepdim=True)
-    tint = image - grey
-    across = (tint.roll(1, 0) - tint.roll(-1, 0)) / math.sqrt(3)  # a quarter turn of the tint about the grey axis
-    return grey + factor * (math.cos(angle) * tint + math.sin(angle) * across)
 
 
 def solarise(image: Tensor, generator: torch.Generator) -> Tensor:
