@@ -46,7 +46,7 @@ from blemish.ops.patch_descriptor import BORDER, patch_descriptor, prepare
 from blemish.ops.photographs import photographs
 from blemish.ops.quantiles import between, quantile
 from blemish.ops.standardise import channel_statistics
-from blemish.ops.textures import Pictures, textures
+from blemish.ops.textures import Pictures, several
 from blemish.training import device_of, optimise, seeded, to
 from blemish.types import Batch, Scores
 
@@ -154,7 +154,7 @@ class EfficientAD(Detector):
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Teach the teacher if it is not given, standardise it, teach student and autoencoder, mark the maps' scales."""
-        draw = textures if self.pictures is None else photographs(Path(self.pictures))
+        draw = several(photographs(self.pictures, zoom=2))
         with seeded(self.seed):
             good, held = hold_out(data, self.holdout, self.seed)
             if self.teacher is None:
