@@ -9,7 +9,18 @@ from types import ModuleType
 import pytest
 
 TEXNET = Path(__file__).parents[2] / "tools" / "texnet"
-NAMES = ("painters", "camera", "recipes", "defects", "episodes", "objective", "train", "validate", "contact_sheet")
+NAMES = (
+    "painters",
+    "camera",
+    "recipes",
+    "defects",
+    "episodes",
+    "objective",
+    "train",
+    "validate",
+    "quick",
+    "contact_sheet",
+)
 
 
 @pytest.fixture(scope="session")
