@@ -44,7 +44,7 @@ bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; 
 	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA) --export docs/measured) --page docs/methods-measured.md
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
-	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
+	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --kinds --page docs/backbones.md
 
 texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
 	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \
