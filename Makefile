@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench bench-methods backbones texnet clean help
+.PHONY: demo test check docs method-figures bench bench-methods backbones texnet clean help
 
 help:             ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -30,6 +30,9 @@ check: $(INSTALLED) ## style, types, layers, generated pages
 docs: $(INSTALLED) ## write the generated pages of docs/
 	$(BIN)/python tools/docs.py
 
+method-figures: $(INSTALLED) ## draw the maps of every method on the demo's images; keeps what is there
+	$(BIN)/python tools/method_figures.py
+
 BENCH := coreset patchcore padim metrics whole_run startup growth
 bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE RIVAL=PYTHON, all optional; writes docs/performance.md
 	for name in $(BENCH); do \
@@ -37,11 +40,11 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 			$(if $(RIVAL),--rival $(RIVAL)) --out runs/bench/$$name.json || exit 1; done
 	$(BIN)/python tools/performance.py
 
-bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md
-	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA)) --page docs/methods-measured.md
+bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md and docs/measured
+	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA) --export docs/measured) --page docs/methods-measured.md
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
-	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
+	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --kinds --page docs/backbones.md
 
 texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
 	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \

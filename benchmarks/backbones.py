@@ -9,7 +9,8 @@ and the coreset of --patches patches. Nothing is chosen on test images; pixels a
 `random` is the embedded network with random weights, `pixels` no network at all: the colours of a patch, brought to as
 many cells.
 
-Each cell is kept as JSON in --out and not computed twice, so a stopped run goes on. The table goes to --page.
+Each cell is kept as JSON in --out and not computed twice, so a stopped run goes on. The table goes to --page. --kinds adds
+for each data set with several kinds of defects how well each kind is told from the good parts.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def measure(cell: Cell, net: Features) -> dict[str, Any]:
     report = evaluate(Inspector(model, data.imaging), data.test_records, seed=cell.seed)
     return {
         "metrics": {name: report.metrics[name].value for name in METRICS},
+        "kinds": {found["kind"]: {"count": found["count"], "auroc": found["auroc"]} for found in report.kinds},
         "train": min(len(records), cell.train_images),
         "test": len(data.test_records),
     }
@@ -130,7 +132,30 @@ def speed(nets: dict[str, Features], size: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def table(cells: list[Cell], results: dict[str, dict[str, Any]], times: dict[str, dict[str, float]]) -> str:
+def by_kind(cells: list[Cell], results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a table for each data set with several kinds: image AUROC of each kind against all good parts."""
+    lines: list[str] = []
+    for dataset in dict.fromkeys(c.dataset for c in cells):
+        chosen = [c for c in cells if c.dataset == dataset]
+        counts = {kind: found["count"] for kind, found in results[chosen[0].name]["kinds"].items()}
+        if len(counts) < 2:
+            continue
+        names = list(dict.fromkeys(c.backbone for c in chosen))
+        lines += [f"### {dataset}", "", f"| kind | images | {' | '.join(names)} |", f"|---|---{'|---' * len(names)}|"]
+        for kind, count in counts.items():
+            row = []
+            for name in names:
+                by_seed = [results[c.name]["kinds"][kind]["auroc"] for c in chosen if c.backbone == name]
+                row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
+            lines.append(f"| {kind} | {count} | {' | '.join(row)} |")
+        lines.append("")
+    head = ["## image AUROC by kind of defect", "", "Each kind against all good parts.", ""]
+    return [*head, *lines] if lines else [*head, "No data set has several kinds.", ""]
+
+
+def table(
+    cells: list[Cell], results: dict[str, dict[str, Any]], times: dict[str, dict[str, float]], kinds: bool = False
+) -> str:
     names, datasets = list(dict.fromkeys(c.backbone for c in cells)), list(dict.fromkeys(c.dataset for c in cells))
     seeds = sorted({c.seed for c in cells})
     lines = [
@@ -160,6 +185,7 @@ def table(cells: list[Cell], results: dict[str, dict[str, Any]], times: dict[str
                 row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
             lines.append(f"| {dataset} | {' | '.join(row)} |")
         lines.append("")
+    lines += by_kind(cells, results) if kinds else []
     keys = list(times[names[0]])
     lines += ["## Forward pass", "", f"Milliseconds an image at {cells[0].size} px, float32.", ""]
     lines += [f"| backbone | {' | '.join(keys)} |", f"|---{'|---' * len(keys)}|"]
@@ -187,6 +213,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=2000, help="patches kept of the good images (default 2000)")
     parser.add_argument("--train-images", type=int, default=160, help="good images used at most (default 160)")
     parser.add_argument("--out", type=Path, default=Path("runs/backbones"), help="folder for the cells")
+    parser.add_argument("--kinds", action="store_true", help="show each kind of defect; measures older cells again")
     parser.add_argument("--page", type=Path, help="the page to write (default: print it)")
     given = parser.parse_args()
     if given.weights is None:  # without a file there is nothing to load: weights are not fetched here
@@ -196,12 +223,12 @@ def main() -> None:
     results = {}
     for cell in asked:
         path = given.out / f"{cell.name}-{nets[cell.backbone].sha256[:8]}.json"
-        if not path.exists():
+        if not path.exists() or (given.kinds and "kinds" not in read_json(path)):
             write_json(path, {"cell": asdict(cell), **measure(cell, nets[cell.backbone])})
         results[cell.name] = read_json(path)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in results[cell.name]["metrics"].items())
         print(f"{cell.name:60} {shown}", flush=True)
-    page = table(asked, results, speed(nets, given.size))
+    page = table(asked, results, speed(nets, given.size), given.kinds)
     if given.page:
         write_text(given.page, page)
     else:

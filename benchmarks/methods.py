@@ -1,10 +1,11 @@
 """Every method on real images with its `quick` preset: accuracy, time, memory, parameters; one table.
 
-    python benchmarks/methods.py --data FOLDER --page docs/methods-measured.md
+    python benchmarks/methods.py --data FOLDER --page docs/methods-measured.md --export docs/measured
 
 FOLDER holds `piped_paper/` and `magnetic_tile/`; without it the demo's images are made. Each cell is a process of its own,
 kept as JSON in --out and not computed twice, so a stopped run goes on. Methods without a preset (they are not trained) see
-the same 128 x 128 pixels. Nothing is chosen on test images: trained methods keep their last step.
+the same 128 x 128 pixels. Nothing is chosen on test images: trained methods keep their last step. --export copies each
+cell to another folder as well; those in docs/measured are what the methods' pages show.
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(catalogue.methods()), help="default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of the finished cells")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
+    parser.add_argument("--export", type=Path, help="folder to copy the finished cells to (docs/measured)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=15.0, help="minutes a cell may take (default 15)")
     parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
@@ -148,6 +150,8 @@ def main() -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(path, run(call, given.limit))
             cell = cells[method, name] = read_json(path)
+            if given.export:
+                write_json(given.export / path.name, cell)
             print(f"{method:<12} {name:<20} {said(cell)}", flush=True)
             if given.page:
                 write_text(given.page, page(cells, list(sets(given.data))))

@@ -22,7 +22,7 @@ from blemish.features.distil import distil_teacher
 from blemish.files import write_atomically
 from blemish.ops.patch_descriptor import patch_descriptor
 from blemish.ops.photographs import photographs
-from blemish.ops.textures import Pictures, textures
+from blemish.ops.textures import Pictures, several
 from blemish.training import choose_device, seeded
 from blemish.types import Batch
 
@@ -40,7 +40,7 @@ class Drawn:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     device = choose_device(options.device)
-    draw = textures if options.pictures is None else photographs(options.pictures)
+    draw = several(photographs(options.pictures, zoom=2))
     layers = [int(layer) if layer.isdigit() else layer for layer in options.layers]
     backbone = extractor(options.backbone, layers, weights=options.weights, pretrained=not options.random).to(device)
     with seeded(options.seed):

@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from parts import write_folder
+from blemish.files import read_json, write_json
+from parts import write_folder, write_png
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "backbones.py"
 
@@ -44,3 +45,58 @@ def test_a_run_keeps_its_cells_and_tells_backbones_apart(harness, tmp_path, monk
     assert "| texnet_s | 2.5 |" in page
     monkeypatch.setattr(harness, "measure", lambda cell, net: pytest.fail("a kept cell is not computed twice"))
     harness.main()
+
+
+def test_kinds_are_shown_where_there_are_several(harness, tmp_path, monkeypatch) -> None:
+    root = write_folder(tmp_path / "striped", good=15, bad=4)
+    write_folder(tmp_path / "single", good=15, bad=2)
+    black = torch.zeros(3, 64, 64)
+    for i in range(3):
+        write_png(root / "test" / "black" / f"{i}.png", black)
+        write_png(root / "ground_truth" / "black" / f"{i}_mask.png", torch.ones(1, 64, 64))
+    arguments = [
+        "--root",
+        str(root),
+        str(tmp_path / "single"),
+        "--backbones",
+        "texnet_s",
+        "--seeds",
+        "2",
+        "--size",
+        "64",
+    ]
+    arguments += ["--patches", "60", "--out", str(tmp_path / "cells"), "--page", str(tmp_path / "p.md")]
+    monkeypatch.setattr(harness, "speed", lambda nets, size: {name: {"1 threads, batch 1": 2.5} for name in nets})
+    monkeypatch.setattr(sys, "argv", ["backbones.py", *arguments])
+    harness.main()
+    assert "by kind" not in (tmp_path / "p.md").read_text(encoding="utf-8")
+    for path in (tmp_path / "cells").glob("*striped*"):  # as an older version wrote them
+        cell = read_json(path)
+        del cell["kinds"]
+        write_json(path, cell)
+    monkeypatch.setattr(sys, "argv", ["backbones.py", *arguments, "--kinds"])
+    harness.main()
+    page = (tmp_path / "p.md").read_text(encoding="utf-8")
+    kinds = page[page.index("by kind") : page.index("## Forward pass")]
+    assert "### striped" in kinds
+    assert "### single" not in kinds
+    assert "| black | 3 | 1.0000 ± 0.0000 |" in kinds
+    assert "| turned | 4 | " in kinds
+
+
+def test_a_kind_is_the_mean_of_its_seeds(harness) -> None:
+    cells = [harness.Cell(name, "tile", "f", "folder", 64, 9, 9, seed) for name in ("a", "b") for seed in (0, 1)]
+    values = {"a": (0.5, 0.7), "b": (0.9, 0.9)}
+    results = {
+        c.name: {
+            "kinds": {
+                kind: {"count": 5, "auroc": values[c.backbone][c.seed] + more}
+                for kind, more in (("crack", 0.0), ("fray", 0.1))
+            }
+        }
+        for c in cells
+    }
+    lines = harness.by_kind(cells, results)
+    assert "| kind | images | a | b |" in lines
+    assert "| crack | 5 | 0.6000 ± 0.1000 | 0.9000 ± 0.0000 |" in lines
+    assert "| fray | 5 | 0.7000 ± 0.1000 | 1.0000 ± 0.0000 |" in lines

@@ -105,7 +105,7 @@ def test_the_loss_is_the_sum_of_four(fitted) -> None:
 
 
 def draws(seed: int) -> bool:
-    """Whether a seed makes `jitter` change the saturation and `sometimes_grey` leave the colours, in the loss's order."""
+    """Whether a seed makes `jitter_one` change the saturation and `sometimes_grey` leave the colours, as in the loss."""
     with seeded(seed):
         saturation = int(torch.randint(3, (1,))) == 2
         torch.rand(1)

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from blemish import training
-from blemish.errors import InputError
 from blemish.ops import textures
-from blemish.ops.textures import DISTORTIONS, distort, source, texture
-from parts import write_png
+from blemish.ops.textures import DISTORTIONS, distort, texture
 
 SIZE = (24, 40)
 
@@ -148,19 +146,3 @@ def test_autocontrast_and_equalise(image) -> None:
     for channel in even:
         shares = np.sort(channel.flatten().numpy())
         np.testing.assert_allclose(shares, np.arange(1, len(shares) + 1) / len(shares), atol=0.08)
-
-
-def test_pictures_come_from_the_folder_and_its_folders(tmp_path) -> None:
-    for i in range(3):
-        write_png(tmp_path / f"kind{i}" / "a.png", torch.full((3, 30, 20), 0.2 * i + 0.2))
-    (tmp_path / "readme.txt").write_text("no image")
-    draw, generator = source(str(tmp_path)), seeded(0)
-    found = {round(float(draw(SIZE, generator).mean()), 1) for _ in range(30)}
-    assert found == {0.2, 0.4, 0.6}
-    assert draw(SIZE, generator).shape == (3, *SIZE)
-    assert source(None) is texture
-
-
-def test_a_folder_without_images(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"textures is .* no image"):
-        source(str(tmp_path))

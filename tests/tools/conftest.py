@@ -9,7 +9,18 @@ from types import ModuleType
 import pytest
 
 TEXNET = Path(__file__).parents[2] / "tools" / "texnet"
-NAMES = ("painters", "camera", "recipes", "defects", "episodes", "objective", "train", "validate", "contact_sheet")
+NAMES = (
+    "painters",
+    "camera",
+    "recipes",
+    "defects",
+    "episodes",
+    "objective",
+    "train",
+    "validate",
+    "quick",
+    "contact_sheet",
+)
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +31,17 @@ def tools() -> Iterator[dict[str, ModuleType]]:
     finally:
         sys.path.remove(str(TEXNET))
         for name in [name for name in sys.modules if name.split(".")[0] in NAMES]:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    """The scripts of tools/ that import each other."""
+    names = ("method_source", "method_pages", "method_figures", "docs")
+    sys.path.insert(0, str(TEXNET.parent))
+    try:
+        yield {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(TEXNET.parent))
+        for name in names:
             sys.modules.pop(name, None)

@@ -67,21 +67,29 @@ def from_checkpoint(path: Path, share: float | None) -> Features:
     return Features(net, net.stages, net.size.channels[1:3], [STRIDES[s] for s in net.stages], MEAN, STD)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a network."""
     parser.add_argument("--backbone", default="texnet_s", help="a texnet or a name timm knows (default texnet_s)")
     parser.add_argument("--weights", help="a local .safetensors file (default: the shipped one, or timm's hub)")
     parser.add_argument("--checkpoint", type=Path, help="the checkpoint of a training run instead")
     parser.add_argument("--share", type=float, help="weight of the checkpoint's naming half (default: its plan's)")
     parser.add_argument("--random", action="store_true", help="random weights instead")
+
+
+def network(given: argparse.Namespace) -> Features:
+    """Return the network that was chosen."""
+    if given.checkpoint:
+        return from_checkpoint(given.checkpoint, given.share)
+    return extractor(given.backbone, [8, 16], weights=given.weights, pretrained=not given.random)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_network(parser)
     parser.add_argument("--episodes", type=int, default=40, help=f"episodes of {TASKS} tasks (default 40)")
     parser.add_argument("--seed", type=int, default=0, help="chooses pieces and defects (default 0)")
     given = parser.parse_args()
-    if given.checkpoint:
-        features = from_checkpoint(given.checkpoint, given.share)
-    else:
-        features = extractor(given.backbone, [8, 16], weights=given.weights, pretrained=not given.random)
-    found = np.array(tasks(features, drawn(given.episodes, given.seed)))
+    found = np.array(tasks(network(given), drawn(given.episodes, given.seed)))
     print(f"{found.mean():.4f} ± {found.std() / len(found) ** 0.5:.4f} over {len(found)} tasks")
 
 

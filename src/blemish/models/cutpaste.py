@@ -43,9 +43,10 @@ from blemish.card import Card, Paper, Preset, Reported
 from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.features.trainable import trainable
+from blemish.ops.colour import jitter_all
 from blemish.ops.gaussian import Moments, mahalanobis
 from blemish.ops.maps import blur, enlarge
-from blemish.ops.pasting import jitter_colour, paste_patch, paste_scar
+from blemish.ops.pasting import paste_patch, paste_scar
 from blemish.progress import progress
 from blemish.training import device_of, optimise, seeded, to
 from blemish.types import Batch, Scores
@@ -151,7 +152,7 @@ class CutPaste(Detector):
         """Return (K x B) images, first the good ones, then those with pieces pasted, and their kinds, 0 to K - 1."""
         made: list[list[Tensor]] = [[] for _ in range(1 + len(PASTE[self.variant]))]
         for image in images:
-            good = jitter_colour(image, self.jitter, generator)
+            good = jitter_all(image, self.jitter, generator)
             made[0].append(good)
             for kind, paste in enumerate(PASTE[self.variant], start=1):
                 made[kind].append(paste(good, generator, jitter=self.jitter)[0])

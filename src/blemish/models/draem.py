@@ -38,8 +38,9 @@ from blemish.ops.focal import focal
 from blemish.ops.maps import peak
 from blemish.ops.padding import pad_to_multiple
 from blemish.ops.perlin import perlin_mask
+from blemish.ops.photographs import photographs
 from blemish.ops.ssim import ssim
-from blemish.ops.textures import Draw, distort, source
+from blemish.ops.textures import Draw, distort
 from blemish.ops.turn import turn
 from blemish.training import device_of, optimise, seeded
 from blemish.types import Batch, Scores
@@ -116,7 +117,7 @@ class DRAEM(Detector):
         adam = torch.optim.Adam(self.parameters(), lr=self.lr)
         falls = [math.ceil(self.steps * share) for share in (0.8, 0.9)]
         schedule = torch.optim.lr_scheduler.MultiStepLR(adam, falls, gamma=0.2)
-        draw = source(self.textures)
+        draw = photographs(self.textures)
         with seeded(self.seed) as generator:
 
             def loss(batch: Batch) -> Tensor:

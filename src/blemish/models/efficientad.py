@@ -37,7 +37,7 @@ from blemish.detector import Detector, loading
 from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher, load_teacher
-from blemish.ops.colour import jitter, sometimes_grey
+from blemish.ops.colour import jitter_one, sometimes_grey
 from blemish.ops.global_autoencoder import GlobalAutoencoder
 from blemish.ops.hard_features import hard_feature_loss
 from blemish.ops.held_out import hold_out
@@ -46,7 +46,7 @@ from blemish.ops.patch_descriptor import BORDER, patch_descriptor, prepare
 from blemish.ops.photographs import photographs
 from blemish.ops.quantiles import between, quantile
 from blemish.ops.standardise import channel_statistics
-from blemish.ops.textures import Pictures, textures
+from blemish.ops.textures import Pictures, several
 from blemish.training import device_of, optimise, seeded, to
 from blemish.types import Batch, Scores
 
@@ -154,7 +154,7 @@ class EfficientAD(Detector):
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Teach the teacher if it is not given, standardise it, teach student and autoencoder, mark the maps' scales."""
-        draw = textures if self.pictures is None else photographs(Path(self.pictures))
+        draw = several(photographs(self.pictures, zoom=2))
         with seeded(self.seed):
             good, held = hold_out(data, self.holdout, self.seed)
             if self.teacher is None:
@@ -200,7 +200,7 @@ class EfficientAD(Detector):
     def loss(self, image: Tensor, draw: Pictures) -> Tensor:
         """Return the sum of the four losses of good images and as many other pictures."""
         c, other = self.channels, draw(len(image), (image.shape[2], image.shape[3])).to(image.device)
-        plain, changed, strange = prepare(image), prepare(jitter(image)), prepare(sometimes_grey(other, 0.3))
+        plain, changed, strange = prepare(image), prepare(jitter_one(image)), prepare(sometimes_grey(other, 0.3))
         hard = hard_feature_loss((self.taught(plain) - self.student(plain)[:, :c]).square(), self.hard)
         penalty = self.student(strange)[:, :c].square().mean()
         wanted, said = self.taught(changed), self.student(changed)[:, c:]

@@ -1,32 +1,74 @@
-"""Small changes of colour that leave a good part good."""
+"""Small changes of colour that leave a good part good. Pictures are (..., 3, H, W) RGB and stay in [0, 1]."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 
 def grey(image: Tensor) -> Tensor:
-    """Return the luminance (ITU-R 601) of (B, 3, H, W) RGB, (B, 1, H, W)."""
+    """Return the luminance (ITU-R 601), (..., 1, H, W)."""
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    return (image * weights).sum(1, keepdim=True)
+    return (image * weights).sum(-3, keepdim=True)
 
 
 def sometimes_grey(image: Tensor, share: float) -> Tensor:
-    """Return the images with each made grey with probability `share`."""
+    """Return (B, 3, H, W) images with each made grey with probability `share`."""
     chosen = torch.rand(len(image)).to(image.device) < share
     return torch.where(chosen.view(-1, 1, 1, 1), grey(image).expand_as(image), image)
 
 
-def jitter(image: Tensor, strength: float = 0.2) -> Tensor:
-    """Return the images in [0, 1] with one of brightness, contrast and saturation of each changed.
+def brightness(image: Tensor, factor: float) -> Tensor:
+    """Return a picture `factor` times as bright."""
+    return (factor * image).clamp(0, 1)
 
-    Its factor is drawn from [1 - strength, 1 + strength]: brightness fades to black, contrast to the image's mean
-    luminance, saturation to grey.
-    """
-    kind = torch.randint(3, (len(image),)).to(image.device).view(-1, 1, 1, 1)
-    factor = (1 + strength * (2 * torch.rand(len(image)) - 1)).to(image).view(-1, 1, 1, 1)
+
+def contrast(image: Tensor, factor: float) -> Tensor:
+    """Return one picture with everything `factor` times as far from its mean luminance."""
+    mean = grey(image).mean()
+    return (mean + factor * (image - mean)).clamp(0, 1)
+
+
+def saturation(image: Tensor, factor: float) -> Tensor:
+    """Return a picture with every colour `factor` times as far from the grey of its luminance."""
     light = grey(image)
-    mean = light.mean((2, 3), keepdim=True).expand_as(light)
-    toward = torch.where(kind == 0, torch.zeros_like(light), torch.where(kind == 1, mean, light))
-    return (toward + factor * (image - toward)).clamp(0, 1)
+    return (light + factor * (image - light)).clamp(0, 1)
+
+
+def tint(image: Tensor, angle: float, factor: float = 1.0) -> Tensor:
+    """Return a picture with its hue turned by `angle` radians about the grey axis and `factor` times as far from that axis.
+
+    Unlike the other changes it keeps each pixel's mean of the three colours, and cuts nothing off at 0 and 1.
+    """
+    middle = image.mean(-3, keepdim=True)
+    away = image - middle
+    across = (away.roll(1, -3) - away.roll(-1, -3)) / math.sqrt(3)  # a quarter turn about the grey axis
+    return middle + factor * (math.cos(angle) * away + math.sin(angle) * across)
+
+
+CHANGES = (brightness, contrast, saturation)
+
+
+def jitter_one(images: Tensor, strength: float = 0.2) -> Tensor:
+    """Return (B, 3, H, W) images with one of CHANGES done to each; its factor lies in [1 - strength, 1 + strength]."""
+    kinds = torch.randint(len(CHANGES), (len(images),)).tolist()
+    factors = (1 + strength * (2 * torch.rand(len(images)) - 1)).tolist()
+    return torch.stack([CHANGES[k](image, f) for k, f, image in zip(kinds, factors, images, strict=True)])
+
+
+def jitter_all(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Return a picture (3, H, W) after all of CHANGES in random order; before its saturation its hue is turned, too.
+
+    Each factor lies in [1 - strength, 1 + strength], the hue is turned by up to `strength` full turns.
+    """
+
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=generator))
+
+    for kind in torch.randperm(len(CHANGES), generator=generator).tolist():
+        if CHANGES[kind] is saturation:
+            image = tint(image, 2 * math.pi * between(-strength, strength)).clamp(0, 1)
+        image = CHANGES[kind](image, between(1 - strength, 1 + strength))
+    return image

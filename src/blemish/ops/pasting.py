@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from blemish.ops.textures import tint
+from blemish.ops.colour import jitter_all
 from blemish.ops.turn import turn
 
 
@@ -32,7 +32,7 @@ def paste_patch(
     pixels = _between(*area, generator) * h * w
     ratio = math.exp(_between(math.log(aspect), -math.log(aspect), generator))
     rows, columns = _side(math.sqrt(pixels / ratio), h), _side(math.sqrt(pixels * ratio), w)
-    patch = jitter_colour(image[:, *_place(image, rows, columns, generator)], jitter, generator)
+    patch = jitter_all(image[:, *_place(image, rows, columns, generator)], jitter, generator)
     inside = torch.ones(rows, columns, dtype=torch.bool, device=image.device)
     return _pasted(image, patch, inside, generator)
 
@@ -56,7 +56,7 @@ def paste_scar(
     side = min(
         math.ceil(math.hypot(across, along)), *image.shape[1:]
     )  # of the square that holds it however it is turned
-    square = jitter_colour(image[:, *_place(image, side, side, generator)], jitter, generator)
+    square = jitter_all(image[:, *_place(image, side, side, generator)], jitter, generator)
     return _pasted(image, turn(square, turned), strip(side, across, along, turned).to(image.device), generator)
 
 
@@ -66,27 +66,6 @@ def strip(side: int, across: float, along: float, angle: float) -> Tensor:
     y, x = at[:, None], at[None]
     c, s = math.cos(angle), math.sin(angle)
     return ((c * x - s * y).abs() <= across / 2) & ((s * x + c * y).abs() <= along / 2)
-
-
-def jitter_colour(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Return the picture with its brightness, contrast and colour changed a little, in random order.
-
-    Brightness, contrast (about the mean of all channels) and saturation are multiplied by 1 - `strength` to 1 + `strength`;
-    the hue is turned by up to `strength` full turns.
-    """
-
-    def factor() -> float:
-        return _between(1 - strength, 1 + strength, generator)
-
-    for change in torch.randperm(3, generator=generator).tolist():
-        if change == 0:
-            image = image * factor()
-        elif change == 1:
-            image = torch.lerp(image.mean(), image, factor())
-        else:
-            image = tint(image, 2 * math.pi * _between(-strength, strength, generator), factor())
-        image = image.clamp(0, 1)
-    return image
 
 
 def _pasted(image: Tensor, piece: Tensor, inside: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish.errors import InputError
-from blemish.imaging import SUFFIXES, read, resize
+from blemish.ops.colour import tint
 from blemish.ops.perlin import perlin
 from blemish.ops.turn import turn
 
@@ -23,24 +21,6 @@ Draw = Callable[[tuple[int, int], torch.Generator], Tensor]
 """Draws one picture of a (height, width) with a generator: (3, height, width)."""
 Pictures = Callable[[int, tuple[int, int]], Tensor]
 """Draws so many pictures of a (height, width): (n, 3, height, width)."""
-
-
-def source(folder: str | None) -> Draw:
-    """Return what draws a texture of a size: `texture`, or if there is a folder, a picture from anywhere in it, resized.
-
-    Raises:
-        InputError: the folder holds no image.
-    """
-    if folder is None:
-        return texture
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise InputError(f"textures is {folder!r}, where there is no image; give a folder of images, or None")
-
-    def picture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
-        return torch.from_numpy(resize(read(paths[_whole(len(paths), generator)]), size)).permute(2, 0, 1)
-
-    return picture
 
 
 def texture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -65,10 +45,18 @@ def texture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     return (torch.where(value < 0.5, low, high) + grain).clamp(0, 1)
 
 
-def textures(count: int, size: tuple[int, int]) -> Tensor:
-    """Return (count, 3, *size) textures, drawn with torch's global generator of the processor."""
-    drawn = [texture(size, torch.default_generator) for _ in range(count)]
-    return torch.stack(drawn) if drawn else torch.empty(0, 3, *size)
+def several(draw: Draw) -> Pictures:
+    """Return what draws any number of pictures, with torch's global generator of the processor."""
+
+    def pictures(count: int, size: tuple[int, int]) -> Tensor:
+        drawn = [draw(size, torch.default_generator) for _ in range(count)]
+        return torch.stack(drawn) if drawn else torch.empty(0, 3, *size)
+
+    return pictures
+
+
+textures = several(texture)
+"""Draws so many textures of a (height, width)."""
 
 
 def distort(image: Tensor, generator: torch.Generator, count: int = 3) -> Tensor:
@@ -98,14 +86,6 @@ def sharpness(image: Tensor, generator: torch.Generator) -> Tensor:
 def colour(image: Tensor, generator: torch.Generator) -> Tensor:
     """Hue turned by up to 70 degrees (50 of 255) about the grey axis, saturation times 0.6 to 1.4."""
     return tint(image, _between(-1, 1, generator) * math.radians(70), _between(0.6, 1.4, generator))
-
-
-def tint(image: Tensor, angle: float, factor: float) -> Tensor:
-    """Return a picture with its hue turned by `angle` radians about the grey axis and `factor` times its saturation."""
-    grey = image.mean(0, keepdim=True)
-    tint = image - grey
-    across = (tint.roll(1, 0) - tint.roll(-1, 0)) / math.sqrt(3)  # a quarter turn of the tint about the grey axis
-    return grey + factor * (math.cos(angle) * tint + math.sin(angle) * across)
 
 
 def solarise(image: Tensor, generator: torch.Generator) -> Tensor:
