@@ -1,0 +1,61 @@
+"""What is known to be doubtful about a number, a protocol or a data set, and which numbers it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from blemish.literature.results import Result
+from blemish.literature.store import entries
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """One doubt. It touches the results that agree with every field that is given; empty fields do not matter.
+
+    `column` limits it to "published", "quoted" or "re-run" numbers, `source` to one source. `about` names the fact of a data
+    set that is disputed ("count", "licence", "split", "year", "layout"); it then says nothing of results.
+    """
+
+    id: str
+    says: str
+    methods: tuple[str, ...] = ()
+    dataset: str = ""
+    metric: str = ""
+    setting: str = ""
+    value: float | None = None
+    column: str = ""
+    source: str = ""
+    about: str = ""
+
+    def touches(self, result: Result) -> bool:
+        """Say whether the doubt concerns this number."""
+        return (
+            not self.about
+            and (not self.methods or result.method in self.methods)
+            and self.dataset in ("", result.dataset)
+            and self.metric in ("", result.metric)
+            and self.setting in ("", result.setting)
+            and self.column in ("", result.column)
+            and (not self.source or self.source in result.sources)
+            and (self.value is None or abs(self.value - result.value) < 0.051)  # printed with one decimal
+        )
+
+
+@cache
+def disputes() -> tuple[Dispute, ...]:
+    """Return every known dispute."""
+    return tuple(
+        Dispute(**{k: tuple(v) if k == "methods" else v for k, v in entry.items()}) for entry in entries("disputes")
+    )
+
+
+def disputed(results: Iterable[Result], dataset: str = "") -> tuple[Dispute, ...]:
+    """Return the disputes that touch any of these results, and those about the data set itself if it is given."""
+    shown = tuple(results)
+    return tuple(
+        d
+        for d in disputes()
+        if (d.about and dataset and d.dataset == dataset) or any(d.touches(result) for result in shown)
+    )
