@@ -13,6 +13,7 @@ import typer
 from blemish.cli import learning  # noqa: F401 - importing hangs the commands on the app, in the order of `--help`
 from blemish.cli import looking  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
+from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED
 from blemish.errors import BlemishError, MissingExtra

@@ -15,8 +15,8 @@ SPECIALS = {
     "$": r"\$",
     "#": r"\#",
     "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
@@ -39,6 +39,7 @@ LETTERS = {
     "“": "``",
     "”": "''",
     "×": r"{$\times$}",
+    "±": r"{$\pm$}",
     "≥": r"{$\geq$}",
     "≤": r"{$\leq$}",
 }
@@ -66,9 +67,10 @@ def _entry(p: Publication) -> str:
         "author": " and ".join(escape(name.strip()) for name in p.authors.split(",") if name.strip()),
         place: escape(p.venue),
         "year": str(p.year or ""),
+        "key": "" if p.authors else escape(p.name or p.title),  # what is sorted by where the authors are not known
         "eprint": p.arxiv,
         "archiveprefix": "arXiv" if p.arxiv else "",
-        "doi": escape(p.doi),
+        "doi": _url(p.doi),
         "url": _url(p.link),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if name and value]
@@ -77,7 +79,7 @@ def _entry(p: Publication) -> str:
 
 
 def _url(link: str) -> str:
-    """Return a link whose percent, hash and brace characters survive both BibTeX and `\\url`."""
+    r"""Return a link whose percent, hash and brace characters survive both BibTeX and `\url`."""
     return link.replace("{", "%7B").replace("}", "%7D").replace("\\", "%5C").replace(" ", "%20")
 
 

@@ -51,10 +51,7 @@ class DatasetFacts:
 @cache
 def datasets() -> dict[str, DatasetFacts]:
     """Return every data set by its id."""
-    lists = ("aliases", "categories", "recalled")
-    return {
-        e["id"]: DatasetFacts(**{k: tuple(v) if k in lists else v for k, v in e.items()}) for e in entries("datasets")
-    }
+    return {entry["id"]: DatasetFacts(**entry) for entry in entries("datasets")}
 
 
 def dataset(name: str) -> DatasetFacts:

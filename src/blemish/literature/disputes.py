@@ -14,8 +14,8 @@ from blemish.literature.store import entries
 class Dispute:
     """One doubt. It touches the results that agree with every field that is given; empty fields do not matter.
 
-    `column` limits it to "published", "quoted" or "re-run" numbers, `source` to one source. `about` names the fact of a data
-    set that is disputed ("count", "licence", "split", "year", "layout"); it then says nothing of results.
+    `column` limits it to "published", "quoted" or "re-run" numbers, `source` to one source. `about` names the fact of a
+    data set that is disputed ("count", "licence", "split", "year", "layout"); it then says nothing of results.
     """
 
     id: str
@@ -46,9 +46,7 @@ class Dispute:
 @cache
 def disputes() -> tuple[Dispute, ...]:
     """Return every known dispute."""
-    return tuple(
-        Dispute(**{k: tuple(v) if k == "methods" else v for k, v in entry.items()}) for entry in entries("disputes")
-    )
+    return tuple(Dispute(**entry) for entry in entries("disputes"))
 
 
 def disputed(results: Iterable[Result], dataset: str = "") -> tuple[Dispute, ...]:

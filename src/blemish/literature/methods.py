@@ -22,10 +22,7 @@ class MethodName:
 @cache
 def methods() -> dict[str, MethodName]:
     """Return every method that numbers were printed for, or that is implemented here, by its one name."""
-    return {
-        e["name"]: MethodName(**{k: tuple(v) if k == "aliases" else v for k, v in e.items()})
-        for e in entries("methods")
-    }
+    return {entry["name"]: MethodName(**entry) for entry in entries("methods")}
 
 
 def method(name: str) -> MethodName:

@@ -30,8 +30,7 @@ class Metric:
 @cache
 def metrics() -> dict[str, Metric]:
     """Return every metric by its id."""
-    lists = ("aliases", "disagreements")
-    return {e["id"]: Metric(**{k: tuple(v) if k in lists else v for k, v in e.items()}) for e in entries("metrics")}
+    return {entry["id"]: Metric(**entry) for entry in entries("metrics")}
 
 
 def metric(name: str) -> Metric:

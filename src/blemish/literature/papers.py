@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -53,7 +52,7 @@ class Publication:
 @cache
 def every_paper() -> tuple[Publication, ...]:
     """Return all papers, in the order of the files."""
-    return tuple(Publication(**{k: tuple(v) if k == "also" else v for k, v in e.items()}) for e in entries("papers"))
+    return tuple(Publication(**entry) for entry in entries("papers"))
 
 
 def paper(key: str) -> Publication:
@@ -137,7 +136,6 @@ def _words(venue: str) -> set[str]:
     return {venue.lower(), *re.split(r"[\s/-]+", venue.lower())} - {""}
 
 
-def _order(p: Publication, sort: str) -> Sequence[str | int]:
-    if sort == "year":
-        return (-(p.year or 0), p.title.lower(), p.key)
-    return (str(getattr(p, sort)).lower(), p.title.lower(), p.key)
+def _order(p: Publication, sort: str) -> tuple[int, str, str, str]:
+    newest, first = (-(p.year or 0), "") if sort == "year" else (0, str(getattr(p, sort)).lower())
+    return newest, first, p.title.lower(), p.key

@@ -24,10 +24,15 @@ def data_folder() -> Traversable:
 def entries(kind: str) -> tuple[dict[str, Any], ...]:
     """Return every entry of one kind ("papers", "results", "recalled", "methods", ...), in the order of the files.
 
+    Lists are tuples here, so that entries can be frozen.
+
     Raises:
         FormatError: a line is not a JSON object; the message names the file and the line.
     """
-    return tuple(entry for _, entry in located(kind, data_folder()))
+    return tuple(
+        {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+        for _, entry in located(kind, data_folder())
+    )
 
 
 def located(kind: str, folder: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
