@@ -44,7 +44,9 @@ class DatasetFacts:
     def shown(self, field: str) -> str:
         """Return a field as text: empty if unknown, with a question mark if recalled."""
         value = getattr(self, field)
-        text = "" if value in (0, None, "", ()) else f"{value:,}" if isinstance(value, int) else str(value)
+        text = "" if value in (0, None, "", ()) else str(value)
+        if isinstance(value, int) and field != "year":
+            text = f"{value:,}" if value else ""
         return f"{text}?" if text and field in self.recalled else text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,7 @@ class Dispute:
     methods: tuple[str, ...] = ()
     dataset: str = ""
     metric: str = ""
-    setting: str = ""
+    settings: tuple[str, ...] = ()
     value: float | None = None
     column: str = ""
     source: str = ""
@@ -36,7 +36,7 @@ class Dispute:
             and (not self.methods or result.method in self.methods)
             and self.dataset in ("", result.dataset)
             and self.metric in ("", result.metric)
-            and self.setting in ("", result.setting)
+            and (not self.settings or result.setting in self.settings)
             and self.column in ("", result.column)
             and (not self.source or self.source in result.sources)
             and (self.value is None or abs(self.value - result.value) < 0.051)  # printed with one decimal
@@ -49,11 +49,20 @@ def disputes() -> tuple[Dispute, ...]:
     return tuple(Dispute(**entry) for entry in entries("disputes"))
 
 
-def disputed(results: Iterable[Result], dataset: str = "") -> tuple[Dispute, ...]:
-    """Return the disputes that touch any of these results, and those about the data set itself if it is given."""
+def disputes_of(method: str, dataset: str, metric: str) -> tuple[Dispute, ...]:
+    """Return the disputes that name this method and may concern its numbers on a data set in a metric, any setting."""
+    return tuple(
+        d
+        for d in disputes()
+        if method in d.methods and d.dataset in ("", dataset) and d.metric in ("", metric) and d.column != "re-run"
+    )
+
+
+def disputed(results: Iterable[Result], dataset: str = "", about: Sequence[str] = ()) -> tuple[Dispute, ...]:
+    """Return the disputes that touch any of these results, and those about the named facts of a data set ("count", ...)."""
     shown = tuple(results)
     return tuple(
         d
         for d in disputes()
-        if (d.about and dataset and d.dataset == dataset) or any(d.touches(result) for result in shown)
+        if (d.about in about and d.dataset == dataset) or any(d.touches(result) for result in shown)
     )

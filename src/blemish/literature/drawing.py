@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from blemish.literature.bibtex import escape
 from blemish.literature.taxonomy import Node
 
-ROW, GAP, LEFT = 26, 10, (16, 190, 430, 670)
+ROW, GAP, LEFT = 26, 10, (16, 216, 456, 696)
 """Height of a row, gap between families, and where the columns begin, in pixels."""
 
-WIDTH = (142, 206, 206)
+WIDTH = (168, 206, 206)
 """Widths of the boxes: the root, a family, a finer place."""
 
 LINE = 58
 """Letters of method names that fit in a line beside a box."""
 
-INKS = ("#31688e", "#35b779", "#8e5c9e", "#d1495b", "#c98a1b", "#2a9d8f", "#5b6c8f", "#7a7a7a", "#9c6644")
+INKS = ("#31688e", "#1f7a50", "#8e5c9e", "#b83a4b", "#946400", "#1f7a70", "#56658a", "#6f6f6f", "#8a5a3c")
 """One ink a family, in turn; all dark enough for white letters beside them."""
 
 
@@ -91,8 +91,9 @@ def svg(nodes: Sequence[Node]) -> str:
     ]
     for link in links:
         x, turn = link.start.x + WIDTH[link.start.column], link.end.x - 14
+        ink = link.end.ink if link.start.column else "#999999"
         path = f"M{x} {link.start.middle} H{turn} V{link.end.middle} H{link.end.x}"
-        parts.append(f'<path d="{path}" fill="none" stroke="{link.end.ink}" stroke-width="1.2"/>')
+        parts.append(f'<path d="{path}" fill="none" stroke="{ink}" stroke-width="1.2"/>')
     for box in boxes:
         parts += _svg_box(box)
     return "\n".join([*parts, "</svg>", ""])

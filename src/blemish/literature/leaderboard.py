@@ -71,8 +71,8 @@ class Leaderboard:
             "notes": list(self.notes()),
         }
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what has to stand under the table: what the columns are, the disputes by number, the metric's traps."""
+    def notes(self, *, traps: bool = True) -> tuple[str, ...]:
+        """Return what stands under the table: what the columns are, the disputes by number, and the metric's traps."""
         said = [
             "published: by the authors; quoted: in somebody else's table; re-run: by a benchmark or a third party.",
             "A range is lowest to highest, with how many numbers there are.",
@@ -80,7 +80,7 @@ class Leaderboard:
         if "recalled" in self.columns:
             said.append(f"{MARK} recalled, never checked against a source.")
         said += [f"[{i}] {dispute.says}" for i, dispute in enumerate(self.disputes, start=1)]
-        said += [f"{self.metric.name}: {text}" for text in self.metric.disagreements]
+        said += [f"{self.metric.name}: {text}" for text in self.metric.disagreements if traps]
         return tuple(said)
 
 
@@ -112,7 +112,7 @@ def leaderboard(
         for o in (read_ours(ours) if ours is not None else ())
         if (o.dataset, o.metric, o.setting) == (facts.id, measure.id, said.id)
     ]
-    doubts = disputed(found, facts.id)
+    doubts = disputed(found, facts.id, about=("split",))
     by_method = {
         name: Row(
             name,

@@ -120,7 +120,7 @@ def gathered(sets: Sequence[str], measured: Sequence[str], ours: Path | str | No
 
 def _sets() -> tuple[Table, dict[str, str]]:
     """Return the table of data sets, and which paper each cites."""
-    head = ["data set", "year", "images", "good", "defective", "categories", "truth", "licence"]
+    head = ["data set", "year", "images", "good", "defective", "classes", "truth", "licence"]
     shown: list[DatasetFacts] = [d for d in datasets().values() if not d.kind and d.counted]
     body = [
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blemish.literature.bibtex import escape
+from blemish.literature.datasets import datasets
 from blemish.literature.disputes import disputes
 from blemish.literature.facts import settings
 from blemish.literature.leaderboard import Leaderboard
@@ -13,6 +14,7 @@ HEAD = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
 \usepackage[a4paper,margin=20mm]{geometry}
+\usepackage{array}
 \usepackage{longtable}
 \usepackage{url}
 \title{A survey of visual anomaly detection}
@@ -33,7 +35,7 @@ def written_latex(content: Content, picture: str) -> str:
     """Return the survey as one LaTeX file; `picture` is the taxonomy, references.bib has every entry it cites."""
     parts = [HEAD + r"\section{Taxonomy}"]
     caption = r"\caption{Families and settings, with the number of papers; methods of blemish in italics.}"
-    parts += [r"\begin{figure}[p]", r"\centering", picture + caption, r"\end{figure}"]
+    parts += [r"\begin{figure}[htbp]", r"\centering", picture + caption, r"\end{figure}"]
     for top in content.tree:
         parts.append(rf"\subsection{{{escape(top.name)}}}")
         for node in top.walk():
@@ -42,8 +44,8 @@ def written_latex(content: Content, picture: str) -> str:
             parts += [escape(node.says)] if node.says else []
             parts += [f"{len(node.papers)} papers{cite(','.join(p.key for p in node.papers))}."] if node.papers else []
     parts += [r"\section{Methods compared}", _cited(content.compared, content.cited, "llllll")]
-    parts += [r"\section{Data sets}", _cited(content.sets, content.cited, r"llrrrrp{30mm}p{28mm}")]
-    parts += _list([f"{d.dataset}: {d.says}" for d in disputes() if d.about])
+    parts += [r"\section{Data sets}", _cited(content.sets, content.cited, r"lrrrrr>{\raggedright}p{24mm}p{26mm}")]
+    parts += _list([f"{datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about])
     parts.append(r"\section{Metrics}")
     for metric in content.measures:
         chance = f" Chance: {metric.chance}." if metric.chance else ""
@@ -53,7 +55,7 @@ def written_latex(content: Content, picture: str) -> str:
         said = settings()[setting]
         parts += [rf"\subsection{{{escape(said.name)}}}", escape(said.says)]
         for board in boards:
-            parts += [_results(board, content.cited), *_list(board.notes())]
+            parts += [_results(board, content.cited), *_list(board.notes(traps=False))]
     return "\n".join([*parts, TAIL])
 
 

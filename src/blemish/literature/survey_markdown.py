@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blemish.literature.datasets import datasets
 from blemish.literature.disputes import disputes
 from blemish.literature.facts import settings
 from blemish.literature.papers import Publication
@@ -23,7 +24,7 @@ def written_markdown(content: Content) -> str:
             parts += [""] if node.papers else []
     parts += ["## Methods compared", "", markdown(content.compared)]
     parts += ["## Data sets", "", markdown(content.sets)]
-    parts += [f"- {d.dataset}: {d.says}" for d in disputes() if d.about]
+    parts += [f"- {datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about]
     parts += ["", "## Metrics", ""]
     for metric in content.measures:
         chance = f" Chance: {metric.chance}." if metric.chance else ""
@@ -35,7 +36,7 @@ def written_markdown(content: Content) -> str:
         parts += [f"### {settings()[setting].name}", "", settings()[setting].says, ""]
         for board in boards:
             parts += [f"#### {board.dataset.name}, {board.metric.name} (%)", "", markdown(board.table())]
-            parts += [f"- {note}" for note in board.notes()]
+            parts += [f"- {note}" for note in board.notes(traps=False)]
             parts += [""]
     return "\n".join(parts).rstrip() + "\n"
 
