@@ -6,8 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from blemish.literature.datasets import datasets
+from blemish.literature.names import fold
 from blemish.literature.results import Result
 from blemish.literature.store import entries
+
+ROUNDING = 0.1
+"""How far a mean may be from its categories' mean by rounding alone: 0.05 each, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,34 @@ def disputes_of(method: str, dataset: str, metric: str) -> tuple[Dispute, ...]:
 
 
 def disputed(results: Iterable[Result], dataset: str = "", about: Sequence[str] = ()) -> tuple[Dispute, ...]:
-    """Return the disputes that touch any of these results, and those about the named facts of a data set ("count", ...)."""
+    """Return the disputes that touch any of these results, and those about the named facts of a data set ("count", ...).
+
+    A printed mean that its own categories do not give is found by computing, and is one of them.
+    """
     shown = tuple(results)
-    return tuple(
+    known = tuple(
         d
         for d in disputes()
         if (d.about in about and d.dataset == dataset) or any(d.touches(result) for result in shown)
+    )
+    return known + tuple(d for d in map(_wrong_mean, shown) if d is not None)
+
+
+def _wrong_mean(result: Result) -> Dispute | None:
+    """Return the dispute about a printed mean that is further from that of all its categories than rounding explains."""
+    values = result.by_category.values()
+    if len(values) < 2 or len(values) != len(datasets()[result.dataset].categories):
+        return None
+    mean = sum(values) / len(values)
+    if abs(mean - result.value) <= ROUNDING:
+        return None
+    return Dispute(
+        id=f"mean-{fold(result.method)}-{result.dataset}-{result.metric}-{result.setting}",
+        says=f"The mean printed for {result.method} is {result.value:.1f}; its categories give {mean:.1f}.",
+        methods=(result.method,),
+        dataset=result.dataset,
+        metric=result.metric,
+        settings=(result.setting,),
+        value=result.value,
+        column=result.column,
     )

@@ -44,7 +44,10 @@ def written_latex(content: Content, picture: str) -> str:
             parts += [escape(node.says)] if node.says else []
             parts += [f"{len(node.papers)} papers{cite(','.join(p.key for p in node.papers))}."] if node.papers else []
     parts += [r"\section{Methods compared}", _cited(content.compared, content.cited, "llllll")]
-    parts += [r"\section{Data sets}", _cited(content.sets, content.cited, r"lrrrrr>{\raggedright}p{24mm}p{26mm}")]
+    parts += [
+        r"\section{Data sets}",
+        _cited(content.sets, content.cited, r"lrrrrr>{\raggedright}p{24mm}>{\raggedright\arraybackslash}p{26mm}"),
+    ]
     parts += _list([f"{datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about])
     parts.append(r"\section{Metrics}")
     for metric in content.measures:
