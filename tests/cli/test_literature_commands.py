@@ -1,15 +1,20 @@
 """papers, taxonomy, leaderboard and survey as people and scripts meet them."""
 
 import csv
+import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from blemish.literature import bibtex, leaderboard, papers
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def blemish(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -81,6 +86,24 @@ def test_survey_writes_and_says_where(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Written: ") == 4
     assert (tmp_path / "s" / "survey.tex").exists()
+
+
+def test_the_page_shows_what_the_commands_print_and_its_python_runs(capsys) -> None:
+    spec = importlib.util.spec_from_file_location("docs_tool", ROOT / "tools" / "docs.py")
+    docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docs)
+    page = (ROOT / "docs" / "literature.md").read_text(encoding="utf-8")
+    made = "\n".join(line.rstrip() for line in docs.literature().split("\n"))
+    assert page.count("```console\n$ blemish ") >= 5
+    assert made == page, "run `make docs`"
+    assert (ROOT / "docs" / "images" / "taxonomy.svg").read_text(encoding="utf-8") == docs.picture()
+    exec("".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)), {})  # noqa: S102
+    assert "https://arxiv.org/abs/" in capsys.readouterr().out
+
+
+def test_info_of_a_method_tells_what_is_disputed() -> None:
+    assert "independent runs give 90.5" in str(json.loads(blemish("info", "fastflow", "--json").stdout)["disputed"])
+    assert "97.9 (recalled) belongs" in blemish("info", "padim").stdout
 
 
 @pytest.mark.parametrize(

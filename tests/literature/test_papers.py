@@ -76,7 +76,8 @@ def bare_specials(text: str) -> str:
     """What is left of TeX's special characters when every command that escapes one is taken away."""
     for command in sorted([*SPECIALS.values(), *LETTERS.values()], key=len, reverse=True):
         text = text.replace(command, "")
-    text = re.sub(r"\{\\(%s)\\?[a-zA-Z]\}" % "|".join(re.escape(mark) for mark in ACCENTS.values()), "", text)
+    marks = "|".join(re.escape(mark) for mark in ACCENTS.values())
+    text = re.sub(r"\{\\(" + marks + r")\\?[a-zA-Z]\}", "", text)
     return "".join(letter for letter in text if letter in SPECIALS)
 
 

@@ -14,6 +14,7 @@ from blemish.cli.printing import print_json
 from blemish.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.tree import Tree
 
     from blemish.literature import Node, Publication
@@ -114,13 +115,12 @@ def taxonomy(
     if svg is not None:
         typer.echo(f"Written: {write_text(svg, draw(nodes))}")
         return
-    from rich.console import Console
     from rich.tree import Tree
 
     root = Tree("Anomaly detection")
     for node in nodes:
         _branch(root, node, papers)
-    Console(soft_wrap=True).print(root)
+    _console(400).print(root)
 
 
 @app.command()
@@ -194,7 +194,6 @@ def _show_papers(found: tuple[Publication, ...], form: PaperFormat) -> None:
 
 def _show_table(table: Table) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
@@ -203,7 +202,17 @@ def _show_table(table: Table) -> None:
         drawn.add_column(Text(name), overflow="fold")
     for row in table.body:
         drawn.add_row(*map(Text, row))
-    Console().print(drawn)
+    _console(200).print(drawn)
+
+
+def _console(width: int) -> Console:
+    """Return a console as wide as the terminal, or `width` letters where there is none: a pipe gets whole lines."""
+    import os
+
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=width)
 
 
 def _branch(tree: Tree, node: Node, papers: bool) -> None:

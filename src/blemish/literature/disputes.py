@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from blemish.literature.datasets import datasets
-from blemish.literature.names import fold
+from blemish.literature.names import fold, look_up
 from blemish.literature.results import Result
 from blemish.literature.store import entries
 
@@ -55,7 +55,11 @@ def disputes() -> tuple[Dispute, ...]:
 
 
 def disputes_of(method: str, dataset: str, metric: str) -> tuple[Dispute, ...]:
-    """Return the disputes that name this method and may concern its numbers on a data set in a metric, any setting."""
+    """Return the disputes that name this method and may concern published numbers on a data set in a metric, any setting.
+
+    The data set and the metric may be any of their names; a name that is not known meets no dispute that asks for one.
+    """
+    dataset, metric = look_up("datasets", dataset) or "-", look_up("metrics", metric) or "-"
     return tuple(
         d
         for d in disputes()

@@ -34,6 +34,11 @@ def look_up(kind: str, name: str) -> str | None:
     return known_names(kind).get(fold(name))
 
 
+def known_name(method: str) -> str:
+    """Return the name that published numbers of a method go by, or what was given if none were published."""
+    return look_up("methods", method) or method
+
+
 def find(kind: str, name: str) -> str:
     """Return the one name of what is called `name`.
 

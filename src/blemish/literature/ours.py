@@ -12,7 +12,7 @@ from typing import Any
 from blemish.errors import DataError
 from blemish.files import read_json
 from blemish.literature.datasets import datasets
-from blemish.literature.names import fold, look_up
+from blemish.literature.names import fold, known_name, look_up
 
 OWN = ("method", "dataset", "category", "seed", "protocol", "preset")
 """Fields of a cell that are told apart here; further ones keep cells from being averaged with each other."""
@@ -115,7 +115,7 @@ def _means(key: tuple[str, ...], group: list[dict[str, Any]]) -> list[Ours]:
         _mean(
             values[metric],
             {
-                "method": look_up("methods", method) or method,
+                "method": known_name(method),
                 "dataset": known or dataset,
                 "metric": metric,
                 "setting": look_up("settings", protocol) or fold(protocol),

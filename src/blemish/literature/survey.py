@@ -14,7 +14,7 @@ from blemish.literature.facts import settings
 from blemish.literature.leaderboard import Leaderboard, leaderboard
 from blemish.literature.methods import methods
 from blemish.literature.metrics import Metric, metrics
-from blemish.literature.names import find, look_up
+from blemish.literature.names import find, known_name
 from blemish.literature.papers import every_paper, paper
 from blemish.literature.results import MARK, results
 from blemish.literature.tables import Table
@@ -83,9 +83,7 @@ def gathered(sets: Sequence[str], measured: Sequence[str], ours: Path | str | No
     measured = [find("metrics", name) for name in measured]
     tree = taxonomy()
     places = {p.key: node for top in tree for node in top.walk() for p in node.papers}
-    implemented = {
-        look_up("methods", name) or name: name for top in tree for node in top.walk() for name in node.methods
-    }
+    implemented = {known_name(name): name for top in tree for node in top.walk() for name in node.methods}
     compared, cited = [], {}
     for entry in sorted(methods().values(), key=lambda m: (places[m.paper].id if m.paper else "~", m.name.lower())):
         if not entry.paper:

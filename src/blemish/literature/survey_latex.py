@@ -25,6 +25,9 @@ HEAD = r"""\documentclass[10pt]{article}
 Write the introduction here.
 """
 
+SETS = r"lrrrrr>{\raggedright}p{24mm}>{\raggedright\arraybackslash}p{26mm}"
+"""The columns of the table of data sets."""
+
 TAIL = r"""\bibliographystyle{plain}
 \bibliography{references}
 \end{document}
@@ -46,7 +49,7 @@ def written_latex(content: Content, picture: str) -> str:
     parts += [r"\section{Methods compared}", _cited(content.compared, content.cited, "llllll")]
     parts += [
         r"\section{Data sets}",
-        _cited(content.sets, content.cited, r"lrrrrr>{\raggedright}p{24mm}>{\raggedright\arraybackslash}p{26mm}"),
+        _cited(content.sets, content.cited, SETS),
     ]
     parts += _list([f"{datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about])
     parts.append(r"\section{Metrics}")
