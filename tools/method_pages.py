@@ -16,6 +16,8 @@ import method_source
 from blemish import catalogue
 from blemish.card import Card, Reported
 from blemish.files import read_json
+from blemish.literature.disputes import disputes_of
+from blemish.literature.names import known_name
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 CHANCE = 0.5  # of an AUROC
@@ -157,6 +159,9 @@ def numbers(card: Card, source: method_source.Source, found: list[Measured]) -> 
             f"{fitted(cell, card, source)}; seed {seed}; {cell['train']} good images learnt from, {cell['test']} tested"
         )
         lines += [f"| here | {dataset} | {metric} | {percent(v)} | {said} |" for metric, v in cell["metrics"].items()]
+    known = known_name(card.name)
+    doubts = dict.fromkeys(d.says for r in card.reported for d in disputes_of(known, r.dataset, r.metric))
+    lines += ["", *(f"- Disputed: {says}" for says in doubts)] if doubts else []
     if not found:
         return [*lines, "\nWe have not measured it on real images yet.\n"]
     lines += ["\nOurs compare pixels at the images' own size, keep the last step, and choose nothing on test images."]

@@ -39,10 +39,20 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         counted = census(found.card, found.index, root)
         return {"name": found.card.name, "licence": found.card.licence, "copy": counted.as_dict()}, counted.complete
     try:
-        return plain(catalogue.method_card(name)), True
+        return _method(name), True
     except UnknownName:
         known = [*catalogue.methods(), *catalogue.datasets()]
         raise UnknownName("method, data set or file", name, known) from None
+
+
+def _method(name: str) -> dict[str, Any]:
+    """Return a method's card, with what is disputed about the numbers in it."""
+    from blemish.literature.disputes import disputes_of
+    from blemish.literature.names import known_name
+
+    card = catalogue.method_card(name)
+    doubts = {d.says: None for r in card.reported for d in disputes_of(known_name(name), r.dataset, r.metric)}
+    return plain(card) | ({"disputed": list(doubts)} if doubts else {})
 
 
 def _model_file(path: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from blemish.cli import exporting  # noqa: F401
 from blemish.cli import watching  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
 from blemish.cli import bench_report  # noqa: F401
+from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED
 from blemish.errors import BlemishError, MissingExtra

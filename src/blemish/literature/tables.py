@@ -1,0 +1,86 @@
+"""A table of texts, written as Markdown, CSV, JSON or LaTeX with everything escaped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blemish.errors import UnknownName
+from blemish.literature.bibtex import escape
+
+FORMATS = ("markdown", "csv", "json", "latex")
+"""What a table can be written as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, the names of the columns, and rows of as many texts."""
+
+    title: str
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+
+    def written(self, form: str) -> str:
+        """Return the table in one of FORMATS, without its title.
+
+        Raises:
+            UnknownName: no such format.
+        """
+        if form not in FORMATS:
+            raise UnknownName("format", form, FORMATS)
+        return {"markdown": markdown, "csv": comma_separated, "json": as_json, "latex": latex}[form](self)
+
+
+def markdown(table: Table) -> str:
+    """Return the table as Markdown; bars and line breaks inside a text are escaped."""
+    lines = [table.head, ["---"] * len(table.head), *table.body]
+    return "".join("| " + " | ".join(_markdown(text) for text in line) + " |\n" for line in lines)
+
+
+def comma_separated(table: Table) -> str:
+    """Return the table as CSV with a line of names."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.head)
+    writer.writerows(table.body)
+    return out.getvalue()
+
+
+def as_json(table: Table) -> str:
+    """Return the rows as a JSON list of objects."""
+    rows = [dict(zip(table.head, row, strict=True)) for row in table.body]
+    return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+
+
+def latex(table: Table, columns: str = "", raw: Sequence[int] = ()) -> str:
+    """Return the table as a `longtable`, every text escaped but those of the columns in `raw`, which are LaTeX already.
+
+    `columns` is LaTeX's description of the columns; left-aligned by default.
+    """
+
+    def line(row: Sequence[str], names: bool = False) -> str:
+        cells = (text if i in raw and not names else escape(text) for i, text in enumerate(row))
+        text = " & ".join(cells) + r" \\"
+        return "{}" + text if text[0] in "[*" else text  # the end of the line before would take them as its options
+
+    return "\n".join(
+        [
+            rf"\begin{{longtable}}{{{columns or 'l' * len(table.head)}}}",
+            rf"\caption{{{escape(table.title)}}}\\",
+            r"\hline",
+            line(table.head, names=True),
+            r"\hline",
+            r"\endhead",
+            *(line(row) for row in table.body),
+            r"\hline",
+            r"\end{longtable}",
+            "",
+        ]
+    )
+
+
+def _markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
