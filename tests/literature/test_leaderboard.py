@@ -195,9 +195,17 @@ def test_ours_is_the_mean_over_categories_then_seeds(tmp_path) -> None:
 def test_ours_under_other_conditions_are_not_averaged_with_each_other(tmp_path) -> None:
     cell(tmp_path, "a", preset="quick", value=0.8)
     cell(tmp_path, "b", preset="paper", value=0.9)
-    cell(tmp_path, "c", preset="paper", value=1.0, noise=0.1)
+    cell(tmp_path, "c", preset="paper", value=1.0, image_size=128)
     found = {o.conditions: o.value for o in ours(tmp_path)}
-    assert found == {"quick": pytest.approx(80), "paper": pytest.approx(90), "paper, noise 0.1": pytest.approx(100)}
+    assert found == {"quick": pytest.approx(80), "paper": pytest.approx(90), "paper, image_size 128": pytest.approx(100)}
+
+
+def test_draws_count_like_seeds(tmp_path) -> None:
+    for draw, value in enumerate((0.6, 0.8, 1.0)):
+        cell(tmp_path, f"d{draw}", value=value, draw=draw, params={"seed": draw}, images_sha256="0" * 64)
+    (found,) = ours(tmp_path)
+    assert found.value == pytest.approx(80)
+    assert found.seeds == 3
 
 
 def test_results_of_ours_that_cannot_be_used_are_errors(tmp_path) -> None:

@@ -14,8 +14,8 @@ from blemish.files import read_json
 from blemish.literature.datasets import datasets
 from blemish.literature.names import fold, known_name, look_up
 
-OWN = ("method", "dataset", "category", "seed", "protocol", "preset")
-"""Fields of a cell that are told apart here; further ones keep cells from being averaged with each other."""
+CONDITIONS = ("image_size", "train_images", "pixels")
+"""Fields of a cell, beside its preset, that keep cells from being averaged with each other, and are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _key(cell: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     missing = [name for name in ("method", "dataset", "protocol") if not isinstance(cell.get(name), str)]
     if missing:
         raise DataError(f"{path}: the cell says no {', '.join(missing)}.")
-    extra = {name: value for name, value in sorted(cell.items()) if name not in OWN and value not in (None, "", [], {})}
+    extra = {name: cell[name] for name in CONDITIONS if cell.get(name) not in (None, "")}
     preset = [str(cell["preset"])] if cell.get("preset") else []
     conditions = ", ".join(preset + [f"{name} {value}" for name, value in extra.items()])
     return (cell["method"], cell["dataset"], cell["protocol"], conditions)
@@ -108,7 +108,8 @@ def _means(key: tuple[str, ...], group: list[dict[str, Any]]) -> list[Ours]:
             metric = look_up("metrics", name)
             share = found.get("value") if isinstance(found, dict) else found
             if metric is not None and share is not None:
-                seed, category = content["cell"].get("seed"), str(content["cell"].get("category", ""))
+                cell = content["cell"]
+                seed, category = (cell.get("seed"), cell.get("draw")), str(cell.get("category") or "")
                 values.setdefault(metric, {}).setdefault(seed, {})[category] = _percent(share, key, name)
     known = look_up("datasets", dataset)
     return [
