@@ -114,7 +114,10 @@ def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
             lines.append(f"| {method} | {' | '.join(shown)} | {costs} |")
     busiest = max((cell.get("load", 0.0) for cell in cells.values()), default=0.0)
     if busiest > 1.3 * (os.cpu_count() or 1):
-        lines += ["", f"Other work ran beside some of them (load average up to {busiest:.1f} on {os.cpu_count()} cores):"]
+        lines += [
+            "",
+            f"Other work ran beside some of them (load average up to {busiest:.1f} on {os.cpu_count()} cores):",
+        ]
         lines += ["times are upper limits."]
     known = environment()
     versions = ", ".join(f"{package} {version}" for package, version in known["versions"].items())

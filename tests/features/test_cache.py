@@ -48,7 +48,11 @@ def test_looked_up_is_computed_bit_for_bit_in_any_order_and_by_another_cache(tmp
 
 def test_other_networks_layers_precisions_and_batch_sizes_are_kept_apart(tmp_path, images, counted) -> None:
     cache = FeatureCache(tmp_path, digests(images))
-    nets = [extractor("texnet_s", (8, 16)), extractor("texnet_s", (16,)), extractor("texnet_s", (8, 16), pretrained=False)]
+    nets = [
+        extractor("texnet_s", (8, 16)),
+        extractor("texnet_s", (16,)),
+        extractor("texnet_s", (8, 16), pretrained=False),
+    ]
     nets.append(extractor("texnet_s", (8, 16)))
     nets[-1].precision = "bfloat16"
     plain = [net(images) for net in nets]
