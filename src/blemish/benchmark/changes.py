@@ -44,13 +44,13 @@ class Change:
 
 def brightness(image: Image, strength: float, rng: np.random.Generator) -> Image:
     """Multiply every value by `strength`; what becomes brighter than white is white."""
-    return np.minimum(image * np.float32(strength), np.float32(1))
+    return np.asarray(np.minimum(image * np.float32(strength), 1))
 
 
 def contrast(image: Image, strength: float, rng: np.random.Generator) -> Image:
     """Multiply every value's distance from the image's mean grey by `strength`."""
     mean = np.float32(image.mean())
-    return np.clip(mean + (image - mean) * np.float32(strength), 0, 1)
+    return np.asarray(np.clip(mean + (image - mean) * np.float32(strength), 0, 1))
 
 
 def blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
@@ -58,17 +58,17 @@ def blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
     if strength == 0:
         return image
     sigma = strength * min(image.shape[:2]) / SIDE
-    return np.clip(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), 0, 1)
+    return np.asarray(np.clip(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), 0, 1))
 
 
 def noise(image: Image, strength: float, rng: np.random.Generator) -> Image:
     """Add Gaussian grain of standard deviation `strength` to every pixel and colour."""
-    return np.clip(image + rng.normal(0, strength, image.shape).astype(np.float32), 0, 1)
+    return np.asarray(np.clip(image + rng.normal(0, strength, image.shape).astype(np.float32), 0, 1))
 
 
 def rotation(image: Image, strength: float, rng: np.random.Generator) -> Image:
     """Turn by `strength` degrees counter-clockwise about the centre; the corners are filled by reflection."""
-    return np.clip(turned(image, strength, cv2.INTER_LINEAR), 0, 1)
+    return np.asarray(np.clip(turned(image, strength, cv2.INTER_LINEAR), 0, 1))
 
 
 def jpeg(image: Image, strength: float, rng: np.random.Generator) -> Image:

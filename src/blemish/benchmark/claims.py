@@ -92,7 +92,7 @@ class Claims:
         except ValueError:  # made, not yet written, unless its owner was killed in between
             return self._age(path) < 5.0
         if owner.get("machine") is not None and owner["machine"] == self._me["machine"]:
-            return _process(owner["pid"])["started"] == owner["started"]
+            return bool(_process(owner["pid"])["started"] == owner["started"])
         return self._age(path) < self.dead
 
     def _age(self, path: Path) -> float:

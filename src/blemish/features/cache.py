@@ -105,7 +105,7 @@ class FeatureCache:
             except (SafetensorError, OSError):  # damaged: computed anew
                 path.unlink(missing_ok=True)
                 continue
-            for key in file.keys():  # noqa: SIM118 - a file of tensors, not a dictionary
+            for key in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118 - not a dictionary
                 known[key.partition(".")[0]] = file
 
     def _maps(self, file: Any, name: str, features: Features) -> list[Tensor]:
