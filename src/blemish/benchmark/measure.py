@@ -6,8 +6,6 @@ import hashlib
 import json
 import math
 import os
-import platform
-import sys
 import tempfile
 import time
 import warnings
@@ -20,6 +18,7 @@ import torch
 
 from blemish import catalogue
 from blemish.benchmark.cells import Cell
+from blemish.benchmark.machine import machine, peak_mb, resident_mb
 from blemish.benchmark.protocols import Split
 from blemish.data import synthetic
 from blemish.data.datamodule import DataModule
@@ -30,7 +29,7 @@ from blemish.detector import Detector
 from blemish.engine.evaluate import Report, evaluate
 from blemish.engine.run import environment
 from blemish.errors import FormatError, ImageError
-from blemish.features.cache import FeatureCache
+from blemish.features.cache import FeatureCache, digests
 from blemish.files import read_json, write_json
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector, fingerprint
@@ -65,7 +64,7 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
         "costs": {**fitted, **_costs(inspector.detector, cell)},
         "stamps": {
             **before,
-            "machine": _machine(inspector.detector),
+            "machine": machine(device_of(inspector.detector)),
             "seed": cell.seed,
             "split_sha256": split_hash([*split.train, *split.held_out, *split.test]),
             "counts": {"train": len(split.train), "held_out": len(split.held_out), "test": len(split.test)},
@@ -106,21 +105,23 @@ def _at_most(count: int | None, part: DataModule, seed: int) -> list[Record]:
     return train if count is None or count >= len(train) else few_shot(train, count, seed)
 
 
-def _learn(cell: Cell, split: Split, imaging: Imaging, device: str) -> tuple[Inspector, dict[str, Any]]:
+def _learn(
+    cell: Cell, split: Split, imaging: Imaging, device: str, cache: FeatureCache | None
+) -> tuple[Inspector, dict[str, Any]]:
     """Return a fitted inspector, with a threshold if parts are held out for one, and what fitting cost."""
     loader = Loader(split.train, imaging, batch_size=cell.batch_size, shuffle=True, seed=cell.seed, on_error="skip")
-    resident = _resident_mb()
+    resident = resident_mb()
     with seeded(cell.seed):
         model: Detector = catalogue.method(cell.method)(**cell.params).to(choose_device(device))
         begun = time.perf_counter()
         model.fit(loader)
         seconds = time.perf_counter() - begun
-    peak = _peak_mb()
+    peak, looked_up = peak_mb(), 0 if cache is None else cache.looked_up
     about = {"learnt": [fingerprint(record) for record in (*split.train, *split.held_out)]}
     inspector = Inspector(model, imaging, about=about)
     if split.held_out:
         inspector.calibrate(split.held_out, false_reject_rate=cell.false_reject_rate)
-    costs: dict[str, Any] = {"fit_seconds": round(seconds, 3)}
+    costs: dict[str, Any] = {"fit_seconds": round(seconds, 3), "fit_looked_up": looked_up}
     costs["peak_mb"] = None if peak is None or resident is None else round(max(peak - resident, 0.0), 1)
     if device_of(model).type == "cuda":
         costs["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated(device_of(model)) / 2**20, 1)
@@ -196,8 +197,6 @@ def _finite(value: Any) -> Any:
 
 def _known(cell: Cell, records: Sequence[Record], imaging: Imaging, folder: Path) -> list[str]:
     """Return the digests of the prepared images; read once for each data set, split and way of preparing them."""
-    from blemish.features.cache import digests
-
     said = [imaging.as_dict(), cell.protocol.as_dict(), [(fingerprint(record)) for record in records]]
     place = folder / "images" / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}.json"
     try:
@@ -208,41 +207,3 @@ def _known(cell: Cell, records: Sequence[Record], imaging: Imaging, folder: Path
         stored = [digests(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])[0] for image in images]
         write_json(place, stored)
     return stored
-
-
-def _machine(model: Detector) -> dict[str, Any]:
-    device = device_of(model)
-    return {
-        "host": platform.node(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _resident_mb() -> float | None:
-    """Return the memory that this process holds now, in MB; where that is not known, the most it ever held."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    except OSError:
-        return _peak_mb()
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _peak_mb() -> float | None:
-    """Return the most memory that this process ever held, in MB, or None on systems that do not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
