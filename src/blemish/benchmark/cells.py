@@ -99,8 +99,8 @@ class Cell:
 
 def failure(error: str, trace: str = "") -> dict[str, Any]:
     """Return the result of a cell that failed: the error in a line, and where it was raised."""
-    empty: dict[str, Any] = {"metrics": {}, "by_category": {}, "costs": {}, "scores": {}, "stamps": {}}
-    return {**empty, "failed": {"error": error, "traceback": trace}}
+    empty = ("metrics", "scores", "decisions", "by_category", "costs", "stamps")
+    return {**{key: {} for key in empty}, "notes": [], "failed": {"error": error, "traceback": trace}}
 
 
 def results(out: Path | str) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
         if features is not None:
             known = _known(cell, [*split.train, *split.held_out, *test], imaging, features)
             cache = stack.enter_context(FeatureCache(features / "maps", known).open())
-        inspector, fitted = _learn(cell, split, imaging, device)
+        inspector, fitted = _learn(cell, split, imaging, device, cache)
         reports = {
             category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
             for category, records in _by_category(test).items()
