@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Literal, Self
 
 import torch
@@ -44,7 +45,12 @@ class Features(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the maps of the layers, in their order."""
+        """Return the maps of the layers, in their order; from a cache where one is open, see `features.cache`."""
+        cache = caching.get()
+        return self.compute(image) if cache is None else cache(self, image)
+
+    def compute(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of the layers as the network computes them now."""
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             maps: list[Tensor] = self.net((image - self.mean) / self.std)
         return [map.float() for map in maps] if self.precision == "bfloat16" else maps
@@ -57,6 +63,10 @@ class Features(nn.Module):
     def sha256(self) -> str:
         """The hash of the weights: names, shapes, types and values, in the order of the names."""
         return tensors_sha256(self.state_dict())
+
+
+caching: ContextVar[Callable[[Features, Tensor], list[Tensor]] | None] = ContextVar("caching", default=None)
+"""Who answers for a frozen network inside a cache's block; must give what `Features.compute` gives."""
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

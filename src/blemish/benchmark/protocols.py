@@ -1,0 +1,180 @@
+"""Protocols: who is learnt from, who is tested, and how test images are changed. They are data; no method knows of them.
+
+A protocol takes the split of a data set and gives another one. Everything random in it is drawn by its own `draw`, not by
+the seed of the method, so all methods and seeds meet the same parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from blemish.benchmark import changes
+from blemish.data.record import Record
+from blemish.data.split import few_shot
+from blemish.errors import InputError, UnknownName
+from blemish.imaging import Imaging
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Who is learnt from, who chooses the threshold, who is tested."""
+
+    train: list[Record]
+    held_out: list[Record]
+    test: list[Record]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The parts as the data set splits them: one detector a category, learnt from all its good training images."""
+
+    kind: ClassVar[str] = "one-class"
+    unified: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The protocol with its settings, without the draw: what results are grouped by."""
+        said = [f"{key}={value}" for key, value in asdict(self).items() if key != "draw"]
+        return " ".join([self.kind, *said])
+
+    @property
+    def drawn(self) -> int | None:
+        """Which of several draws this is; None where nothing is drawn."""
+        draw: int | None = asdict(self).get("draw")
+        return draw
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return kind and settings as JSON values; `protocol` reads them back."""
+        return {"kind": self.kind, **asdict(self)}
+
+    def split(self, split: Split) -> Split:
+        """Return who learns and who is tested."""
+        return split
+
+    def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
+        """Return the test records with their images changed; copies are written below `folder`."""
+        return test
+
+
+OneClass = Protocol
+
+
+@dataclass(frozen=True)
+class Unified(Protocol):
+    """One detector for all categories of a data set, which is not told them; measured category by category."""
+
+    kind: ClassVar[str] = "unified"
+    unified: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class FewShot(Protocol):
+    """Only `k` good images to learn from, and none for a threshold; a larger `k` contains a smaller one's choice."""
+
+    kind: ClassVar[str] = "few-shot"
+    k: int = 1
+    draw: int = 0
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise InputError(f"k of few-shot is {self.k}; it must be at least 1, the papers use 1, 2, 4 and 8")
+
+    def split(self, split: Split) -> Split:
+        """Return `k` of the good images; those held out may be among them, and none is held out."""
+        return replace(split, train=few_shot([*split.train, *split.held_out], self.k, self.draw), held_out=[])
+
+
+@dataclass(frozen=True)
+class Noisy(Protocol):
+    """Defective test images among those learnt from, taken to be good: `share` of the number of good ones, rounded.
+
+    With `overlap` they are tested as well, else no longer (the two settings of Jiang et al., "SoftPatch", NeurIPS 2022).
+    Those held out for the threshold stay good. A larger `share` contains a smaller one's choice.
+    """
+
+    kind: ClassVar[str] = "noisy"
+    share: float = 0.1
+    overlap: bool = False
+    draw: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise InputError(f"share of noisy is {self.share}; it must lie between 0 and 1, for example 0.1")
+
+    def split(self, split: Split) -> Split:
+        """Return the training images with defective ones among them.
+
+        Raises:
+            InputError: there are not enough defective images, one at least must be left to test.
+        """
+        bad = [record for record in split.test if record.label == 1]
+        count = max(1, round(self.share * len(split.train)))
+        most = len(bad) if self.overlap else len(bad) - 1
+        if count > most:
+            raise InputError(
+                f"share of noisy is {self.share}: {count} defective images among {len(split.train)} good ones, but at most "
+                f"{most} of {len(bad)} can be had. Use a share up to {max(most, 0) / max(len(split.train), 1):.3g}"
+                f"{'' if self.overlap else ', or overlap = true'}."
+            )
+        moved = few_shot(bad, count, self.draw)
+        keys = {record.key for record in moved}
+        taken = [replace(record, label=0, split="train", masks=()) for record in moved]
+        test = split.test if self.overlap else [record for record in split.test if record.key not in keys]
+        return Split([*split.train, *taken], split.held_out, test)
+
+
+@dataclass(frozen=True)
+class Robustness(Protocol):
+    """Test images changed before they are prepared, see `blemish.benchmark.changes`; learnt from are the original ones."""
+
+    kind: ClassVar[str] = "robustness"
+    change: str = "brightness"
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.change not in changes.CHANGES:
+            raise UnknownName("change of robustness", self.change, changes.CHANGES)
+        changes.check(self.change, self.strength)
+
+    def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
+        """Return the records with changed copies of their images, and of their masks where parts were turned."""
+        return changes.change_records(test, self.change, self.strength, imaging, folder, seed=0)
+
+
+KINDS: Mapping[str, type[Protocol]] = MappingProxyType(
+    {made.kind: made for made in (Protocol, Unified, FewShot, Noisy, Robustness)}
+)
+
+
+def protocol(settings: Mapping[str, Any]) -> Protocol:
+    """Return the protocol that `Protocol.as_dict` described: {"kind": "few-shot", "k": 4, "draw": 0}.
+
+    Raises:
+        UnknownName: no such kind, setting or change.
+        InputError: a setting of another type, or outside what it can be.
+    """
+    given = dict(settings)
+    kind = given.pop("kind", None)
+    if kind not in KINDS:
+        raise UnknownName("protocol", str(kind), KINDS)
+    types = inspect.get_annotations(KINDS[kind], eval_str=True)
+    known = {field.name: types[field.name] for field in dataclasses.fields(KINDS[kind])}
+    for name, value in given.items():
+        if name not in known:
+            raise UnknownName(f"setting of protocol {kind}", name, known)
+        if not _fits(value, known[name]):
+            raise InputError(f"{name} of protocol {kind} is {value!r}; it must be {known[name].__name__}")
+        given[name] = known[name](value)  # 1 and 1.0 are the same strength
+    return KINDS[kind](**given)
+
+
+def _fits(value: Any, wanted: type) -> bool:
+    if isinstance(value, bool) or wanted is bool:
+        return isinstance(value, bool) and wanted is bool
+    return isinstance(value, int | float if wanted is float else wanted)

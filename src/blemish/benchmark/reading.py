@@ -1,0 +1,226 @@
+"""Reading a grid: TOML, or a preset's name, to a `Grid`; every error names the key, the value and what it can be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from blemish import catalogue
+from blemish.benchmark.cells import Source
+from blemish.benchmark.grid import PIXELS, Grid
+from blemish.benchmark.protocols import Protocol, protocol
+from blemish.data import synthetic
+from blemish.errors import InputError, UnknownName
+from blemish.named_values import named_values
+
+
+def presets() -> dict[str, str]:
+    """Return the grids that come with blemish, by name: the first line of each says what it is for."""
+    folder = resources.files("blemish.benchmark") / "presets"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files}
+
+
+def read(grid: Path | str, roots: Mapping[str, str] | None = None) -> Grid:
+    """Return the grid of a TOML file, or of a preset by its name. `roots` are folders of data sets, by their names.
+
+    Raises:
+        UnknownName: no such preset, key, method, data set or setting; the message suggests the nearest.
+        InputError: the file is not TOML, or a value is not what its key allows.
+    """
+    path = Path(grid)
+    if path.suffix == ".toml":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"the grid {path} cannot be read: {error.strerror or error}. Check the path.") from error
+    elif str(grid) in presets():
+        text = presets()[str(grid)]
+    else:
+        raise UnknownName("preset of the benchmark", str(grid), presets(), "Or give a grid of your own, a .toml file.")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the grid {grid} is not TOML: {error}") from error
+    return parse({"name": path.stem, **values}, roots)
+
+
+def parse(values: Mapping[str, Any], roots: Mapping[str, str] | None = None) -> Grid:
+    """Return the grid that the values of a TOML file describe; see `read`."""
+    given = dict(values)
+    for key in given:
+        if key not in _KEYS:
+            raise UnknownName("key of the grid", key, _KEYS)
+    for key in ("name", "methods", "datasets"):
+        if key not in given:
+            raise InputError(f"the grid has no {key}. Every grid needs name, methods and datasets.")
+    checked = {key: _KEYS[key](key, value) for key, value in given.items()}
+    checked["params"] = _params(checked.get("params", {}), checked["methods"])
+    _known_preset(checked.get("preset"), checked["methods"])
+    sources = checked.pop("datasets")
+    for name in roots or {}:
+        if name not in (source.name for source, _ in sources):
+            raise UnknownName("data set of the grid", name, [source.name for source, _ in sources])
+    moved = tuple((_rooted(source, roots or {}), chosen) for source, chosen in sources)
+    return Grid(sources=moved, **checked)
+
+
+def _protocols(key: str, value: Any) -> tuple[Protocol, ...]:
+    """Return a protocol for every combination of the values that are lists."""
+    found: dict[Protocol, None] = {}
+    for one in _filled(key, value):
+        settings = {"kind": one} if isinstance(one, str) else one
+        if not isinstance(settings, dict):
+            raise InputError(
+                f"{key} holds {one!r}; a protocol is a name, or a table such as {{kind = 'few-shot', k = 4}}"
+            )
+        each = [value if isinstance(value, list) else [value] for value in settings.values()]
+        for values in itertools.product(*each):
+            found[protocol(dict(zip(settings, values, strict=True)))] = None
+    return tuple(found)
+
+
+def _sources(key: str, value: Any) -> tuple[tuple[Source, tuple[str, ...] | None], ...]:
+    found: dict[str, tuple[Source, tuple[str, ...] | None]] = {}
+    for table in _filled(key, value):
+        source, categories = _source(table)
+        if source.name in found:
+            raise InputError(
+                f"two data sets of the grid are called {source.name!r}; give one of them another name = ..."
+            )
+        found[source.name] = source, categories
+    return tuple(found.values())
+
+
+def _source(table: Any) -> tuple[Source, tuple[str, ...] | None]:
+    if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+        raise InputError(f"datasets holds {table!r}; each is a table [[datasets]] with kind = a name of `blemish list`")
+    for key in table:
+        if key not in ("name", "kind", "root", "categories", "options", "make"):
+            raise UnknownName("key of datasets", key, ("name", "kind", "root", "categories", "options", "make"))
+    data = catalogue.dataset(table["kind"])
+    kind = data.index.__module__.rpartition(".")[2]
+    name = _text("name", table.get("name", kind))
+    if "make" in table and kind != "synthetic":
+        raise InputError(f"data set {name!r} is of kind {kind!r}; only those of kind 'synthetic' can be made")
+    if "make" not in table and "root" not in table:
+        raise InputError(f"data set {name!r} has no root; say in which folder it lies: root = 'datasets/{kind}'")
+    categories = None if table.get("categories", "all") == "all" else _texts("categories", table["categories"])
+    for category in (categories or ()) if data.card.categories else ():
+        if category not in data.card.categories:
+            raise UnknownName(f"category of {kind}", category, data.card.categories)
+    options = _arguments(data.index, table.get("options", {}), f"option of {kind}", {"root", "category", "seed"})
+    make = None
+    if "make" in table:
+        make = _arguments(synthetic.make, table["make"], "argument of make", {"root", "categories", "progress"})
+    return Source(name, kind, _text("root", table.get("root", "")), options, make), categories
+
+
+def _rooted(source: Source, roots: Mapping[str, str]) -> Source:
+    return replace(source, root=roots.get(source.name, source.root))
+
+
+def _params(value: Mapping[str, Any], methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for method, params in value.items():
+        if method not in methods:
+            raise UnknownName("method of params", method, methods, "It must be one of the grid's methods.")
+        constructor = catalogue.method(method).__init__
+        found[method] = _arguments(constructor, params, f"parameter of {method}", {"self"})
+    return found
+
+
+def _arguments(function: Callable[..., Any], values: Any, kind: str, unless: set[str]) -> dict[str, Any]:
+    pairs = [f"{name}={json.dumps(value)}" for name, value in _table(kind, values).items()]
+    return named_values(function, pairs, kind, kind, unless=unless)
+
+
+def _methods(key: str, value: Any) -> tuple[str, ...]:
+    if value == "all":
+        return catalogue.methods()
+    return tuple(dict.fromkeys(_file_name(name) for name in _texts(key, value)))
+
+
+def _file_name(name: str) -> str:
+    return catalogue.method(name).__module__.rpartition(".")[2]
+
+
+def _known_preset(preset: str | None, methods: tuple[str, ...]) -> None:
+    known = sorted({name for method in methods for name in catalogue.method_card(method).presets})
+    if preset is not None and preset not in (known or ["quick", "paper"]):
+        raise UnknownName("preset of methods", preset, known)
+
+
+def _filled(key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{key} is {value!r}; it must be a list that is not empty")
+    return value
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{key} is {value!r}; it must be a text")
+    return value
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_text(f"an entry of {key}", one) for one in _filled(key, value)))
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{key} is {value!r}; it must be a table")
+    return value
+
+
+def _whole(least: int, most: int = 2**31) -> Callable[[str, Any], int]:
+    def check(key: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise InputError(f"{key} is {value!r}; it must be a whole number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _seeds(key: str, value: Any) -> tuple[int, ...]:
+    check = _whole(0)
+    return tuple(dict.fromkeys(check(f"an entry of {key}", one) for one in _filled(key, value)))
+
+
+def _number(least: float, below: float) -> Callable[[str, Any], float]:
+    def check(key: str, value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value < below:
+            raise InputError(f"{key} is {value!r}; it must be a number from {least:g} to below {below:g}")
+        return float(value)
+
+    return check
+
+
+def _pixels(key: str, value: Any) -> str:
+    if value not in PIXELS:
+        raise UnknownName(key, str(value), PIXELS)
+    return str(value)
+
+
+_KEYS: dict[str, Callable[[str, Any], Any]] = {
+    "name": _text,
+    "methods": _methods,
+    "datasets": _sources,
+    "seeds": _seeds,
+    "protocols": _protocols,
+    "preset": _text,
+    "image_size": _whole(8, 8192),
+    "batch_size": _whole(1),
+    "holdout": _number(0, 1),
+    "false_reject_rate": _number(1e-6, 1),
+    "train_images": _whole(1),
+    "pixels": _pixels,
+    "limit_minutes": _number(1e-3, 1e6),
+    "params": _table,
+}

@@ -1,0 +1,118 @@
+"""The runner: takes cells one by one until all are done, by itself or by others, and can be stopped at any moment.
+
+    OUT/cells/NAME.json     the results, each written whole or not at all
+    OUT/claims/             who works on what, while somebody works
+    OUT/features/           features of frozen networks, to be removed at will
+
+What was killed in the middle is not there, and is done when the runner is started again; what is there is never done
+again. Several runners may share a folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from blemish.benchmark.cells import Cell, failure
+from blemish.benchmark.claims import Claims
+from blemish.benchmark.places import Place
+from blemish.errors import FormatError
+from blemish.files import read_json, write_json
+
+POLL = 1.0
+"""Seconds between two looks at what other runners have done."""
+
+Result = dict[str, Any]
+
+
+class Runner:
+    """Computes the cells at `place` and writes their results below `out`; closes the place when it is done.
+
+    `retry_failed` does failed cells once more. `device` is "cpu", "auto" or "cuda:0". `features` keeps the features of
+    frozen networks in the folder for all methods and seeds.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        out: Path | str,
+        place: Place,
+        *,
+        retry_failed: bool = False,
+        device: str = "cpu",
+        features: bool = True,
+    ) -> None:
+        self.out, self.place, self.device = Path(out), place, device
+        self.features = str(self.out / "features") if features else None
+        self.waiting = {cell.name: cell for cell in cells}
+        self.total = len(self.waiting)
+        stored = {name: self._stored(cell) for name, cell in self.waiting.items()}
+        self._retry = {name: r["tries"] for name, r in stored.items() if retry_failed and r is not None and r["failed"]}
+        self.before = sum(r is not None and name not in self._retry for name, r in stored.items())
+        self.flying: dict[Future[Result], Cell] = {}
+
+    def __iter__(self) -> Iterator[Result]:
+        """Yield every result, those that are there first, as they come. Leaving early stops what still runs."""
+        with closing(Claims(self.out / "claims")) as claims, closing(self.place):
+            yield from self._there()
+            while self.waiting or self.flying:
+                yield from self._take(claims)
+                if not self.flying:
+                    time.sleep(POLL if self.waiting else 0)  # the rest is with others
+                    continue
+                done, _ = wait(self.flying, timeout=POLL, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield self._write(future, claims)
+
+    def _there(self) -> Iterator[Result]:
+        for name, cell in list(self.waiting.items()):
+            found = self._finished(cell)
+            if found is not None:
+                del self.waiting[name]
+                yield found
+
+    def _take(self, claims: Claims) -> Iterator[Result]:
+        """Fill the free slots; yield what others have finished meanwhile."""
+        for name, cell in list(self.waiting.items()):
+            if len(self.flying) == self.place.slots:
+                return
+            ours = claims.claim(name)
+            found = self._finished(cell)  # only now is it sure that nobody works on it
+            if found is not None:
+                if ours:
+                    claims.release(name)
+                del self.waiting[name]
+                yield found
+            elif ours:
+                del self.waiting[name]
+                task = {"cell": cell.as_dict(), "device": self.device, "features": self.features}
+                self.flying[self.place.submit(task)] = cell
+
+    def _write(self, future: Future[Result], claims: Claims) -> Result:
+        cell = self.flying.pop(future)
+        error = future.exception()
+        found = failure(f"{type(error).__name__}: {error}") if error is not None else future.result()
+        result = {"cell": cell.as_dict(), **found, "tries": 1 + self._retry.get(cell.name, 0)}
+        write_json(cell.path(self.out), result)
+        claims.release(cell.name)
+        return result
+
+    def _finished(self, cell: Cell) -> Result | None:
+        """Return the result of a cell unless it is to be done, or done again."""
+        found = self._stored(cell)
+        if found is None or (found["failed"] and found["tries"] == self._retry.get(cell.name)):
+            return None
+        return found
+
+    def _stored(self, cell: Cell) -> Result | None:
+        path = cell.path(self.out)
+        if not path.exists():
+            return None
+        found: Result = read_json(path)
+        if not {"cell", "failed", "tries"} <= found.keys():
+            raise FormatError(f"{path} is not a result of this benchmark. Delete it, or choose another folder (--out).")
+        return found

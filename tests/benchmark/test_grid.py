@@ -1,0 +1,164 @@
+"""Grids: what a TOML file stands for, cell by cell, and what is said of a wrong one."""
+
+import contextlib
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blemish.benchmark.cells import Cell
+from blemish.benchmark.reading import parse, presets, read
+from blemish.data import synthetic
+from blemish.errors import BlemishError, DataError, InputError, UnknownName
+from parts import write_folder
+
+SMALL = {"train": 4, "test_good": 2, "per_defect": 1, "size": 64}
+LEAST = {"name": "x", "methods": ["patchcore"], "datasets": [{"kind": "synthetic", "make": SMALL}]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> str:
+    return str(synthetic.make(tmp_path_factory.mktemp("made"), categories=["fabric", "flange"], **SMALL))
+
+
+def test_a_grid_is_every_combination_once(made, tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"""
+methods = ["PatchCore", "ae"]
+seeds = [0, 5]
+preset = "quick"
+holdout = 0.25
+protocols = ["one-class", "unified", {{kind = "few-shot", k = [1, 2], draw = [0, 1, 2]}}]
+[[datasets]]
+name = "here"
+kind = "synthetic"
+root = "{made}"
+[params.patchcore]
+coreset_sampling_ratio = 0.5
+""")
+    cells = read(file).cells(tmp_path / "out")
+    assert len(cells) == len({cell.sha256 for cell in cells}) == 2 * 2 * (2 + 1 + 6 * 2)
+    first = cells[0]
+    assert (first.method, first.source.name, first.category, first.protocol.name) == (
+        "patchcore",
+        "here",
+        "fabric",
+        "one-class",
+    )
+    assert (first.params, first.preset, first.image_size) == ({"coreset_sampling_ratio": 0.5, "seed": 0}, None, 256)
+    quick = next(cell for cell in cells if cell.method == "ae" and cell.seed == 5)
+    assert (quick.preset, quick.image_size, quick.batch_size, quick.params["steps"]) == ("quick", 128, 8, 400)
+    unified = [cell for cell in cells if cell.protocol.unified]
+    assert {(cell.categories, cell.category) for cell in unified} == {(("fabric", "flange"), "all")}
+    assert len(unified) == 4
+
+
+def test_a_cell_comes_back_from_json_and_its_identity_is_all_that_decides_it(made, tmp_path) -> None:
+    grid = parse({**LEAST, "datasets": [{"kind": "synthetic", "root": made, "categories": ["fabric"]}]})
+    (cell,) = grid.cells(tmp_path)
+    again = Cell.from_dict(json.loads(json.dumps(cell.as_dict())))
+    assert again == cell
+    assert again.name == cell.name
+    assert cell.name.startswith("patchcore-synthetic-fabric-one-class-seed0-")
+    elsewhere = dataclasses.replace(cell, source=dataclasses.replace(cell.source, root="/elsewhere"))
+    assert elsewhere.sha256 == cell.sha256
+    for name, value in {"method": "padim", "seed": 1, "image_size": 64, "holdout": 0.1, "images_sha256": "x"}.items():
+        assert dataclasses.replace(cell, **{name: value}).sha256 != cell.sha256
+
+
+def test_other_images_are_another_cell(tmp_path) -> None:
+    root = write_folder(tmp_path / "parts", good=6, bad=2, size=(16, 16))
+    grid = parse({**LEAST, "datasets": [{"kind": "folder", "root": str(root), "options": {"mask_above": 1}}]})
+    (before,) = grid.cells(tmp_path)
+    assert before.categories == (None,)
+    assert before.source.options == {"mask_above": 1}
+    (root / "test" / "good" / "004.png").unlink()
+    (after,) = grid.cells(tmp_path)
+    assert after.sha256 != before.sha256
+
+
+def test_images_are_made_where_the_grid_says_so(tmp_path) -> None:
+    grid = parse({**LEAST, "datasets": [{"kind": "synthetic", "make": SMALL, "categories": ["flange"]}]})
+    (cell,) = grid.cells(tmp_path)
+    assert (tmp_path / "images" / "synthetic" / "flange" / "train" / "good" / "003.png").is_file()
+    assert grid.cells(tmp_path) == [cell]
+
+
+def test_roots_can_be_said_from_outside(made, tmp_path) -> None:
+    values = {**LEAST, "datasets": [{"kind": "synthetic", "root": "nowhere"}]}
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        parse(values).cells(tmp_path)
+    assert len(parse(values, {"synthetic": made}).cells(tmp_path)) == 2
+    with pytest.raises(UnknownName, match=r"data set of the grid 'synthetik'. Did you mean 'synthetic'"):
+        parse(values, {"synthetik": made})
+
+
+@pytest.mark.parametrize("name", list(presets()))
+def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
+    assert read(name).name == name
+    assert presets()[name].startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": ["ae"]}, "unknown key of the grid 'method'. Did you mean 'methods'"),
+        ({"methods": ["patchcor"]}, "unknown method 'patchcor'. Did you mean 'patchcore'"),
+        ({"methods": []}, r"methods is \[\]; it must be a list that is not empty"),
+        ({"seeds": [0, "1"]}, "an entry of seeds is '1'; it must be a whole number from 0"),
+        ({"preset": "quik", "methods": ["ae"]}, "unknown preset of methods 'quik'. Did you mean 'quick'"),
+        ({"image_size": 4}, "image_size is 4; it must be a whole number from 8 to 8192"),
+        ({"holdout": 1}, "holdout is 1; it must be a number from 0 to below 1"),
+        ({"pixels": "papers"}, "unknown pixels 'papers'. Did you mean 'paper'"),
+        ({"protocols": ["one-clas"]}, "unknown protocol 'one-clas'. Did you mean 'one-class'"),
+        ({"protocols": [{"kind": "few-shot", "k": [1, 0]}]}, "k of few-shot is 0; it must be at least 1"),
+        ({"protocols": [3]}, "protocols holds 3; a protocol is a name, or a table"),
+        ({"params": {"padim": {}}}, "unknown method of params 'padim'"),
+        ({"params": {"patchcore": {"neighbour": 2}}}, "parameter of patchcore 'neighbour'. Did you mean 'neighbours'"),
+        ({"params": {"patchcore": {"neighbours": "x"}}}, "neighbours must be int"),
+        ({"datasets": [{"root": "x"}]}, r"datasets holds .*; each is a table"),
+        ({"datasets": [{"kind": "mvtec", "root": "x"}]}, "unknown data set 'mvtec'. Did you mean 'mvtec_ad'"),
+        ({"datasets": [{"kind": "visa"}]}, "data set 'visa' has no root"),
+        ({"datasets": [{"kind": "visa", "root": "x", "make": {}}]}, "only those of kind 'synthetic' can be made"),
+        (
+            {"datasets": [{"kind": "synthetic", "make": {"trains": 3}}]},
+            "argument of make 'trains'. Did you mean 'train'",
+        ),
+        (
+            {"datasets": [{"kind": "visa", "root": "x", "categories": ["cashe"]}]},
+            "category of visa 'cashe'. Did you mean 'cashew'",
+        ),
+        ({"datasets": [{"kind": "visa", "root": "x"}] * 2}, "two data sets of the grid are called 'visa'"),
+    ],
+)
+def test_errors_name_the_key_the_value_and_the_nearest(change, message) -> None:
+    with pytest.raises(InputError, match=message):
+        parse({**LEAST, **change})
+
+
+def test_what_is_missing_is_said(tmp_path) -> None:
+    with pytest.raises(InputError, match="the grid has no datasets"):
+        parse({"name": "x", "methods": "all"})
+    with pytest.raises(UnknownName, match=r"unknown preset of the benchmark 'quick'. Did you mean 'quick-look'"):
+        read("quick")
+    with pytest.raises(InputError, match=r"the grid .*none.toml cannot be read: No such file"):
+        read(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("methods = [")
+    with pytest.raises(InputError, match="is not TOML"):
+        read(tmp_path / "bad.toml")
+
+
+VALUE = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "all", "ae", "quick"])
+VALUE = VALUE | st.lists(VALUE, max_size=2) | st.dictionaries(st.sampled_from(["kind", "k", "patchcore"]), VALUE)
+KEYS = st.sampled_from(
+    ["name", "methods", "seeds", "protocols", "preset", "image_size", "params", "datasets", "pixels"]
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, VALUE, max_size=3))
+def test_no_values_do_anything_but_make_a_grid_or_a_clear_error(values) -> None:
+    with contextlib.suppress(BlemishError):
+        assert parse({**LEAST, **values}).methods

@@ -1,0 +1,145 @@
+"""What a cell measures: the same as by hand, the same with and without the cache, category by category if unified."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from grids import TINY, cells
+
+from blemish.benchmark import measure as measuring
+from blemish.benchmark.cells import Cell
+from blemish.benchmark.measure import mean_interval, measure
+from blemish.benchmark.protocols import FewShot, Noisy, Robustness
+from blemish.benchmark.reading import parse
+from blemish.data import Folder, synthetic
+from blemish.data.split import split_hash
+from blemish.engine.evaluate import evaluate
+from blemish.errors import InputError
+from blemish.features.frozen import Features
+from blemish.inspector import Inspector
+from blemish.models.patchcore import PatchCore
+from blemish.training import seeded
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory) -> Cell:
+    (only,) = cells(tmp_path_factory.mktemp("measure"), seeds=[3])
+    return only
+
+
+def test_a_cell_is_what_one_would_do_by_hand(cell) -> None:
+    data = Folder(cell.source.root, image_size=32, train_batch_size=4, holdout=0, seed=3)
+    with seeded(3):
+        model = PatchCore(**TINY, seed=3).fit(data.train())
+    report = evaluate(Inspector(model, data.imaging), data.test_records, batch_size=4, seed=3)
+    found = measure(cell)
+    assert found["metrics"] == {name: value._asdict() for name, value in report.metrics.items()}
+    assert found["scores"]["scores"] == [part.score for part in report.parts]
+    assert found["scores"]["labels"] == [part.label for part in report.parts]
+    assert found["failed"] is None
+    assert found["by_category"] == {}
+    stamps = found["stamps"]
+    assert stamps["split_sha256"] == split_hash([*data.train_records, *data.test_records])
+    assert stamps["weights_sha256"] == {"features": model.features.sha256}
+    assert stamps["counts"] == {"train": 8, "held_out": 0, "test": 7}
+    assert stamps["seed"] == 3
+    assert stamps["versions"]["torch"] == torch.__version__
+    costs = found["costs"]
+    assert costs["parameters"] == sum(p.numel() for p in model.parameters())
+    assert costs["fit_seconds"] > 0
+    assert costs["score_ms"] > 0
+    json.dumps(found, allow_nan=False)
+
+
+def test_held_out_parts_give_a_threshold(cell) -> None:
+    found = measure(dataclasses.replace(cell, holdout=0.5, false_reject_rate=0.25))
+    assert found["stamps"]["counts"]["held_out"] == 4
+    assert 0 <= found["decisions"]["false_reject_rate"]["value"] <= 1
+    assert measure(cell)["decisions"] == {}
+
+
+def test_the_protocol_decides_who_is_learnt_from_and_tested(cell) -> None:
+    counts = {}
+    for name, made in {"few": FewShot(2), "with": Noisy(0.1, True), "without": Noisy(0.1)}.items():
+        counts[name] = measure(dataclasses.replace(cell, protocol=made))["stamps"]["counts"]
+    assert counts["few"] == {"train": 2, "held_out": 0, "test": 7}
+    assert counts["with"] == {"train": 9, "held_out": 0, "test": 7}
+    assert counts["without"] == {"train": 9, "held_out": 0, "test": 6}
+    at_most = measure(dataclasses.replace(cell, train_images=3))
+    assert at_most["stamps"]["counts"]["train"] == 3
+
+
+def test_changed_images_are_scored_otherwise_and_an_unchanged_one_the_same(cell) -> None:
+    plain = np.array(measure(cell)["scores"]["scores"])
+    none = measure(dataclasses.replace(cell, protocol=Robustness("brightness", 1.0)))["scores"]
+    dark = measure(dataclasses.replace(cell, protocol=Robustness("brightness", 0.4)))["scores"]
+    np.testing.assert_allclose(none["scores"], plain, rtol=1e-3)
+    labels = np.array(dark["labels"])
+    assert (np.array(dark["scores"])[labels == 0] > plain[labels == 0]).all()
+
+
+@pytest.mark.parametrize("method", ["patchcore", "fastflow"])
+def test_scores_are_the_same_with_and_without_the_cache_and_the_second_time_nothing_is_computed(
+    cell, tmp_path, monkeypatch, method
+) -> None:
+    params = TINY if method == "patchcore" else {"steps": 6, "flow_steps": 1}
+    cell = dataclasses.replace(cell, method=method, params={**params, "seed": 3})
+    plain = measure(cell)
+    first = measure(cell, features=tmp_path)
+    assert first["stamps"]["features"]["computed"] > 0
+    sizes = []
+    compute = Features.compute
+    monkeypatch.setattr(Features, "compute", lambda self, image: sizes.append(len(image)) or compute(self, image))
+    second = measure(cell, features=tmp_path)
+    assert plain["scores"] == first["scores"] == second["scores"]
+    assert plain["metrics"] == first["metrics"] == second["metrics"]
+    assert second["stamps"]["features"]["computed"] == 0
+    assert sizes == [8] * 4  # the random images on which time is taken
+    assert plain["costs"]["fit_looked_up"] == 0
+    assert second["costs"]["fit_looked_up"] >= 8  # its time to fit is not the method's own: that is said
+
+
+def test_another_seed_finds_the_features_of_the_first(cell, tmp_path) -> None:
+    measure(cell, features=tmp_path)
+    other = dataclasses.replace(cell, seed=4, params={**TINY, "seed": 4})
+    assert measure(other, features=tmp_path)["stamps"]["features"] == {"looked_up": 15, "computed": 0}
+
+
+def test_a_unified_detector_is_one_for_all_and_measured_category_by_category(tmp_path, monkeypatch) -> None:
+    made = synthetic.make(
+        tmp_path / "made", categories=["fabric", "flange"], train=4, test_good=2, per_defect=1, size=64
+    )
+    grid = {"name": "x", "methods": ["patchcore"], "image_size": 32, "protocols": ["unified"]}
+    grid |= {"datasets": [{"kind": "synthetic", "root": str(made)}], "params": {"patchcore": TINY}}
+    (cell,) = parse(grid).cells(tmp_path)
+    fitted = []
+    fit = PatchCore.fit
+    monkeypatch.setattr(PatchCore, "fit", lambda self, data: fitted.append(len(data.records)) or fit(self, data))
+    found = measure(cell)
+    assert fitted == [8]
+    each = found["by_category"]
+    assert set(each) == {"fabric", "flange"}
+    both = [each[name]["metrics"]["image_AUROC"]["value"] for name in each]
+    assert found["metrics"]["image_AUROC"]["value"] == pytest.approx(sum(both) / 2)
+    assert found["scores"]["scores"] == [s for one in each.values() for s in one["scores"]["scores"]]
+    alone = dataclasses.replace(cell, categories=("fabric",))
+    assert set(measure(alone)["by_category"]) == {"fabric"}
+
+
+def test_the_interval_of_a_mean_of_independent_estimates() -> None:
+    rng = np.random.default_rng(0)
+    sd = np.array([0.03, 0.01, 0.02])
+    each = [{"value": v, "low": v - 1.96 * s, "high": v + 1.96 * s} for v, s in zip((0.9, 0.8, 0.7), sd, strict=True)]
+    found = mean_interval(each)
+    drawn = rng.normal((0.9, 0.8, 0.7), sd, (200_000, 3)).mean(1)
+    assert found["value"] == pytest.approx(0.8)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=3e-4)
+    assert mean_interval(each[:1]) == pytest.approx(each[0])
+
+
+def test_what_a_method_raises_is_raised(cell) -> None:
+    with pytest.raises(InputError):
+        measure(dataclasses.replace(cell, params={"coreset_sampling_ratio": 2.0}))
+    assert measuring._finite({"a": {"b": float("nan")}, "c": 1.5}) == {"a": {"b": None}, "c": 1.5}

@@ -1,0 +1,207 @@
+"""The runner: nothing lost, nothing done twice, whatever is killed, stopped or fails; processes and crashes kept apart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from grids import cells, tiny
+
+from blemish.benchmark.cells import results
+from blemish.benchmark.measure import measure
+from blemish.benchmark.places import Local
+from blemish.benchmark.process import measured
+from blemish.benchmark.runner import Runner
+from blemish.errors import FormatError, InputError, StorageError
+
+
+class Counting:
+    """A place that computes nothing: it counts who asks, and answers when it is told to."""
+
+    def __init__(self, slots: int = 1, answer=lambda task: {"metrics": {}, "failed": None}) -> None:
+        self.slots, self.answer = slots, answer
+        self.asked: list[str] = []
+        self.closed = False
+
+    def submit(self, task) -> Future:
+        self.asked.append(task["cell"]["seed"])
+        future: Future = Future()
+        try:
+            future.set_result(self.answer(task))
+        except RuntimeError as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_every_cell_is_done_once_and_what_is_there_is_not_done_again(tmp_path) -> None:
+    grid = cells(tmp_path, seeds=[0, 1, 2])
+    place = Counting(slots=2)
+    found = list(Runner(grid, tmp_path / "out", place))
+    assert place.asked == [0, 1, 2]
+    assert place.closed
+    assert [r["cell"] for r in results(tmp_path / "out")] == sorted((r["cell"] for r in found), key=lambda c: c["seed"])
+    assert list((tmp_path / "out" / "claims").iterdir()) == []
+    again, more = Counting(), cells(tmp_path, seeds=[0, 1, 2, 3])
+    runner = Runner(more, tmp_path / "out", again)
+    assert (runner.before, runner.total) == (3, 4)
+    assert [r["cell"]["seed"] for r in runner] == [0, 1, 2, 3]
+    assert again.asked == [3]
+
+
+def test_failures_are_kept_the_rest_goes_on_and_they_are_retried_when_asked(tmp_path) -> None:
+    def fails(task):
+        if task["cell"]["seed"] == 1:
+            raise RuntimeError("no such luck")
+        return {"metrics": {}, "failed": None}
+
+    grid = cells(tmp_path, seeds=[0, 1, 2])
+    found = list(Runner(grid, tmp_path / "out", Counting(answer=fails)))
+    assert [bool(r["failed"]) for r in found] == [False, True, False]
+    assert found[1]["failed"]["error"] == "RuntimeError: no such luck"
+    assert Counting().asked == []
+    untouched, retried = Counting(), Counting(answer=fails)
+    assert len(list(Runner(grid, tmp_path / "out", untouched))) == 3
+    assert untouched.asked == []
+    found = list(Runner(grid, tmp_path / "out", retried, retry_failed=True))
+    assert retried.asked == [1]
+    assert found[-1]["tries"] == 2
+    assert not any(r["failed"] for r in Runner(grid, tmp_path / "out", Counting(), retry_failed=True))
+
+
+def test_leaving_early_leaves_no_claim_and_no_half(tmp_path) -> None:
+    grid = cells(tmp_path, seeds=[0, 1, 2])
+    place = Counting(slots=3)
+    with closing(iter(Runner(grid, tmp_path / "out", place))) as running:
+        next(running)
+    assert place.closed
+    assert list((tmp_path / "out" / "claims").iterdir()) == []
+    assert len(results(tmp_path / "out")) in (1, 2, 3)
+    rest = Counting()
+    assert len(list(Runner(grid, tmp_path / "out", rest))) == 3
+
+
+def test_two_runners_share_a_folder_and_both_see_all_results(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("blemish.benchmark.runner.POLL", 0.01)
+    grid = cells(tmp_path, seeds=list(range(12)))
+    places = [Counting(), Counting()]
+    found: list[list[int]] = []
+
+    def work(place: Counting) -> None:
+        found.append(sorted(r["cell"]["seed"] for r in Runner(grid, tmp_path / "out", place)))
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in places]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [list(range(12))] * 2
+    assert sorted(places[0].asked + places[1].asked) == list(range(12))
+
+
+def test_a_foreign_file_and_a_folder_that_cannot_be_written_are_said(tmp_path) -> None:
+    (cell,) = cells(tmp_path)
+    cell.path(tmp_path / "out").parent.mkdir(parents=True)
+    cell.path(tmp_path / "out").write_text("{}")
+    with pytest.raises(FormatError, match="is not a result of this benchmark"):
+        Runner([cell], tmp_path / "out", Counting())
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        list(Runner([cell], tmp_path / "file", Counting()))
+    with pytest.raises(InputError, match="jobs is 0"):
+        Local(0)
+
+
+def without_times(result: dict) -> dict:
+    return {key: result[key] for key in ("metrics", "scores", "decisions", "by_category", "failed")}
+
+
+def task(cell, **more) -> dict:
+    return {"cell": cell.as_dict(), "device": "cpu", "features": None, **more}
+
+
+def test_a_process_of_its_own_measures_the_same_and_prints_nothing_between(tmp_path) -> None:
+    (cell,) = cells(tmp_path)
+    found = measured(task(cell), threads=1)
+    assert without_times(found) == without_times(json.loads(json.dumps(measure(cell))))
+
+
+def test_what_goes_wrong_in_a_process_is_a_result(tmp_path) -> None:
+    (cell,) = cells(tmp_path, params={"patchcore": {"coreset_sampling_ratio": 2.0}})
+    found = measured(task(cell))
+    assert "coreset_sampling_ratio" in found["failed"]["error"]
+    assert "Traceback" in found["failed"]["traceback"]
+    late = measured(task(cell), limit=0.05)
+    assert late["failed"]["error"] == "not done after 0.05 seconds"
+    killed = measured(task(cell), started=lambda process: process.kill())
+    assert "SIGKILL" in killed["failed"]["error"]
+
+
+RUN = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from blemish.benchmark.places import Local
+from blemish.benchmark.runner import Runner
+from grids import cells
+folder = Path(sys.argv[1])
+for result in Runner(cells(folder, seeds=[0, 1, 2]), folder / "out", Local(1)):
+    print(result["cell"]["seed"], flush=True)
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", RUN, str(folder), str(here), str(here.parent)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(number) for task in tasks for number in task.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_runner_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, how) -> None:
+    tiny(tmp_path)
+    with start(tmp_path) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == "0\n"
+        while not (workers := children(runner.pid)):
+            time.sleep(0.01)
+        runner.send_signal(how)
+        runner.wait()
+    for worker in workers:  # its cell ends with it
+        while Path(f"/proc/{worker}").exists():
+            time.sleep(0.05)
+    done = {path.name: path.read_bytes() for path in (tmp_path / "out" / "cells").iterdir()}
+    assert 1 <= len(done) < 3
+    assert all(json.loads(content)["failed"] is None for content in done.values())
+    assert bool(list((tmp_path / "out" / "claims").glob("*.1"))) is (how == signal.SIGKILL)
+    with start(tmp_path) as again:
+        out, errors = again.communicate()
+    assert sorted(out.split()) == ["0", "1", "2"], errors
+    after = {path.name: path.read_bytes() for path in (tmp_path / "out" / "cells").iterdir()}
+    assert len(after) == 3
+    assert done.items() <= after.items()  # what was there is untouched
+    assert not list((tmp_path / "out" / "claims").glob("*.[0-9]*"))
+    assert not list((tmp_path / "out" / "cells").glob(".*"))
+
+
+@pytest.mark.slow
+def test_jobs_run_side_by_side_with_the_same_results(tmp_path) -> None:
+    grid = cells(tmp_path, seeds=[0, 1])
+    found = sorted(Runner(grid, tmp_path / "out", Local(2)), key=lambda r: r["cell"]["seed"])
+    assert [without_times(r) for r in found] == [without_times(json.loads(json.dumps(measure(cell)))) for cell in grid]
+    assert os.environ.get("OMP_NUM_THREADS") == "1"
+    assert (tmp_path / "out" / "features" / "maps").is_dir()
