@@ -30,7 +30,7 @@ methods = ["PatchCore", "ae"]
 seeds = [0, 5]
 preset = "quick"
 holdout = 0.25
-protocols = ["one-class", "unified", {{kind = "few-shot", k = [1, 2], draw = [0, 1, 2]}}]
+protocols = ["one-class", "multi-class", {{kind = "few-shot", k = [1, 2], draw = [0, 1, 2]}}]
 [[datasets]]
 name = "here"
 kind = "synthetic"

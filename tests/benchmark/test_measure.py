@@ -41,8 +41,8 @@ def test_a_cell_is_what_one_would_do_by_hand(cell) -> None:
     assert found["failed"] is None
     assert found["by_category"] == {}
     stamps = found["stamps"]
-    assert stamps["split_sha256"] == split_hash([*data.train_records, *data.test_records])
-    assert stamps["weights_sha256"] == {"features": model.features.sha256}
+    assert stamps["split"] == split_hash([*data.train_records, *data.test_records])
+    assert stamps["weights"] == {"texnet_s": model.features.sha256}
     assert stamps["counts"] == {"train": 8, "held_out": 0, "test": 7}
     assert stamps["seed"] == 3
     assert stamps["versions"]["torch"] == torch.__version__
@@ -111,7 +111,7 @@ def test_a_unified_detector_is_one_for_all_and_measured_category_by_category(tmp
     made = synthetic.make(
         tmp_path / "made", categories=["fabric", "flange"], train=4, test_good=2, per_defect=1, size=64
     )
-    grid = {"name": "x", "methods": ["patchcore"], "image_size": 32, "protocols": ["unified"]}
+    grid = {"name": "x", "methods": ["patchcore"], "image_size": 32, "protocols": ["multi-class"]}
     grid |= {"datasets": [{"kind": "synthetic", "root": str(made)}], "params": {"patchcore": TINY}}
     (cell,) = parse(grid).cells(tmp_path)
     fitted = []

@@ -146,7 +146,7 @@ def test_settings_come_back_as_they_went() -> None:
     for made in (Protocol(), Unified(), FewShot(4, 1), Noisy(0.05, True, 2), Robustness("jpeg", 30.0)):
         assert protocol(made.as_dict()) == made
     assert protocol({"kind": "robustness", "change": "blur", "strength": 2}).strength == 2.0
-    assert FewShot(4, 1).name == "few-shot k=4"
+    assert FewShot(4, 1).name == "few-shot-4"
     assert (FewShot(4, 1).drawn, Protocol().drawn) == (1, None)
 
 

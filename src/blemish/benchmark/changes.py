@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.reader import read_ahead
 from blemish.data.record import Record
 from blemish.errors import ImageError, InputError
 from blemish.imaging import Image, Imaging, encode_png, read, read_mask
+from blemish.read_ahead import read_ahead
 
 SIDE = 256
 """Blur is stated in pixels of an image whose shorter side has so many; a larger image is blurred by as much more."""

@@ -22,7 +22,7 @@ from blemish.benchmark.machine import machine, peak_mb, resident_mb
 from blemish.benchmark.protocols import Split
 from blemish.data import synthetic
 from blemish.data.datamodule import DataModule
-from blemish.data.reader import Loader, read_ahead
+from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import few_shot, split_hash
 from blemish.detector import Detector
@@ -33,6 +33,7 @@ from blemish.features.cache import FeatureCache, digests
 from blemish.files import read_json, write_json
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector, fingerprint
+from blemish.read_ahead import read_ahead
 from blemish.training import choose_device, device_of, seeded
 
 
@@ -66,9 +67,12 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
             **before,
             "machine": machine(device_of(inspector.detector)),
             "seed": cell.seed,
-            "split_sha256": split_hash([*split.train, *split.held_out, *split.test]),
+            "split": split_hash([*split.train, *split.held_out, *split.test]),
+            "image_size": cell.image_size,
+            "train_images": len(split.train),
+            "pixels": cell.pixels,
             "counts": {"train": len(split.train), "held_out": len(split.held_out), "test": len(split.test)},
-            "weights_sha256": inspector.backbones,
+            "weights": _weights(inspector),
             "features": None if cache is None else {"looked_up": cache.looked_up, "computed": cache.computed},
             "seconds": round(time.perf_counter() - begun, 3),
         },
@@ -139,6 +143,12 @@ def _costs(model: Detector, cell: Cell) -> dict[str, Any]:
             model(part).image.cpu()  # waits for a GPU
             times.append(time.perf_counter() - begun)
     return {"score_ms": round(1e3 * min(times[1:]) / 8, 3), "parameters": sum(p.numel() for p in model.parameters())}
+
+
+def _weights(inspector: Inspector) -> dict[str, str]:
+    """Return the SHA-256 of every frozen network by the name it was asked for with, or else by its place."""
+    found, asked = inspector.backbones, inspector.detector.params.get("backbone")
+    return {str(asked): next(iter(found.values()))} if asked and len(found) == 1 else found
 
 
 def _by_category(records: Sequence[Record]) -> dict[str, list[Record]]:

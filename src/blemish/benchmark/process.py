@@ -67,6 +67,8 @@ def measured(
             answer = process.stdout.read()
             process.wait()
             clock.cancel()
+            with suppress(BrokenPipeError):  # what it died before reading
+                process.stdin.close()
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip()
     if late.is_set():

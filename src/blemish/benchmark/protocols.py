@@ -39,9 +39,12 @@ class Protocol:
 
     @property
     def name(self) -> str:
-        """The protocol with its settings, without the draw: what results are grouped by."""
-        said = [f"{key}={value}" for key, value in asdict(self).items() if key != "draw"]
-        return " ".join([self.kind, *said])
+        """The protocol with its settings, without the draw: what results are grouped by. few-shot-4, robustness-blur-2."""
+        return "-".join([self.kind, *self._said()])
+
+    def _said(self) -> list[str]:
+        """Return the settings that the name holds."""
+        return []
 
     @property
     def drawn(self) -> int | None:
@@ -69,7 +72,7 @@ OneClass = Protocol
 class Unified(Protocol):
     """One detector for all categories of a data set, which is not told them; measured category by category."""
 
-    kind: ClassVar[str] = "unified"
+    kind: ClassVar[str] = "multi-class"
     unified: ClassVar[bool] = True
 
 
@@ -84,6 +87,9 @@ class FewShot(Protocol):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k of few-shot is {self.k}; it must be at least 1, the papers use 1, 2, 4 and 8")
+
+    def _said(self) -> list[str]:
+        return [str(self.k)]
 
     def split(self, split: Split) -> Split:
         """Return `k` of the good images; those held out may be among them, and none is held out."""
@@ -106,6 +112,9 @@ class Noisy(Protocol):
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise InputError(f"share of noisy is {self.share}; it must lie between 0 and 1, for example 0.1")
+
+    def _said(self) -> list[str]:
+        return [f"{self.share:g}", *(["overlap"] if self.overlap else [])]
 
     def split(self, split: Split) -> Split:
         """Return the training images with defective ones among them.
@@ -141,6 +150,9 @@ class Robustness(Protocol):
         if self.change not in changes.CHANGES:
             raise UnknownName("change of robustness", self.change, changes.CHANGES)
         changes.check(self.change, self.strength)
+
+    def _said(self) -> list[str]:
+        return [self.change, f"{self.strength:g}"]
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
         """Return the records with changed copies of their images, and of their masks where parts were turned."""

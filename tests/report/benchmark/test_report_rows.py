@@ -22,7 +22,7 @@ def test_the_mean_is_over_categories_and_then_over_seeds(tmp_path) -> None:
     assert number.over_seeds[:4] == pytest.approx(over_seeds([0.8, 0.83])[:4])
     assert (number.low, number.high) == pytest.approx((0.814, 0.816))
     assert number.bounds == (number.over_seeds.low, number.over_seeds.high)
-    assert (row.categories, row.of, row.seeds) == (("a", "b"), 2, (0, 1))
+    assert (row.categories, row.of, row.seeds) == (("a", "b"), 2, ("0", "1"))
 
 
 def test_seeds_that_lack_a_category_are_left_out_and_said(tmp_path) -> None:

@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One method on one category (or, in one model, on all) with one seed.
+    """One method on one category (or, in one model, on all) with one seed, and one draw where parts are drawn.
 
     `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `labels` and `scores` are
     those of the tested images, in the order of `keys` where that is known. `failed` is {"error", "traceback"} or None.
@@ -42,6 +42,7 @@ class Cell:
     setting: Setting
     category: str
     seed: int
+    draw: int | None
     metrics: Mapping[str, Measured]
     by_category: Mapping[str, Mapping[str, Measured]]
     costs: Mapping[str, float]
@@ -58,10 +59,15 @@ class Cell:
         return self.by_category or {self.category: self.metrics}
 
     @property
+    def run(self) -> str:
+        """The seed, with the draw where there is one: results of several runs are averaged."""
+        return str(self.seed) if self.draw is None else f"{self.seed} draw {self.draw}"
+
+    @property
     def name(self) -> str:
         """The cell in words."""
         return " · ".join(
-            filter(None, [self.method, *self.setting[:1], self.category, *self.setting[1:], f"seed {self.seed}"])
+            filter(None, [self.method, *self.setting[:1], self.category, *self.setting[1:], f"seed {self.run}"])
         )
 
 
@@ -126,7 +132,7 @@ def read_cells(folder: Path | str) -> Cells:
             continue
         if cell is None:
             continue
-        key = (cell.method, *cell.setting, cell.category, cell.seed)
+        key = (cell.method, *cell.setting, cell.category, cell.run)
         if key in found:
             raise DataError(
                 f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them."
@@ -165,6 +171,7 @@ def _cell(content: Any, file: str) -> Cell | None:
             ),
             category=str(what.get("category") or ""),
             seed=int(what["seed"]),
+            draw=None if what.get("draw") is None else int(what["draw"]),
             metrics={} if failed else _measured(content.get("metrics")),
             by_category={}
             if failed

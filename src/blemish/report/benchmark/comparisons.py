@@ -183,8 +183,8 @@ def _on_images(setting: Setting, category: str, own: Mapping[str, list[Cell]]) -
 
 def _common(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Cell, Cell]] | str:
     """Return the cells of both methods, seed by seed, that tested the same images, or why there are none."""
-    others = {cell.seed: cell for cell in second}
-    together = [(cell, others[cell.seed]) for cell in first if cell.seed in others]
+    others = {cell.run: cell for cell in second}
+    together = [(cell, others[cell.run]) for cell in first if cell.run in others]
     if not together:
         return "no seed in common"
     by_images: dict[object, list[tuple[Cell, Cell]]] = defaultdict(list)

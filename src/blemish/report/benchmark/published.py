@@ -142,7 +142,7 @@ def _learnt(own: Sequence[Cell]) -> int | None:
     """Return how many images one seed learnt from in all categories, if the cells say."""
     if not own or not all(isinstance(cell.stamps.get("train_images"), int) for cell in own):
         return None
-    return sum(int(cell.stamps["train_images"]) for cell in own if cell.seed == own[0].seed)
+    return sum(int(cell.stamps["train_images"]) for cell in own if cell.run == own[0].run)
 
 
 def _stamp(own: Sequence[Cell], name: str) -> str:

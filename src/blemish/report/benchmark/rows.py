@@ -51,9 +51,9 @@ class Row:
     costs: Mapping[str, float]
     categories: tuple[str, ...]
     of: int
-    seeds: tuple[int, ...]
+    seeds: tuple[str, ...]
     failures: int
-    splits: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    splits: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def rows(cells: Cells) -> list[Row]:
@@ -69,13 +69,13 @@ def rows(cells: Cells) -> list[Row]:
     return found
 
 
-def values(own: Sequence[Cell], metric: str) -> dict[str, dict[int, Measured]]:
-    """Return one method's values by category, then seed."""
-    found: dict[str, dict[int, Measured]] = defaultdict(dict)
+def values(own: Sequence[Cell], metric: str) -> dict[str, dict[str, Measured]]:
+    """Return one method's values by category, then run (seed and draw)."""
+    found: dict[str, dict[str, Measured]] = defaultdict(dict)
     for cell in own:
         for category, metrics in cell.categories.items():
             if metric in metrics:
-                found[category][cell.seed] = metrics[metric]
+                found[category][cell.run] = metrics[metric]
     return dict(found)
 
 
@@ -103,10 +103,10 @@ def _row(method: str, setting: Setting, own: list[Cell], of: int) -> Row:
         costs={name: fmean(found) for name, found in by_cost.items() if found},
         categories=tuple(sorted({c for cell in done for c, found in cell.categories.items() if found})),
         of=of,
-        seeds=tuple(sorted({cell.seed for cell in done})),
+        seeds=tuple(sorted({cell.run for cell in done})),
         failures=len(own) - len(done),
         splits={
-            (category, cell.seed): str(cell.stamps["split"])
+            (category, cell.run): str(cell.stamps["split"])
             for cell in done
             if cell.stamps.get("split")
             for category in cell.categories
@@ -114,7 +114,7 @@ def _row(method: str, setting: Setting, own: list[Cell], of: int) -> Row:
     )
 
 
-def _number(found: Mapping[str, Mapping[int, Measured]]) -> Number:
+def _number(found: Mapping[str, Mapping[str, Measured]]) -> Number:
     """Return the mean over categories and seeds; only seeds with every category count, for others are another mean."""
     seeds = {seed for one in found.values() for seed in one}
     whole = sorted(seed for seed in seeds if all(seed in one for one in found.values()))
