@@ -1,7 +1,6 @@
 """papers, taxonomy, leaderboard and survey as people and scripts meet them."""
 
 import csv
-import importlib.util
 import io
 import json
 import re
@@ -88,15 +87,10 @@ def test_survey_writes_and_says_where(tmp_path) -> None:
     assert (tmp_path / "s" / "survey.tex").exists()
 
 
-def test_the_page_shows_what_the_commands_print_and_its_python_runs(capsys) -> None:
-    spec = importlib.util.spec_from_file_location("docs_tool", ROOT / "tools" / "docs.py")
-    docs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(docs)
+def test_the_python_of_the_page_runs(capsys) -> None:
+    """That its outputs are those of the commands is checked with all generated pages, `tools/docs.py --check`."""
     page = (ROOT / "docs" / "literature.md").read_text(encoding="utf-8")
-    made = "\n".join(line.rstrip() for line in docs.literature().split("\n"))
     assert page.count("```console\n$ blemish ") >= 5
-    assert made == page, "run `make docs`"
-    assert (ROOT / "docs" / "images" / "taxonomy.svg").read_text(encoding="utf-8") == docs.picture()
     exec("".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)), {})  # noqa: S102
     assert "https://arxiv.org/abs/" in capsys.readouterr().out
 
