@@ -197,7 +197,11 @@ def test_ours_under_other_conditions_are_not_averaged_with_each_other(tmp_path) 
     cell(tmp_path, "b", preset="paper", value=0.9)
     cell(tmp_path, "c", preset="paper", value=1.0, image_size=128)
     found = {o.conditions: o.value for o in ours(tmp_path)}
-    assert found == {"quick": pytest.approx(80), "paper": pytest.approx(90), "paper, image_size 128": pytest.approx(100)}
+    assert found == {
+        "quick": pytest.approx(80),
+        "paper": pytest.approx(90),
+        "paper, image_size 128": pytest.approx(100),
+    }
 
 
 def test_draws_count_like_seeds(tmp_path) -> None:

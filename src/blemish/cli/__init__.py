@@ -17,6 +17,7 @@ from blemish.cli import looking  # noqa: F401
 from blemish.cli import exporting  # noqa: F401
 from blemish.cli import watching  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
+from blemish.cli import bench  # noqa: F401
 from blemish.cli import bench_report  # noqa: F401
 from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app

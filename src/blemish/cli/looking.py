@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from blemish.cli.app import app
-from blemish.cli.options import DeviceOption, EngineOption, JsonOption, ThreadsOption
+from blemish.cli.options import AddressOption, DeviceOption, EngineOption, JsonOption, OnOption, ThreadsOption, where
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
 from blemish.errors import InputError
 
@@ -28,16 +28,29 @@ def inspect(
     device: DeviceOption = "cpu",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    on: OnOption = "local",
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
     from blemish.inspection import images_below
     from blemish.loading import load
 
-    inspector = load(model, device=device, precision=precision, engine=engine, threads=threads)
+    settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
+    inspector = load(model, **settings)
     roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
-    for verdict in inspector.stream(map(Path, roots), batch_size=batch_size):
+    if where(on) == "ray":
+        if out is not None:
+            raise InputError(f"--out {out} draws maps, which workers do not send; look at the rejects without --on ray")
+        from blemish.benchmark.on_ray import inspect_on_ray
+
+        verdicts = inspect_on_ray(model, list(roots), address=address, batch_size=batch_size, **settings)
+    elif address is not None:
+        raise InputError(f"--address {address!r} is Ray's; add --on ray")
+    else:
+        verdicts = inspector.stream(map(Path, roots), batch_size=batch_size)
+    for verdict in verdicts:
         counts[word(verdict)] += 1
         typer.echo(json.dumps(verdict.as_dict()) if as_json else line(verdict))
         if out is not None and verdict.defective:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.errors import InputError
+from blemish.errors import InputError, UnknownName
 from blemish.named_values import named_values
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 EngineOption = Annotated[str, typer.Option(help="Of exported models: auto, onnxruntime or openvino.")]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Cores an exported model may use for an image. [default: all]")
+]
+OnOption = Annotated[str, typer.Option(help="local, or ray.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray's cluster: auto, or ray://HOST:10001. [default: one made of this machine]")
 ]
 PresetOption = Annotated[
     str | None,
@@ -105,3 +109,10 @@ def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
     """Return the options of `--data-option`."""
     index = data_class(dataset).index
     return named_values(index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE)
+
+
+def where(on: str) -> str:
+    """Return "local" or "ray" of `--on`."""
+    if on not in ("local", "ray"):
+        raise UnknownName("place", on, ("local", "ray"))
+    return on

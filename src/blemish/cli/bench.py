@@ -1,0 +1,117 @@
+"""The command that measures many methods on many data sets: bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli.app import app
+from blemish.cli.options import AddressOption, DeviceOption, JsonOption, OnOption, where
+from blemish.cli.printing import ERROR, GOOD, print_json
+from blemish.errors import InputError
+
+if TYPE_CHECKING:
+    from blemish.benchmark.grid import Grid
+    from blemish.benchmark.places import Place
+
+
+@app.command()
+def bench(
+    grid: Annotated[str, typer.Argument(help="A grid, .toml, or a preset's name: quick-look, protocols, methods ...")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results. [default: runs/bench/NAME]")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Where a data set lies, NAME=FOLDER; may be repeated. [default: the grid's]"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells measured side by side on this machine.")] = 1,
+    on: OnOption = "local",
+    address: AddressOption = None,
+    cpus: Annotated[float, typer.Option(min=0.1, help="Cores a cell asks Ray for.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs a cell asks Ray for.")] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do cells that failed once more.")] = False,
+    keep_features: Annotated[
+        bool, typer.Option("--keep-features/--no-features", help="Compute features of frozen networks once for all.")
+    ] = True,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure methods x data sets x categories x seeds x protocols; goes on where it was stopped or killed.
+
+    Exits with 0 if every cell is done, 2 if some failed.
+    """
+    from blemish.benchmark.reading import read
+    from blemish.benchmark.runner import Runner
+    from blemish.progress import progress
+
+    asked = read(grid, dict(_root(text) for text in data or []))
+    folder = out or Path("runs") / "bench" / asked.name
+    cells = asked.cells(folder)
+    place = _place(asked, where(on), jobs, address, cpus, gpus)
+    runner = Runner(cells, folder, place, retry_failed=retry_failed, device=device, features=keep_features)
+    if not as_json and runner.before:
+        typer.echo(f"{runner.before} of {runner.total} cells are there already.")
+    found = list(progress(runner, "cells", total=runner.total))
+    failed = [result for result in found if result["failed"]]
+    if as_json:
+        print_json({"cells": len(found), "failed": len(failed), "folder": str(folder), "table": _rows(folder)})
+    else:
+        _say(folder, found, failed)
+    raise typer.Exit(ERROR if failed else GOOD)
+
+
+def _root(text: str) -> tuple[str, str]:
+    name, found, folder = text.partition("=")
+    if not found or not name or not folder:
+        raise InputError(f"--data {text!r} must be NAME=FOLDER, with the name of a data set of the grid")
+    return name, folder
+
+
+def _place(grid: Grid, on: str, jobs: int, address: str | None, cpus: float, gpus: float) -> Place:
+    from blemish.benchmark.places import Local, OnRay
+
+    limit = None if grid.limit_minutes is None else 60 * grid.limit_minutes
+    if on == "ray":
+        return OnRay(address, cpus=cpus, gpus=gpus, limit=limit)
+    if address is not None:
+        raise InputError(f"--address {address!r} is Ray's; add --on ray")
+    return Local(jobs, limit)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    from blemish.report.benchmark import read_cells
+    from blemish.report.benchmark.rows import rows
+
+    return [
+        {
+            **row.setting._asdict(),
+            "method": row.method,
+            "runs": len(row.seeds),
+            "categories": len(row.categories),
+            "of": row.of,
+            "failed": row.failures,
+            **{name: number.value for name, number in row.numbers.items()},
+        }
+        for row in rows(read_cells(folder / "cells"))
+    ]
+
+
+def _say(folder: Path, found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    head = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+    typer.echo(f"{'data set':<16} {'protocol':<22} {'method':<14} {'runs':>4} " + " ".join(f"{n:>11}" for n in head))
+    for row in _rows(folder):
+        values = " ".join(f"{row[name]:11.4f}" if name in row else f"{'-':>11}" for name in head)
+        typer.echo(f"{row['dataset']:<16} {row['protocol']:<22} {row['method']:<14} {row['runs']:>4} {values}")
+    for result in failed:
+        cell = result["cell"]
+        named = " ".join(str(cell[k]) for k in ("method", "dataset", "category", "protocol") if cell[k])
+        typer.echo(f"failed: {named} seed {cell['seed']}: {result['failed']['error']}", err=True)
+    if failed:
+        typer.echo(
+            f"{len(failed)} of {len(found)} cells failed. Once more: the same command with --retry-failed", err=True
+        )
+    typer.echo(f"Cells: {folder / 'cells'}")
+    typer.echo(f"Next:  blemish bench-report {folder}")

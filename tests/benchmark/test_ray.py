@@ -1,0 +1,103 @@
+"""On a Ray cluster of this machine: the same results as in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from grids import cells
+
+from blemish.benchmark.on_ray import inspect_on_ray, prediction
+from blemish.benchmark.places import Local, OnRay
+from blemish.benchmark.runner import Runner
+from blemish.calibration import from_good
+from blemish.errors import FormatError, InputError
+from blemish.export import to_onnx
+from blemish.imaging import Imaging
+from blemish.inspector import Inspector
+from blemish.models import PatchCore
+from parts import Parts, deface, stripes, write_png
+
+ray = pytest.importorskip("ray", reason="ray is not installed (extra 'ray')")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("bulk")
+    for i, image in enumerate(stripes(5, SIZE, seed=5)):
+        write_png(root / "parts" / f"{i}-good.png", image)
+    for i, image in enumerate(deface(stripes(4, SIZE, seed=6), seed=7)[0]):
+        write_png(root / "parts" / f"{i}-turned.png", image)
+    (root / "parts" / "9-torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    inspector = Inspector(PatchCore(coreset_sampling_ratio=0.2).fit(Parts(stripes(16, SIZE, seed=0))), Imaging(SIZE))
+    raws = [raw for _, raw in inspector.raw([i.permute(1, 2, 0).numpy() for i in stripes(20, SIZE, seed=1)])]
+    inspector.calibration = from_good([r.score for r in raws], 0.1, pixel_peaks=[float(r.map.max()) for r in raws])
+    inspector.save(root / "model.safetensors")
+    onnx.save(to_onnx(inspector), root / "model.onnx")
+    return root
+
+
+def test_a_grid_has_the_same_results_on_ray(cluster, tmp_path) -> None:
+    grid = cells(tmp_path, seeds=[0, 1])
+    keys = ("cell", "metrics", "scores", "decisions", "by_category", "failed")
+    local, far = (
+        sorted(({k: r[k] for k in keys} for r in Runner(grid, tmp_path / name, where)), key=lambda r: r["cell"]["seed"])
+        for name, where in (("local", Local(1)), ("ray", OnRay()))
+    )
+    assert json.dumps(local) == json.dumps(far)
+    assert len(list((tmp_path / "ray" / "cells").glob("*.json"))) == 2
+    assert ray.is_initialized(), "a cluster that was there before stays"
+
+
+@pytest.mark.parametrize("model", ["model.safetensors", "model.onnx"])
+def test_a_folder_is_inspected_as_by_one_process(cluster, place, model) -> None:
+    files = sorted((place / "parts").iterdir())
+    found = list(inspect_on_ray(place / model, files, batch_size=3, workers=2))
+    own = Inspector.load(place / "model.safetensors").inspect(files)
+    assert [v.key for v in found] == [v.key for v in own]
+    assert {v.defective for v in found} == {True, False, None}
+    for a, b in zip(found, own, strict=True):
+        assert (a.defective, a.p_value, a.threshold, a.error) == (b.defective, b.p_value, b.threshold, b.error)
+        assert [r.box for r in a.regions] == [r.box for r in b.regions]
+        if b.error is None:
+            assert a.score == pytest.approx(b.score, rel=1e-5)
+
+
+def test_what_is_wrong_is_said_before_the_cluster_is_asked(place, tmp_path) -> None:
+    with pytest.raises(FormatError, match="does not exist"):
+        list(inspect_on_ray(tmp_path / "none.onnx", []))
+
+
+def test_a_cluster_that_is_not_there(monkeypatch, place) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def nobody(**settings: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    with pytest.raises(InputError, match="no Ray cluster at 'auto'"):
+        OnRay("auto")
+
+
+def test_a_verdict_survives_the_way_as_json(place) -> None:
+    for verdict in Inspector.load(place / "model.safetensors").inspect(place / "parts"):
+        again = prediction(json.loads(json.dumps(verdict.as_dict())))
+        assert again.as_dict() == verdict.as_dict()
+        assert again.defective == verdict.defective
+    assert np.isnan(prediction({"key": "x", "error": "torn"}).score)

@@ -1,0 +1,117 @@
+"""bench as people and scripts meet it: a real process, killed in the middle and started again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from blemish.report.benchmark import read_cells
+from parts import write_folder
+
+COMMAND = [sys.executable, "-m", "blemish"]
+GRID = """
+methods = ["patchcore", "padim"]
+seeds = [0, 1]
+image_size = 32
+batch_size = 4
+protocols = ["one-class", {kind = "few-shot", k = 2, draw = [0, 1]}, {kind = "robustness", change = "blur", strength = 2}]
+
+[params.patchcore]
+coreset_sampling_ratio = 0.2
+
+[params.padim]
+dims = 10
+
+[[datasets]]
+name = "parts"
+kind = "folder"
+root = "nowhere"
+"""
+
+
+def blemish(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("bench")
+    write_folder(root / "parts", good=12, bad=3, size=(32, 32))
+    (root / "tiny.toml").write_text(GRID)
+    return root
+
+
+def call(place: Path, *more: object) -> list[object]:
+    return ["bench", place / "tiny.toml", "--data", f"parts={place / 'parts'}", "--out", place / "out", *more]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_the_pages_are_written_from_it(place) -> None:
+    started = subprocess.Popen([*COMMAND, *map(str, call(place))], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    cells = place / "out" / "cells"
+    while len(list(cells.glob("*.json"))) < 2:
+        assert started.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    before = {path.name: path.read_bytes() for path in cells.glob("*.json")}
+    assert 2 <= len(before) < 16
+    done = blemish(*call(place, "--jobs", "2"))
+    assert done.returncode == 0, done.stderr
+    assert f"{len(before)} of 16 cells are there already." in done.stdout
+    assert "few-shot-2" in done.stdout
+    assert f"Next:  blemish bench-report {place / 'out'}" in done.stdout
+    after = {path.name: path.read_bytes() for path in cells.glob("*.json")}
+    assert len(after) == 16
+    assert before.items() <= after.items(), "what was there is not done again"
+    found = read_cells(place / "out")
+    assert len(found.cells) == 16
+    assert {s.protocol for s in found.settings} == {"one-class", "few-shot-2", "robustness-blur-2"}
+    report = blemish("bench-report", place / "out", "--format", "markdown,csv,latex,html")
+    assert report.returncode == 0, report.stderr
+    page = (place / "out" / "report" / "results.md").read_text()
+    assert "PaDiM" in page
+    assert "few-shot-2" in page
+    few = [line for line in page.splitlines() if "few-shot-2" in line and "PatchCore" in line]
+    assert any("| 4 |" in line for line in few), "two seeds with two draws each are four runs"
+    again = blemish(*call(place, "--json"))
+    found = json.loads(again.stdout)
+    assert (found["cells"], found["failed"]) == (16, 0)
+    assert {row["method"] for row in found["table"]} == {"patchcore", "padim"}
+
+
+@pytest.mark.slow
+def test_failures_are_named_and_the_rest_is_done(place, tmp_path) -> None:
+    grid = GRID.replace("dims = 10", "dims = 0").replace("seeds = [0, 1]", "seeds = [0]")
+    (tmp_path / "grid.toml").write_text(grid.split("protocols")[0] + grid[grid.index("[params.patchcore]") :])
+    arguments = ["bench", tmp_path / "grid.toml", "--data", f"parts={place / 'parts'}", "--out", tmp_path / "out"]
+    done = blemish(*arguments)
+    assert done.returncode == 2
+    assert "failed: padim parts" in done.stderr
+    assert "dims is 0" in done.stderr
+    assert "--retry-failed" in done.stderr
+    assert "patchcore" in done.stdout
+    assert blemish("bench-report", tmp_path / "out", "--format", "markdown").returncode == 0
+    assert "dims is 0" in (tmp_path / "out" / "report" / "results.md").read_text()
+
+
+def test_what_is_wrong_is_said_at_once(place) -> None:
+    unknown = blemish("bench", "quick-lok")
+    assert unknown.returncode == 2
+    assert "quick-look" in unknown.stderr
+    assert "no part" not in unknown.stderr
+    absent = blemish("bench", place / "tiny.toml")
+    assert absent.returncode == 2
+    assert "nowhere" in absent.stderr
+    wrong = blemish(*call(place, "--data", "parts"))
+    assert wrong.returncode == 2
+    assert "NAME=FOLDER" in wrong.stderr
+    nearest = blemish(*call(place, "--on", "rey"))
+    assert nearest.returncode == 2
+    assert "'ray'" in nearest.stderr
