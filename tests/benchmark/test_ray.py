@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from grids import cells
 
-from blemish.benchmark.on_ray import inspect_on_ray, prediction
 from blemish.benchmark.places import Local, OnRay
 from blemish.benchmark.runner import Runner
 from blemish.calibration import from_good
+from blemish.engine.bulk import inspect_on_ray
 from blemish.errors import FormatError, InputError
 from blemish.export import to_onnx
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector
 from blemish.models import PatchCore
+from grids import cells
 from parts import Parts, deface, stripes, write_png
 
 ray = pytest.importorskip("ray", reason="ray is not installed (extra 'ray')")
@@ -68,7 +68,7 @@ def test_a_grid_has_the_same_results_on_ray(cluster, tmp_path) -> None:
 @pytest.mark.parametrize("model", ["model.safetensors", "model.onnx"])
 def test_a_folder_is_inspected_as_by_one_process(cluster, place, model) -> None:
     files = sorted((place / "parts").iterdir())
-    found = list(inspect_on_ray(place / model, files, batch_size=3, workers=2))
+    found = list(inspect_on_ray(place / model, files, batch_size=3, workers=2, maps=True))
     own = Inspector.load(place / "model.safetensors").inspect(files)
     assert [v.key for v in found] == [v.key for v in own]
     assert {v.defective for v in found} == {True, False, None}
@@ -77,6 +77,8 @@ def test_a_folder_is_inspected_as_by_one_process(cluster, place, model) -> None:
         assert [r.box for r in a.regions] == [r.box for r in b.regions]
         if b.error is None:
             assert a.score == pytest.approx(b.score, rel=1e-5)
+            np.testing.assert_allclose(a.map, b.map, rtol=0, atol=1e-5 * b.map.max())
+            assert np.array_equal(a.mask, b.mask)
 
 
 def test_what_is_wrong_is_said_before_the_cluster_is_asked(place, tmp_path) -> None:
@@ -93,11 +95,3 @@ def test_a_cluster_that_is_not_there(monkeypatch, place) -> None:
     monkeypatch.setattr(ray, "init", nobody)
     with pytest.raises(InputError, match="no Ray cluster at 'auto'"):
         OnRay("auto")
-
-
-def test_a_verdict_survives_the_way_as_json(place) -> None:
-    for verdict in Inspector.load(place / "model.safetensors").inspect(place / "parts"):
-        again = prediction(json.loads(json.dumps(verdict.as_dict())))
-        assert again.as_dict() == verdict.as_dict()
-        assert again.defective == verdict.defective
-    assert np.isnan(prediction({"key": "x", "error": "torn"}).score)

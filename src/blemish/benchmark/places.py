@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from blemish.benchmark.process import Task, measured
-from blemish.errors import InputError, MissingExtra
+from blemish.engine.cluster import connect
+from blemish.errors import InputError
 
 
 class Place(Protocol):
@@ -95,26 +95,3 @@ class OnRay:
             ray.cancel(reference, force=True)
         if self._connected:
             ray.shutdown()
-
-
-def connect(address: str | None) -> bool:
-    """Connect to Ray unless this process is connected; return whether it was done here."""
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise MissingExtra("ray", "ray") from error
-    if ray.is_initialized():
-        return False
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray cluster at {address!r}: {error} Start one with `ray start --head`, or leave --address out to use "
-            "this machine alone."
-        ) from error
-    return True

@@ -41,11 +41,10 @@ def inspect(
     roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":
-        if out is not None:
-            raise InputError(f"--out {out} draws maps, which workers do not send; look at the rejects without --on ray")
-        from blemish.benchmark.on_ray import inspect_on_ray
+        from blemish.engine.bulk import inspect_on_ray
 
-        verdicts = inspect_on_ray(model, list(roots), address=address, batch_size=batch_size, **settings)
+        maps = out is not None
+        verdicts = inspect_on_ray(model, list(roots), address=address, batch_size=batch_size, maps=maps, **settings)
     elif address is not None:
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
     else:
