@@ -47,7 +47,7 @@ coreset_sampling_ratio = 0.5
         "fabric",
         "one-class",
     )
-    assert (first.params, first.preset, first.image_size) == ({"coreset_sampling_ratio": 0.5, "seed": 0}, None, 256)
+    assert (first.params, first.preset, first.image_size) == ({"coreset_sampling_ratio": 0.5, "seed": 0}, "quick", 256)
     quick = next(cell for cell in cells if cell.method == "ae" and cell.seed == 5)
     assert (quick.preset, quick.image_size, quick.batch_size, quick.params["steps"]) == ("quick", 128, 8, 400)
     unified = [cell for cell in cells if cell.protocol.unified]

@@ -101,7 +101,7 @@ class Grid:
             categories=categories,
             seed=seed,
             protocol=made,
-            preset=self.preset if self.preset in presets else None,
+            preset=self.preset,  # also of methods that are not trained: they stand beside those that are
             image_size=self.image_size or preset.image_size,
             batch_size=self.batch_size or preset.batch_size,
             holdout=self.holdout,
