@@ -1,8 +1,10 @@
 """What a cell measures: the same as by hand, the same with and without the cache, category by category if unified."""
 
+import base64
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,12 @@ def test_what_a_method_raises_is_raised(cell) -> None:
     with pytest.raises(InputError):
         measure(dataclasses.replace(cell, params={"coreset_sampling_ratio": 2.0}))
     assert measuring._finite({"a": {"b": float("nan")}, "c": 1.5}) == {"a": {"b": None}, "c": 1.5}
+
+
+def test_the_picture_shows_the_three_parts_that_say_most(cell) -> None:
+    found = measure(cell)
+    kinds, scores = (found["scores"][key] for key in ("kinds", "scores"))
+    good, bad = ([s for s, k in zip(scores, kinds, strict=True) if (k == "good") is wanted] for wanted in (True, False))
+    assert [one["score"] for one in found["picture"]["shown"]] == [max(good), min(bad), max(bad)]
+    coded = np.frombuffer(base64.b64decode(found["picture"]["webp"]), np.uint8)
+    assert cv2.imdecode(coded, cv2.IMREAD_COLOR).shape == (160, 480, 3)

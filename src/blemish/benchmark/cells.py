@@ -99,7 +99,7 @@ class Cell:
 
 def failure(error: str, trace: str = "") -> dict[str, Any]:
     """Return the result of a cell that failed: the error in a line, and where it was raised."""
-    empty = ("metrics", "scores", "decisions", "by_category", "costs", "stamps")
+    empty = ("metrics", "scores", "decisions", "by_category", "costs", "stamps", "picture")
     return {**{key: {} for key in empty}, "notes": [], "failed": {"error": error, "traceback": trace}}
 
 

@@ -19,6 +19,7 @@ import torch
 from blemish import catalogue
 from blemish.benchmark.cells import Cell
 from blemish.benchmark.machine import machine, peak_mb, resident_mb
+from blemish.benchmark.picture import picture
 from blemish.benchmark.protocols import Split
 from blemish.data import synthetic
 from blemish.data.datamodule import DataModule
@@ -60,8 +61,10 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
             category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
             for category, records in _by_category(test).items()
         }
+        drawn = picture(inspector, test, next(iter(reports.values())).parts)
     return {
         **_found(cell, reports, [*map(str, {str(w.message): None for w in caught})]),
+        "picture": drawn,
         "costs": {**fitted, **_costs(inspector.detector, cell)},
         "stamps": {
             **before,

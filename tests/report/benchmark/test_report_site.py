@@ -172,3 +172,33 @@ def test_levels_are_compared_on_the_same_categories(tmp_path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "few-shot, synthetic, preset quick, a</h3>" in text
     assert "at 2, 4. PaDiM: plain 90.0, 20.0, 40.0; STPM: plain none, 60.0, none" in text
+
+
+def test_pictures_of_each_methods_first_run_are_shown(tmp_path) -> None:
+    shown = [{"key": "a", "kind": "good", "score": 0.25}, {"key": "b", "kind": "<crack>", "score": -1.5}]
+    cells = [
+        cell(
+            "patchcore",
+            seed=seed,
+            category="bottle",
+            metrics={"image_AUROC": around(0.9)},
+            picture={"webp": webp, "shown": shown},
+        )
+        for seed, webp in ((0, "AAAA"), (1, "BBBB"))
+    ]
+    page = written_page(tmp_path, *cells)
+    assert 'src="data:image/webp;base64,AAAA"' in page
+    assert "BBBB" not in page
+    assert "&lt;crack&gt; -1.5" in page
+    assert 'alt="PatchCore: three parts and their maps"' in page
+    plain = written_page(tmp_path / "plain", cell("patchcore", metrics={"image_AUROC": around(0.9)}))
+    assert "data:image/webp" not in plain
+    spoiled = cell("patchcore", metrics={}, picture={"webp": '"><script>', "shown": shown})
+    write(tmp_path / "spoiled", spoiled, cell("padim", metrics={"image_AUROC": around(0.9)}))
+    assert list(read_cells(tmp_path / "spoiled").unread)
+
+
+def written_page(folder, *cells: dict) -> str:
+    write(folder, *cells)
+    write_report(read_cells(folder), folder / "out", ["html"])
+    return (folder / "out" / "index.html").read_text()

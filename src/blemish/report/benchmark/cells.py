@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ class Measured(NamedTuple):
     value: float
     low: float | None
     high: float | None
+
+
+class Picture(NamedTuple):
+    """Three tested parts with their maps: a WebP in base64, and what is shown, (kind, score) from left to right."""
+
+    webp: str
+    shown: tuple[tuple[str, float], ...]
 
 
 class Setting(NamedTuple):
@@ -52,6 +60,7 @@ class Cell:
     stamps: Mapping[str, Any]
     failed: Mapping[str, str] | None
     file: str
+    picture: Picture | None = None
 
     @property
     def categories(self) -> Mapping[str, Mapping[str, Measured]]:
@@ -183,9 +192,17 @@ def _cell(content: Any, file: str) -> Cell | None:
             stamps=content.get("stamps") or {},
             failed=_failure(failed) if failed else None,
             file=file,
+            picture=_picture(content.get("picture")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error
+
+
+def _picture(found: Any) -> Picture | None:
+    if not found:
+        return None
+    base64.b64decode(found["webp"], validate=True)  # it goes into a page as it is
+    return Picture(str(found["webp"]), tuple((str(one["kind"]), float(one["score"])) for one in found["shown"]))
 
 
 def _failure(failed: Any) -> dict[str, str]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from blemish.report.benchmark import drawings, wording
-from blemish.report.benchmark.cells import ONE_CLASS, Cells
+from blemish.report.benchmark.cells import ONE_CLASS, Cell, Cells, Setting
 from blemish.report.benchmark.comparisons import Contest, contests, same_images
 from blemish.report.benchmark.heat import heat_maps
 from blemish.report.benchmark.levels import Ladder, in_levels, ladders, level_means
@@ -44,6 +44,7 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
         contests=[(contest, _diagram(contest)) for contest in contests(cells, drawn, plain)],
         images=same_images(cells, plain),
         curves=[curve for ladder in ladders(table) for curve in _curves(ladder, cells, drawn)],
+        pictures=pictures(cells),
         published=published,
         environment=environment(cells),
         protocols={name: wording.protocol(name) for name in choices["protocol"]},
@@ -52,6 +53,15 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
         title=title,
         w=wording,
     )
+
+
+def pictures(cells: Cells) -> dict[tuple[Setting, str], list[Cell]]:
+    """Return, by setting and category, the first run of each method that has a picture."""
+    found: dict[tuple[Setting, str], dict[str, Cell]] = {}
+    for cell in cells.cells:
+        if cell.picture is not None:
+            found.setdefault((cell.setting, cell.category), {}).setdefault(cell.method, cell)
+    return {place: list(methods.values()) for place, methods in found.items()}
 
 
 def environment(cells: Cells) -> dict[str, list[tuple[str, int]]]:
