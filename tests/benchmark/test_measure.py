@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from grids import TINY, cells
 
 from blemish.benchmark import measure as measuring
 from blemish.benchmark.cells import Cell
@@ -23,6 +22,7 @@ from blemish.features.frozen import Features
 from blemish.inspector import Inspector
 from blemish.models.patchcore import PatchCore
 from blemish.training import seeded
+from grids import TINY, cells
 
 
 @pytest.fixture(scope="module")

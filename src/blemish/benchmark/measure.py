@@ -10,7 +10,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,13 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
         cache = None
         if features is not None:
             known = _known(cell, [*split.train, *split.held_out, *test], imaging, features)
-            cache = stack.enter_context(FeatureCache(features / "maps", known).open())
-        inspector, fitted = _learn(cell, split, imaging, device, cache)
-        reports = {
-            category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
-            for category, records in _by_category(test).items()
-        }
+            cache = FeatureCache(features / "maps", known)
+        with nullcontext() if cache is None else cache.open():
+            inspector, fitted = _learn(cell, split, imaging, device, cache)
+            reports = {
+                category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
+                for category, records in _by_category(test).items()
+            }
         drawn = picture(inspector, test, next(iter(reports.values())).parts)
     return {
         **_found(cell, reports, [*map(str, {str(w.message): None for w in caught})]),
