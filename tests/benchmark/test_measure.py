@@ -98,7 +98,7 @@ def test_scores_are_the_same_with_and_without_the_cache_and_the_second_time_noth
     assert plain["scores"] == first["scores"] == second["scores"]
     assert plain["metrics"] == first["metrics"] == second["metrics"]
     assert second["stamps"]["features"]["computed"] == 0
-    assert sizes == [8] * 4  # the random images on which time is taken
+    assert sizes == [1] * 3 + [8] * 4  # the parts that are drawn, then the random images on which time is taken
     assert plain["costs"]["fit_looked_up"] == 0
     assert second["costs"]["fit_looked_up"] >= 8  # its time to fit is not the method's own: that is said
 
