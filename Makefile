@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench bench-methods backbones texnet clean help
+.PHONY: demo test check docs bench bench-methods backbones node-example texnet clean help
 
 help:             ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -42,6 +42,9 @@ bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; 
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
 	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
+
+node-example:     ## install what examples/node needs, by npm; its test then runs
+	cd examples/node && npm install --no-audit --no-fund
 
 texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
 	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \
