@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs bench bench-methods backbones node-example texnet clean help
+.PHONY: demo test check docs bench bench-methods bench-line backbones node-example texnet clean help
 
 help:             ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -39,6 +39,10 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 
 bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md
 	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA)) --page docs/methods-measured.md
+
+bench-line: $(INSTALLED) ## an exported model beside the rival's: DATA=CATEGORY WEIGHTS=FILE, RIVAL=PYTHON; writes docs/line-measured.md
+	$(BIN)/python benchmarks/line.py --data $(DATA) --weights $(WEIGHTS) $(if $(RIVAL),--rival $(RIVAL)) \
+		--out runs/bench/line.json --page docs/line-measured.md
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
 	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --page docs/backbones.md
