@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs method-figures bench bench-methods backbones texnet clean help
+.PHONY: demo test check docs method-figures bench bench-methods backbones texnet clean help bench-line node-example
 
 help:             ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -43,8 +43,15 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md and docs/measured
 	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA) --export docs/measured) --page docs/methods-measured.md
 
+bench-line: $(INSTALLED) ## an exported model beside the rival's: DATA=CATEGORY WEIGHTS=FILE, RIVAL=PYTHON; writes docs/line-measured.md
+	$(BIN)/python benchmarks/line.py --data $(DATA) --weights $(WEIGHTS) $(if $(RIVAL),--rival $(RIVAL)) \
+		--out runs/bench/line.json --page docs/line-measured.md
+
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
 	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --kinds --page docs/backbones.md
+
+node-example:     ## install what examples/node needs, by npm; its test then runs
+	cd examples/node && npm install --no-audit --no-fund
 
 texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
 	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \

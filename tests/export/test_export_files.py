@@ -17,7 +17,7 @@ from blemish.errors import ExportError, InputError, UnknownName
 from blemish.export import export, to_onnx
 from blemish.export.images import made_images
 from blemish.export.parity import Difference, Parity, compare
-from blemish.export.precision import QUANTISED, damaged, halved, quantised
+from blemish.export.precision import QUANTISED, _answers, damaged, halved, quantised
 from blemish.files import read_json
 from blemish.imaging import Imaging
 from blemish.inspector import Inspector
@@ -186,6 +186,16 @@ def test_layers_that_hurt_stay_in_float32(inspector, model) -> None:
     _, some = quantised(model, images, tolerance=1e-4)
     assert none == ()
     assert some
+
+
+def test_layers_that_hurt_the_map_alone_stay_in_float32_too(model, tmp_path) -> None:
+    images = [image.numpy() for image in stripes(3, SIZE, seed=2)]
+    onnx.save(model, tmp_path / "whole.onnx")
+    onnx.save(quantised(model, images, tolerance=0.9)[0], tmp_path / "int8.onnx")
+    truth, found = (_answers(tmp_path / f"{name}.onnx", [*images, *damaged(images)]) for name in ("whole", "int8"))
+    score, map = (float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(truth, found, strict=True))
+    assert score < map  # otherwise this says nothing
+    assert quantised(model, images, tolerance=(score + map) / 2)[1]
 
 
 def test_damage_covers_more_than_good_parts() -> None:

@@ -53,9 +53,9 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
 
     `images` are prepared good parts (3, h, w). Ranges of activations are taken from them and from copies of them with made
     damage: a defect drives activations beyond what good parts do, and what is beyond a range is cut off. Ranges of weights
-    are those of each output channel. Where scores of these images change by more than `tolerance` of the largest, the
-    layers that change them most, each measured alone, are left in float32: one, two, four, ... until it is met. What stays
-    in float32 is stored in half precision.
+    are those of each output channel. Where scores or maps of these images change by more than `tolerance` of the largest,
+    the layers that change them most, each measured alone, are left in float32: one, two, four, ... until it is met. What
+    stays in float32 is stored in half precision.
     """
     import onnx
     from onnxruntime.quantization import shape_inference
@@ -65,11 +65,12 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
         onnx.save(model, whole)  # given the model itself, it would lose tensors of some graphs
         shape_inference.quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
         images = [*images, *damaged(images)]
-        truth = _scores(ready, images)
+        truth = _answers(ready, images)
 
         def change(kept: Sequence[str]) -> tuple[float, Any]:
             found = _quantise(ready, Path(folder) / "int8.onnx", images, kept)
-            return float(np.abs(_scores(Path(folder) / "int8.onnx", images) - truth).max() / np.abs(truth).max()), found
+            pairs = zip(_answers(Path(folder) / "int8.onnx", images), truth, strict=True)
+            return max(float(np.abs(own - other).max() / np.abs(other).max()) for own, other in pairs), found
 
         layers = _layers(ready)
         worst, found = change(())
@@ -138,9 +139,15 @@ def _quantise(source: Path, target: Path, images: Sequence[Images], kept: Sequen
 
 
 def _scores(path: Path, images: Sequence[Images]) -> NDArray[np.float64]:
+    return _answers(path, images)[0].astype(np.float64)
+
+
+def _answers(path: Path, images: Sequence[Images]) -> list[NDArray[np.float32]]:
+    """Return the scores (N,) and, if the graph has them, the maps (N, h, w) of images."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(["score"], {"image": image[None]})[0] for image in images]).astype(np.float64)
+    found = [session.run(None, {"image": image[None]}) for image in images]
+    return [np.concatenate(values) for values in zip(*found, strict=True)]

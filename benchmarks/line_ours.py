@@ -1,0 +1,48 @@
+"""Our side of benchmarks/line.py: runs in the environment of a line PC, the core of blemish alone.
+
+python line_ours.py MODEL ENGINE: answers each line of JSON on its input with one on its output, see `main`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blemish.runtime import Runtime
+
+
+def milliseconds(work: Any, values: list[Any]) -> list[float]:
+    times = []
+    for value in values:
+        begun = time.perf_counter()
+        work(value)
+        times.append(1e3 * (time.perf_counter() - begun))
+    return times
+
+
+def main() -> None:
+    """{"time": [files]}: milliseconds of whole inspections and of scoring alone. {"answer": [files], "to": file}: answers."""
+    runtime = Runtime(sys.argv[1], engine=sys.argv[2])
+    runtime.warm_up()
+    print("{}", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "time" in asked:
+            files = asked["time"]
+            prepared = [runtime.imaging(file)[None] for file in files]
+            found = {"whole": milliseconds(runtime.inspect, files), "alone": milliseconds(runtime.score, prepared)}
+            print(json.dumps(found), flush=True)
+        else:
+            verdicts = [runtime.inspect(file) for file in asked["answer"]]
+            scores, maps = np.array([v.score for v in verdicts]), np.stack([v.map for v in verdicts])  # type: ignore[misc]
+            np.savez(Path(asked["to"]), scores=scores, maps=maps, defective=np.array([v.defective for v in verdicts]))
+            print("{}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
