@@ -53,6 +53,12 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
+def test_a_cell_that_does_not_fit_in_the_cluster_is_refused(cluster) -> None:
+    with pytest.raises(InputError, match="each asks for 1 cores and 9 GPUs, there are 2 and 0 in all"):
+        OnRay(gpus=9)
+    assert ray.is_initialized()  # it was not ours to end
+
+
 def test_a_grid_has_the_same_results_on_ray(cluster, tmp_path) -> None:
     grid = cells(tmp_path, seeds=[0, 1])
     keys = ("cell", "metrics", "scores", "decisions", "by_category", "failed")

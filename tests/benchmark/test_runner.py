@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from grids import cells, tiny
 
 from blemish.benchmark.cells import results
 from blemish.benchmark.measure import measure
@@ -20,6 +19,7 @@ from blemish.benchmark.places import Local
 from blemish.benchmark.process import measured
 from blemish.benchmark.runner import Runner
 from blemish.errors import FormatError, InputError, StorageError
+from grids import cells, tiny
 
 
 class Counting:
@@ -131,7 +131,9 @@ def task(cell, **more) -> dict:
 
 def test_a_process_of_its_own_measures_the_same_and_prints_nothing_between(tmp_path) -> None:
     (cell,) = cells(tmp_path)
-    found = measured(task(cell), threads=1)
+    processes: list[subprocess.Popen[bytes]] = []
+    found = measured(task(cell), threads=1, started=processes.append)
+    assert processes[0].returncode == 0  # it ends in order, whatever still watches its input
     assert without_times(found) == without_times(json.loads(json.dumps(measure(cell))))
 
 

@@ -65,7 +65,7 @@ class OnRay:
 
     Raises:
         MissingExtra: ray is not installed.
-        InputError: there is no cluster at `address`.
+        InputError: there is no cluster at `address`, or no cell fits in it.
     """
 
     def __init__(
@@ -77,7 +77,15 @@ class OnRay:
         self._flying: dict[Future[dict[str, Any]], Any] = {}
         self._task: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(measured)
         self._limit, self._threads = limit, max(1, int(cpus))
-        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))  # type: ignore[no-untyped-call]
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        fit = [there.get("CPU", 0) // cpus, *([there.get("GPU", 0) // gpus] if gpus else [])]
+        if min(fit) < 1:
+            self.close()
+            raise InputError(
+                f"no cell fits in this cluster: each asks for {cpus:g} cores and {gpus:g} GPUs, there are "
+                f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g} in all. Ask for less (--cpus, --gpus)."
+            )
+        self.slots = int(min(fit))
 
     def submit(self, task: Task) -> Future[dict[str, Any]]:
         """Start a cell and return its result to come."""

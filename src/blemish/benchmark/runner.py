@@ -11,7 +11,7 @@ again. Several runners may share a folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from pathlib import Path
@@ -55,7 +55,7 @@ class Runner:
         self.before = sum(r is not None and name not in self._retry for name, r in stored.items())
         self.flying: dict[Future[Result], Cell] = {}
 
-    def __iter__(self) -> Iterator[Result]:
+    def __iter__(self) -> Generator[Result, None, None]:
         """Yield every result, those that are there first, as they come. Leaving early stops what still runs."""
         with closing(Claims(self.out / "claims")) as claims, closing(self.place):
             yield from self._there()

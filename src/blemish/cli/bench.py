@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +55,8 @@ def bench(
     runner = Runner(cells, folder, place, retry_failed=retry_failed, device=device, features=keep_features)
     if not as_json and runner.before:
         typer.echo(f"{runner.before} of {runner.total} cells are there already.")
-    found = list(progress(runner, "cells", total=runner.total))
+    with closing(iter(runner)) as running:  # Ctrl-C, wherever it comes, ends the cells that still run
+        found = list(progress(running, "cells", total=runner.total))
     failed = [result for result in found if result["failed"]]
     if as_json:
         print_json({"cells": len(found), "failed": len(failed), "folder": str(folder), "table": _rows(folder)})
