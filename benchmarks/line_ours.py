@@ -26,7 +26,7 @@ def milliseconds(work: Any, values: list[Any]) -> list[float]:
 
 
 def main() -> None:
-    """{"time": [files]}: milliseconds of whole inspections and of scoring alone. {"answer": [files], "to": file}: answers."""
+    """{"time": [files]}: milliseconds, whole and scoring alone. {"answer": [files], "to": file}: scores, maps."""
     runtime = Runtime(sys.argv[1], engine=sys.argv[2])
     runtime.warm_up()
     print("{}", flush=True)
@@ -39,8 +39,12 @@ def main() -> None:
             print(json.dumps(found), flush=True)
         else:
             verdicts = [runtime.inspect(file) for file in asked["answer"]]
-            scores, maps = np.array([v.score for v in verdicts]), np.stack([v.map for v in verdicts])  # type: ignore[misc]
-            np.savez(Path(asked["to"]), scores=scores, maps=maps, defective=np.array([v.defective for v in verdicts]))
+            np.savez(
+                Path(asked["to"]),
+                scores=np.array([verdict.score for verdict in verdicts]),
+                maps=np.stack([verdict.map for verdict in verdicts if verdict.map is not None]),
+                defective=np.array([verdict.defective for verdict in verdicts]),
+            )
             print("{}", flush=True)
 
 

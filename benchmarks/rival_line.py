@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def make(path):
-    """Export its PatchCore as its documents say, with the memory bank that ours selected (its own selection takes minutes)."""
+    """Export its PatchCore as its documents say, with the memory bank that ours selected."""
     settings = json.loads(Path(path).read_text())
     import numpy as np
     import torch
@@ -56,7 +56,7 @@ def make(path):
         model=model, datamodule=parts()
     )  # chooses its thresholds, on the test parts, as its data module does
     found = {"threshold": float(model.post_processor.image_threshold)}
-    # With its defaults torch 2.14 fixes the batch at two images, and the file refuses one. Of fixed size it is fastest, too.
+    # With its defaults torch 2.14 fixes the batch at two images, and the file refuses one.
     fixed = {"input_size": tuple(settings["image"]), "onnx_kwargs": {"dynamic_axes": {}}}
     found["fp32"] = str(model.to_openvino(out / "fp32", **fixed))
     try:
