@@ -16,13 +16,10 @@ import numpy as np
 from blemish.runtime import Runtime
 
 
-def milliseconds(work: Any, values: list[Any]) -> list[float]:
-    times = []
-    for value in values:
-        begun = time.perf_counter()
-        work(value)
-        times.append(1e3 * (time.perf_counter() - begun))
-    return times
+def milliseconds(work: Any, value: Any) -> float:
+    begun = time.perf_counter()
+    work(value)
+    return 1e3 * (time.perf_counter() - begun)
 
 
 def main() -> None:
@@ -33,9 +30,10 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if "time" in asked:
-            files = asked["time"]
-            prepared = [runtime.imaging(file)[None] for file in files]
-            found = {"whole": milliseconds(runtime.inspect, files), "alone": milliseconds(runtime.score, prepared)}
+            found: dict[str, list[float]] = {"whole": [], "alone": []}
+            for file in asked["time"]:
+                found["whole"].append(milliseconds(runtime.inspect, file))
+                found["alone"].append(milliseconds(runtime.score, runtime.imaging(file)[None]))
             print(json.dumps(found), flush=True)
         else:
             verdicts = [runtime.inspect(file) for file in asked["answer"]]

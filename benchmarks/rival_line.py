@@ -88,22 +88,20 @@ def serve(model, precision, say):
 
         return inferencer.pre_process(read_image(file, as_tensor=False))
 
-    def milliseconds(work, values):
-        times = []
-        for value in values:
-            begun = time.perf_counter()
-            work(value)
-            times.append(1e3 * (time.perf_counter() - begun))
-        return times
+    def milliseconds(work, value):
+        begun = time.perf_counter()
+        work(value)
+        return 1e3 * (time.perf_counter() - begun)
 
-    say({"precision": str(inferencer.model.get_property("INFERENCE_PRECISION_HINT"))})
+    say({"precision": inferencer.model.get_property("INFERENCE_PRECISION_HINT").get_type_name()})
     for line in sys.stdin:
         asked = json.loads(line)
         if "time" in asked:
-            files = asked["time"]
-            prepared = [prepare(file) for file in files]
-            whole = milliseconds(inferencer.predict, files)
-            say({"whole": whole, "alone": milliseconds(lambda image: inferencer.model({name: image}), prepared)})
+            taken = {"whole": [], "alone": []}
+            for file in asked["time"]:
+                taken["whole"].append(milliseconds(inferencer.predict, file))
+                taken["alone"].append(milliseconds(lambda image: inferencer.model({name: image}), prepare(file)))
+            say(taken)
         else:
             found = [inferencer.predict(file) for file in asked["answer"]]
             np.savez(
