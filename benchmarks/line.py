@@ -114,7 +114,6 @@ def measure(given: argparse.Namespace, work: Path, made: Path) -> dict[str, Any]
         "ours, fp32, ONNX Runtime": our_side(core, models["fp32"], "onnxruntime"),
         "ours, fp32, OpenVINO": our_side(openvino, models["fp32"], "openvino"),
         "ours, int8, ONNX Runtime": our_side(core, models["int8"], "onnxruntime"),
-        "ours, int8, OpenVINO": our_side(openvino, models["int8"], "openvino"),
     }
     if theirs:
         sides["rival, fp32, OpenVINO"] = rival_side(given.rival, theirs["fp32"], "f32")
