@@ -70,6 +70,8 @@ def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> l
     said += [
         f"was chosen on {made['held_out']} good parts held out, to reject {100 * made['false_reject_rate']:g} % of them."
     ]
+    if int(made["false_reject_rate"] * (made["held_out"] + 1)) <= 1:
+        said += ["With so few it lies just above the highest of them, so one that scores high lets defects pass."]
     said += [f"Fitted on {made['train']} good parts: {fitted(made, card, source)}."]
     if made["changed"]:
         changed = ", ".join(f"`{key}={value!r}`" for key, value in made["changed"].items())
