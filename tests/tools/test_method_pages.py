@@ -112,6 +112,8 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     kept = {"metrics": {"image_AUROC": INTERVAL}, "train": 36, "test": 60}
     write_json(tmp_path / "measured" / "stpm-paper-one-seed3.json", {**kept, "preset": quick})
     write_json(tmp_path / "measured" / "stpm-two-seed0.json", {**kept, "preset": {**quick, "steps": 10_001}})
+    unsure = {"image_AUROC": {**INTERVAL, "low": 0.48}}
+    write_json(tmp_path / "measured" / "stpm-chance-seed0.json", {**kept, "metrics": unsure, "preset": quick})
     write_json(tmp_path / "measured" / "stpm-zero-seed0.json", {"failed": "not done after 15 minutes"})
     found = {row[1]: row for row in rows(pages.page("stpm", tmp_path)) if row[0] == "here"}
     assert found["paper-one"][3] == "91.2 (90.0 to 92.5)"
@@ -119,6 +121,7 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     assert found["paper-one"][4].endswith("seed 3; 36 good images learnt from, 60 tested")
     assert "`steps=10_001`" in found["two"][4]
     assert "quick" not in found["two"][4]
+    assert found["chance"][3] == "91.2 (48.0 to 92.5); **not told from chance**"
     assert found["zero"][2] == "failed: not done after 15 minutes"
     assert "We have not measured it" in pages.page("padim", tmp_path)
 
