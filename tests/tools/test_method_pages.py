@@ -69,7 +69,7 @@ def test_a_page_shows_what_is_kept_of_our_measurements(name) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue.methods())
-def test_the_figure_is_there_and_small_and_its_facts_are_said(name) -> None:
+def test_the_figure_is_there_and_small_and_its_facts_are_said(scripts, name) -> None:
     figure = DOCS / "images" / "methods" / f"{name}.webp"
     assert figure.stat().st_size <= 60 * 1024
     assert read(figure).shape[1] in range(380, 480)
@@ -78,6 +78,7 @@ def test_the_figure_is_there_and_small_and_its_facts_are_said(name) -> None:
     for metric in facts["metrics"].values():
         if metric is not facts["metrics"]["pixel_AUPRO"]:
             assert f"AUROC {metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})" in text
+    assert facts["changed"] == scripts["method_figures"].preset(name)[1], "the figure is of what the script would draw"
     for key, value in facts["changed"].items():
         assert f"`{key}={value!r}`" in text, "what was made smaller is said"
 
