@@ -191,7 +191,8 @@ def attempt(call: list[str], limit: float) -> str:
         done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60 * limit)
     except subprocess.TimeoutExpired:
         return f"failed: not done after {limit:g} minutes"
-    return f"failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}" if done.returncode else ""
+    said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]  # below 0: a signal
+    return f"failed: {said[-1]}" if done.returncode else ""
 
 
 if __name__ == "__main__":

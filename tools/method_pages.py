@@ -72,14 +72,16 @@ def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> l
     said += [
         f"was chosen on {made['held_out']} good parts held out, to reject {100 * made['false_reject_rate']:g} % of them."
     ]
+    if int(made["false_reject_rate"] * (made["held_out"] + 1)) <= 1:
+        said += ["With so few it lies just above the highest of them, so one that scores high lets defects pass."]
     said += [f"Fitted on {made['train']} good parts: {fitted(made, card, source)}."]
     if made["changed"]:
         changed = ", ".join(f"`{key}={value!r}`" for key, value in made["changed"].items())
         said += [f"**Smaller than `quick`, because the method is slow: {changed}.**"]
     rates = [made["decisions"][rate] for rate in ("escape_rate", "false_reject_rate")]
     said += [f"On all {made['test']} test parts: image AUROC {within(image)}, pixel AUROC {within(pixel)};"]
-    said += [f"{rates[0]['count']} of {rates[0]['of']} defects passed,"]
-    said += [f"{rates[1]['count']} of {rates[1]['of']} good parts were rejected."]
+    passed, rejected = (f"{rate['count']} of {rate['of']}" for rate in rates)
+    said += [f"{passed} defects passed, {rejected} good parts were rejected."]
     if image["low"] <= CHANCE:
         said += ["**Its image scores are not told from chance here**: the interval reaches one half."]
     if pixel and pixel["low"] <= CHANCE:
@@ -158,7 +160,9 @@ def numbers(card: Card, source: method_source.Source, found: list[Measured]) -> 
         said = (
             f"{fitted(cell, card, source)}; seed {seed}; {cell['train']} good images learnt from, {cell['test']} tested"
         )
-        lines += [f"| here | {dataset} | {metric} | {percent(v)} | {said} |" for metric, v in cell["metrics"].items()]
+        for metric, value in cell["metrics"].items():
+            chance = "; **not told from chance**" if "AUROC" in metric and value["low"] <= CHANCE else ""
+            lines += [f"| here | {dataset} | {metric} | {percent(value)}{chance} | {said} |"]
     known = known_name(card.name)
     doubts = dict.fromkeys(d.says for r in card.reported for d in disputes_of(known, r.dataset, r.metric))
     lines += ["", *(f"- Disputed: {says}" for says in doubts)] if doubts else []

@@ -104,4 +104,6 @@ def test_a_time_limit_and_an_error_are_said(scripts) -> None:
     assert (
         attempt([sys.executable, "-c", "raise ValueError('no such thing')"], 1) == "failed: ValueError: no such thing"
     )
+    killed = "import os; os.kill(os.getpid(), 9)"
+    assert attempt([sys.executable, "-c", killed], 1) == "failed: its process ended with -9"
     assert attempt([sys.executable, "-c", ""], 1) == ""

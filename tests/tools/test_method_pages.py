@@ -69,7 +69,7 @@ def test_a_page_shows_what_is_kept_of_our_measurements(name) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue.methods())
-def test_the_figure_is_there_and_small_and_its_facts_are_said(name) -> None:
+def test_the_figure_is_there_and_small_and_its_facts_are_said(scripts, name) -> None:
     figure = DOCS / "images" / "methods" / f"{name}.webp"
     assert figure.stat().st_size <= 60 * 1024
     assert read(figure).shape[1] in range(380, 480)
@@ -78,6 +78,7 @@ def test_the_figure_is_there_and_small_and_its_facts_are_said(name) -> None:
     for metric in facts["metrics"].values():
         if metric is not facts["metrics"]["pixel_AUPRO"]:
             assert f"AUROC {metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})" in text
+    assert facts["changed"] == scripts["method_figures"].preset(name)[1], "the figure is of what the script would draw"
     for key, value in facts["changed"].items():
         assert f"`{key}={value!r}`" in text, "what was made smaller is said"
 
@@ -112,6 +113,8 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     kept = {"metrics": {"image_AUROC": INTERVAL}, "train": 36, "test": 60}
     write_json(tmp_path / "measured" / "stpm-paper-one-seed3.json", {**kept, "preset": quick})
     write_json(tmp_path / "measured" / "stpm-two-seed0.json", {**kept, "preset": {**quick, "steps": 10_001}})
+    unsure = {"image_AUROC": {**INTERVAL, "low": 0.48}}
+    write_json(tmp_path / "measured" / "stpm-chance-seed0.json", {**kept, "metrics": unsure, "preset": quick})
     write_json(tmp_path / "measured" / "stpm-zero-seed0.json", {"failed": "not done after 15 minutes"})
     found = {row[1]: row for row in rows(pages.page("stpm", tmp_path)) if row[0] == "here"}
     assert found["paper-one"][3] == "91.2 (90.0 to 92.5)"
@@ -119,6 +122,7 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     assert found["paper-one"][4].endswith("seed 3; 36 good images learnt from, 60 tested")
     assert "`steps=10_001`" in found["two"][4]
     assert "quick" not in found["two"][4]
+    assert found["chance"][3] == "91.2 (48.0 to 92.5); **not told from chance**"
     assert found["zero"][2] == "failed: not done after 15 minutes"
     assert "We have not measured it" in pages.page("padim", tmp_path)
 
