@@ -30,6 +30,7 @@ class Side:
         self.wall = self.cpu = 0.0
 
     def measure(self, cell: Cell) -> None:
+        """Measure one more cell."""
         begun, used = time.perf_counter(), children()
         self.found.append(measured({"cell": cell.as_dict(), "device": "cpu", "features": self.features}))
         self.wall += time.perf_counter() - begun
