@@ -16,31 +16,33 @@ import numpy as np
 from blemish.runtime import Runtime
 
 
-def milliseconds(work: Any, values: list[Any]) -> list[float]:
-    times = []
-    for value in values:
-        begun = time.perf_counter()
-        work(value)
-        times.append(1e3 * (time.perf_counter() - begun))
-    return times
+def milliseconds(work: Any, value: Any) -> float:
+    begun = time.perf_counter()
+    work(value)
+    return 1e3 * (time.perf_counter() - begun)
 
 
 def main() -> None:
-    """{"time": [files]}: milliseconds of whole inspections and of scoring alone. {"answer": [files], "to": file}: answers."""
+    """{"time": [files]}: milliseconds, whole and scoring alone. {"answer": [files], "to": file}: scores, maps."""
     runtime = Runtime(sys.argv[1], engine=sys.argv[2])
     runtime.warm_up()
     print("{}", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         if "time" in asked:
-            files = asked["time"]
-            prepared = [runtime.imaging(file)[None] for file in files]
-            found = {"whole": milliseconds(runtime.inspect, files), "alone": milliseconds(runtime.score, prepared)}
+            found: dict[str, list[float]] = {"whole": [], "alone": []}
+            for file in asked["time"]:
+                found["whole"].append(milliseconds(runtime.inspect, file))
+                found["alone"].append(milliseconds(runtime.score, runtime.imaging(file)[None]))
             print(json.dumps(found), flush=True)
         else:
             verdicts = [runtime.inspect(file) for file in asked["answer"]]
-            scores, maps = np.array([v.score for v in verdicts]), np.stack([v.map for v in verdicts])  # type: ignore[misc]
-            np.savez(Path(asked["to"]), scores=scores, maps=maps, defective=np.array([v.defective for v in verdicts]))
+            np.savez(
+                Path(asked["to"]),
+                scores=np.array([verdict.score for verdict in verdicts]),
+                maps=np.stack([verdict.map for verdict in verdicts if verdict.map is not None]),
+                defective=np.array([verdict.defective for verdict in verdicts]),
+            )
             print("{}", flush=True)
 
 

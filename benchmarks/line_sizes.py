@@ -23,7 +23,7 @@ def core_environment(place: Path, extras: str) -> None:
 
 
 def sizes(places: list[Path]) -> dict[str, Any]:
-    """Return the MB of the packages below environments or site-packages, in all and the ten largest, without tools and caches."""
+    """Return the MB of the packages below environments or site-packages, in all and the ten largest, without pip."""
     found: Counter[str] = Counter()
     for place in places:
         for folder in [place] if place.name == "site-packages" else place.glob("lib/python*/site-packages"):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def make(path):
-    """Export its PatchCore as its documents say, with the memory bank that ours selected (its own selection takes minutes)."""
+    """Export its PatchCore as its documents say, with the memory bank that ours selected."""
     settings = json.loads(Path(path).read_text())
     import numpy as np
     import torch
@@ -56,7 +56,7 @@ def make(path):
         model=model, datamodule=parts()
     )  # chooses its thresholds, on the test parts, as its data module does
     found = {"threshold": float(model.post_processor.image_threshold)}
-    # With its defaults torch 2.14 fixes the batch at two images, and the file refuses one. Of fixed size it is fastest, too.
+    # With its defaults torch 2.14 fixes the batch at two images, and the file refuses one.
     fixed = {"input_size": tuple(settings["image"]), "onnx_kwargs": {"dynamic_axes": {}}}
     found["fp32"] = str(model.to_openvino(out / "fp32", **fixed))
     try:
@@ -88,22 +88,20 @@ def serve(model, precision, say):
 
         return inferencer.pre_process(read_image(file, as_tensor=False))
 
-    def milliseconds(work, values):
-        times = []
-        for value in values:
-            begun = time.perf_counter()
-            work(value)
-            times.append(1e3 * (time.perf_counter() - begun))
-        return times
+    def milliseconds(work, value):
+        begun = time.perf_counter()
+        work(value)
+        return 1e3 * (time.perf_counter() - begun)
 
-    say({"precision": str(inferencer.model.get_property("INFERENCE_PRECISION_HINT"))})
+    say({"precision": inferencer.model.get_property("INFERENCE_PRECISION_HINT").get_type_name()})
     for line in sys.stdin:
         asked = json.loads(line)
         if "time" in asked:
-            files = asked["time"]
-            prepared = [prepare(file) for file in files]
-            whole = milliseconds(inferencer.predict, files)
-            say({"whole": whole, "alone": milliseconds(lambda image: inferencer.model({name: image}), prepared)})
+            taken = {"whole": [], "alone": []}
+            for file in asked["time"]:
+                taken["whole"].append(milliseconds(inferencer.predict, file))
+                taken["alone"].append(milliseconds(lambda image: inferencer.model({name: image}), prepare(file)))
+            say(taken)
         else:
             found = [inferencer.predict(file) for file in asked["answer"]]
             np.savez(

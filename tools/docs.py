@@ -112,7 +112,8 @@ def main() -> int:
     left_over = [path for path in (DOCS / "methods").glob("*.md") if f"methods/{path.name}" not in wanted]
     stale = [f"methods/{path.name}" for path in left_over]
     for name, write in wanted.items():
-        text = (NOTE if name.endswith(".md") else "") + "\n".join(line.rstrip() for line in write().split("\n")).rstrip() + "\n"
+        lines = "\n".join(line.rstrip() for line in write().split("\n")).rstrip()
+        text = f"{NOTE if name.endswith('.md') else ''}{lines}\n"
         path = DOCS / name
         if check and (not path.exists() or path.read_text(encoding="utf-8") != text):
             stale.append(name)

@@ -94,6 +94,15 @@ def test_openvino_reads_the_same_file(file, folder) -> None:
         assert a.error is not None or b.score == pytest.approx(a.score, rel=1e-4)
 
 
+def test_openvino_is_not_let_near_int8_that_nobody_compared_there(file, tmp_path) -> None:
+    small = onnx.load(file)
+    next(prop for prop in small.metadata_props if prop.key == "blemish.precision").value = '"int8"'
+    onnx.save(small, tmp_path / "int8.onnx")
+    assert Runtime(tmp_path / "int8.onnx").exported.precision == "int8"
+    with pytest.raises(InputError, match="compared with the model in ONNX Runtime"):
+        Runtime(tmp_path / "int8.onnx", engine="openvino")
+
+
 def test_no_torch_is_needed(file, folder) -> None:
     code = (
         "import sys\n"

@@ -72,6 +72,11 @@ class OpenVinoSession:
         try:
             model = core.read_model(str(path))
             self.texts = onnx_texts(path) if path.suffix == ".onnx" else openvino_texts(model)
+            if path.suffix == ".onnx" and self.texts.get(f"{PREFIX}precision") == '"int8"':
+                raise InputError(  # seen: scores of another order, image AUROC at chance
+                    f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
+                    "graphs otherwise: use ONNX Runtime, or export with --format openvino, which is compared there."
+                )
             self._model = core.compile_model(model, device, settings)
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {error}") from error
