@@ -95,7 +95,7 @@ def average_windows(image: Tensor, side: int, stride: int, answer: Callable[[Ten
     """
     h, w = image.shape[2:]
     image = pad_to(image, (side, side))
-    total = image.new_zeros(len(image), *image.shape[2:])
+    total = image.new_zeros(image.shape[0], *image.shape[2:])
     count = image.new_zeros(image.shape[2:])
     for y in _starts(image.shape[2], side, stride):
         for x in _starts(image.shape[3], side, stride):

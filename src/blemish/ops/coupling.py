@@ -49,7 +49,7 @@ class Flow(Bijection):
 
     def forward(self, maps: Maps, condition: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Return z and the sum of the parts' log-determinants, (N,)."""
-        total = maps[0].new_zeros(len(maps[0]))
+        total = maps[0].new_zeros(maps[0].shape[0])
         for part in self.parts:
             maps, log_det = part(maps, condition)
             total = total + log_det
@@ -84,7 +84,7 @@ class Coupling(Bijection):
     def forward(self, maps: Maps, condition: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Scale and shift; the log-determinant is the sum of the logarithms of the scales."""
         first, second = self._halves(maps)
-        log_det = maps[0].new_zeros(len(maps[0]))
+        log_det = maps[0].new_zeros(maps[0].shape[0])
         if self.to_first is not None:
             scales, shifts = self._said(self.to_first, second, condition)
             first = [x * s.exp() + t for x, s, t in zip(first, scales, shifts, strict=True)]
@@ -137,7 +137,7 @@ class Permutation(Bijection):
     def forward(self, maps: Maps, condition: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Reorder."""
         moved = [map.index_select(1, order) for map, order in zip(maps, self.orders, strict=True)]
-        return moved, maps[0].new_zeros(len(maps[0]))
+        return moved, maps[0].new_zeros(maps[0].shape[0])
 
     def inverse(self, maps: Maps, condition: Tensor | None = None) -> Maps:
         """Order as before."""
@@ -156,7 +156,7 @@ class Rotation(Bijection):
 
     def forward(self, maps: Maps, condition: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Rotate."""
-        return [_mixed(self.matrix, map) for map in maps], maps[0].new_zeros(len(maps[0]))
+        return [_mixed(self.matrix, map) for map in maps], maps[0].new_zeros(maps[0].shape[0])
 
     def inverse(self, maps: Maps, condition: Tensor | None = None) -> Maps:
         """Rotate back: the inverse is the transpose."""
@@ -183,7 +183,7 @@ class Scaling(Bijection):
         places = sum(map[0, 0].numel() for map in maps)
         log_det = places * self.factor().log().sum()
         moved = [map * _along(self.factor(), map) + _along(self.shift, map) for map in maps]
-        return moved, log_det.expand(len(maps[0]))
+        return moved, log_det.expand(maps[0].shape[0])
 
     def inverse(self, maps: Maps, condition: Tensor | None = None) -> Maps:
         """Undo shift and scale."""

@@ -74,7 +74,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Draw an image for each z."""
-        coarse = self.entry(z).view(len(z), -1, 4, 4)
+        coarse = self.entry(z).view(z.shape[0], -1, 4, 4)
         return torch.tanh(self.exit(F.relu(self.norm(self.blocks(coarse)))))
 
 
