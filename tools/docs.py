@@ -60,7 +60,10 @@ def datasets() -> str:
 
 def command_line() -> str:
     group = get_command(app)
-    parts = ["# Command line\n\nExit codes: 0 done (`inspect`: all good), 1 `inspect` found a defect, 2 an error.\n"]
+    codes = (
+        "Exit codes: 0 done (`inspect`: all good), 1 `inspect` found a defect or cells of `bench` failed, 2 an error."
+    )
+    parts = [f"# Command line\n\n{codes}\n"]
     with typer.Context(group, info_name="blemish", max_content_width=100, terminal_width=100) as context:
         parts.append(f"```\n{group.get_help(context)}\n```\n")
         for name in group.list_commands(context):

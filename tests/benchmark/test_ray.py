@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 from blemish.benchmark.places import Local, OnRay
 from blemish.benchmark.runner import Runner
 from blemish.calibration import from_good
+from blemish.cli.app import app
 from blemish.engine.bulk import inspect_on_ray
 from blemish.errors import FormatError, InputError
 from blemish.export import to_onnx
@@ -85,6 +87,17 @@ def test_a_folder_is_inspected_as_by_one_process(cluster, place, model) -> None:
             assert a.score == pytest.approx(b.score, rel=1e-5)
             np.testing.assert_allclose(a.map, b.map, rtol=0, atol=1e-5 * b.map.max())
             assert np.array_equal(a.mask, b.mask)
+
+
+def test_the_command_says_the_same_on_ray_as_here(cluster, place) -> None:
+    words = ["inspect", str(place / "model.safetensors"), str(place / "parts"), "--json"]
+    here, there = (CliRunner().invoke(app, [*words, *more]) for more in ([], ["--on", "ray"]))
+    assert here.exit_code == there.exit_code == 2, there.output  # one file is no image
+    own, found = ([json.loads(line) for line in said.stdout.splitlines()] for said in (here, there))
+    assert [(v["key"], v["verdict"]) for v in found] == [(v["key"], v["verdict"]) for v in own]
+    assert len(found) == 10
+    wrong = CliRunner().invoke(app, [*words, "--address", "auto"])
+    assert isinstance(wrong.exception, InputError)
 
 
 def test_what_is_wrong_is_said_before_the_cluster_is_asked(place, tmp_path) -> None:

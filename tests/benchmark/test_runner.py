@@ -17,6 +17,7 @@ from blemish.benchmark.cells import results
 from blemish.benchmark.measure import measure
 from blemish.benchmark.places import Local
 from blemish.benchmark.process import measured
+from blemish.benchmark.reading import parse
 from blemish.benchmark.runner import Runner
 from blemish.errors import FormatError, InputError, StorageError
 from grids import cells, tiny
@@ -76,6 +77,33 @@ def test_failures_are_kept_the_rest_goes_on_and_they_are_retried_when_asked(tmp_
     assert retried.asked == [1]
     assert found[-1]["tries"] == 2
     assert not any(r["failed"] for r in Runner(grid, tmp_path / "out", Counting(), retry_failed=True))
+
+
+def test_the_time_left_is_that_of_the_methods_which_are_left(tmp_path) -> None:
+    def lasts(task):
+        if task["cell"]["seed"] == 3:
+            return {"metrics": {}, "stamps": {}, "failed": {"error": "broken"}}
+        return {
+            "metrics": {},
+            "stamps": {"seconds": 10.0 if task["cell"]["method"] == "padim" else 100.0},
+            "failed": None,
+        }
+
+    def grid(methods, seeds):
+        return parse({**tiny(tmp_path), "methods": methods, "seeds": seeds, "params": {}}).cells(tmp_path)
+
+    both = grid(["padim", "patchcore"], [0, 1, 2])
+    runner = Runner(both, tmp_path / "out", Counting(answer=lasts))
+    assert runner.left() is None
+    said = [runner.left() for _ in runner]  # padim and patchcore by turns: the first stands for both
+    assert said == [50.0, 220.0, 210.0, 110.0, 100.0, 0.0]
+    more = Runner([*both, *grid(["padim"], [3, 4])], tmp_path / "out", Counting(slots=2, answer=lasts))
+    running = iter(more)
+    for _ in range(6):  # what was there before tells how long the rest will take, on two slots
+        next(running)
+    assert more.left() == 10.0
+    assert len(list(running)) == 2
+    assert more.left() == 0.0
 
 
 def test_leaving_early_leaves_no_claim_and_no_half(tmp_path) -> None:

@@ -54,9 +54,30 @@ class Runner:
         self._retry = {name: r["tries"] for name, r in stored.items() if retry_failed and r is not None and r["failed"]}
         self.before = sum(r is not None and name not in self._retry for name, r in stored.items())
         self.flying: dict[Future[Result], Cell] = {}
+        self._seconds: dict[str, list[float]] = {}
 
     def __iter__(self) -> Generator[Result, None, None]:
         """Yield every result, those that are there first, as they come. Leaving early stops what still runs."""
+        with closing(self._results()) as results:
+            for result in results:
+                if "seconds" in result.get("stamps", {}):  # a failed cell says nothing about the others
+                    self._seconds.setdefault(result["cell"]["method"], []).append(result["stamps"]["seconds"])
+                yield result
+
+    def left(self) -> float | None:
+        """Return about how many seconds are left, None as long as no cell is done.
+
+        Each cell is taken to last as long as those of its method did on average, or as all did if none is done; methods
+        differ by much more than categories and seeds. Earlier runs count too.
+        """
+        if not self._seconds:
+            return None
+        mean = {method: sum(each) / len(each) for method, each in self._seconds.items()}
+        otherwise = sum(mean.values()) / len(mean)
+        rest = [*self.waiting.values(), *self.flying.values()]
+        return sum(mean.get(cell.method, otherwise) for cell in rest) / self.place.slots
+
+    def _results(self) -> Generator[Result, None, None]:
         with closing(Claims(self.out / "claims")) as claims, closing(self.place):
             yield from self._there()
             while self.waiting or self.flying:

@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints. Everything it does can be done from Python as well.
 
-Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part, 2 something went wrong.
+Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part or cells of bench failed,
+2 something went wrong.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import typer
 
 from blemish.cli.app import app
 from blemish.cli.options import AddressOption, DeviceOption, JsonOption, OnOption, where
-from blemish.cli.printing import ERROR, GOOD, print_json
+from blemish.cli.printing import DEFECTIVE, GOOD, print_json
 from blemish.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def bench(
 ) -> None:
     """Measure methods x data sets x categories x seeds x protocols; goes on where it was stopped or killed.
 
-    Exits with 0 if every cell is done, 2 if some failed.
+    Exits with 0 if every cell is done, 1 if some failed, 2 if nothing could be run.
     """
     from blemish.benchmark.reading import read
     from blemish.benchmark.runner import Runner
@@ -56,13 +56,13 @@ def bench(
     if not as_json and runner.before:
         typer.echo(f"{runner.before} of {runner.total} cells are there already.")
     with closing(iter(runner)) as running:  # Ctrl-C, wherever it comes, ends the cells that still run
-        found = list(progress(running, "cells", total=runner.total))
+        found = list(progress(running, "cells", total=runner.total, left=runner.left))
     failed = [result for result in found if result["failed"]]
     if as_json:
         print_json({"cells": len(found), "failed": len(failed), "folder": str(folder), "table": _rows(folder)})
     else:
         _say(folder, found, failed)
-    raise typer.Exit(ERROR if failed else GOOD)
+    raise typer.Exit(DEFECTIVE if failed else GOOD)
 
 
 def _root(text: str) -> tuple[str, str]:
