@@ -33,7 +33,7 @@ docs: $(INSTALLED) ## write the generated pages of docs/
 method-figures: $(INSTALLED) ## draw the maps of every method on the demo's images; keeps what is there
 	$(BIN)/python tools/method_figures.py
 
-BENCH := coreset patchcore padim metrics whole_run startup growth
+BENCH := forward coreset patchcore padim metrics whole_run startup growth
 bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE RIVAL=PYTHON, all optional; writes docs/performance.md
 	for name in $(BENCH); do \
 		$(BIN)/python benchmarks/$$name.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) \

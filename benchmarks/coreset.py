@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from blemish.ops.coreset import greedy_coreset
-from blemish.ops.neighbours import leads, nearest
+from blemish.ops.neighbours import Search, leads, nearest
 from side_by_side import Options, Row, backbone, finish, images, options, patches, rival, seconds
 
 MEASURED = 300
@@ -38,7 +38,7 @@ def plain(points: Tensor, count: int, seed: int = 0) -> list[int]:
 
 
 def cover(points: Tensor, bank: Tensor) -> float:
-    return float(nearest(points, bank, leads=leads(bank))[0].max()) ** 0.5
+    return float(nearest(points, bank, search=Search(bank, leads(bank)))[0].max()) ** 0.5
 
 
 def compare(name: str, points: Tensor, share: float, given: Options, goal: str) -> Row:

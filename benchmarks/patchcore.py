@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blemish.memory import keep_freed_memory
 from blemish.models import PatchCore
 from blemish.types import Batch
 from side_by_side import Images, Options, Row, backbone, finish, images, options, peak, rival, seconds
@@ -85,6 +86,7 @@ def plain(fitted: PatchCore, batch: Tensor) -> Tensor:
 
 def main() -> None:
     given = options(__doc__)
+    keep_freed_memory()  # as the command line does
     name = "magnetic_tile" if given.data else "made fabric"
     held = images(given, name, 208)
     rows = [fitting(given, held[:200])]

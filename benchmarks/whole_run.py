@@ -22,8 +22,10 @@ begun = time.perf_counter()
 from pathlib import Path
 from blemish.data import Folder
 from blemish.engine import Engine
+from blemish.memory import keep_freed_memory
 from blemish.models import PatchCore
 from blemish.report import write_page
+keep_freed_memory()  # as the command line does
 root, category, weights, out, ratio = sys.argv[1:]
 options = {"backbone": "mobilenetv2_100", "weights": weights} if weights else {}
 data = Folder(Path(root) / category, image_size=(256, 256))

@@ -13,7 +13,7 @@ from typing import Any
 from blemish.files import read_json, write_text
 
 ROOT = Path(__file__).parents[1]
-ORDER = ("coreset", "patchcore", "padim", "metrics", "whole_run", "startup")
+ORDER = ("forward", "coreset", "patchcore", "padim", "metrics", "whole_run", "startup")
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

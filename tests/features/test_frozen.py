@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from blemish.errors import InputError, UnknownName, WeightsError
-from blemish.features import extractor
+from blemish.features import extractor, frozen
 from blemish.features.timm_backbone import _import_timm
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mobilenetv2_100.safetensors"
@@ -115,3 +115,21 @@ def test_real_weights_from_a_file_agree_with_timms_own_loading() -> None:
         x = block(x)
         if i in (2, 4):
             torch.testing.assert_close(features(image)[0 if i == 2 else 1], x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["texnet_s", "resnet18"])
+def test_on_the_processor_a_few_images_at_a_time_give_what_all_at_once_give(backbone, monkeypatch) -> None:
+    features = extractor(backbone, [8, 16], pretrained=False)
+    images = torch.rand(5, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    passes, network = [], features.net.forward
+    monkeypatch.setattr(features.net, "forward", lambda image: (passes.append(len(image)), network(image))[1])
+    monkeypatch.setattr(frozen, "TOGETHER", 2 * 64 * 96)
+    with torch.inference_mode():
+        maps = features(images)
+        assert passes == [2, 2, 1]
+        whole = network((images - features.mean) / features.std)
+        monkeypatch.setattr(frozen, "TOGETHER", 1)  # larger images still go one by one
+        one_by_one = features(images)
+    for found, single, expected in zip(maps, one_by_one, whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(single, expected, rtol=1e-4, atol=1e-5)

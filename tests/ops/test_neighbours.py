@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from blemish.errors import InputError
-from blemish.ops import neighbours
+from blemish.ops import byte_tiles, neighbours
 
 
 @pytest.mark.parametrize("k", [1, 3, 40])
@@ -37,12 +37,24 @@ CASES = {
 }
 
 
+WAYS = [
+    pytest.param(
+        True,
+        id="bytes",
+        marks=pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI"),
+    ),
+    pytest.param(False, id="floats"),
+]
+
+
+@pytest.mark.parametrize("by_bytes", WAYS)
 @pytest.mark.parametrize("k", [1, 3, 9])
 @pytest.mark.parametrize("name", CASES)
-def test_bounds_lose_nobody(name: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounds_lose_nobody(name: str, k: int, by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "WORTH", 0)
     queries, bank = CASES[name][:200], CASES[name][150:]  # a quarter of the queries are members
-    squared, indices = neighbours.nearest(queries, bank, k, leads=neighbours.leads(bank))
+    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=by_bytes)
+    squared, indices = neighbours.nearest(queries, bank, k, search=search)
     full = (queries.double()[:, None] - bank.double()).square().sum(2)
     expected = full.sort(dim=1).values[:, :k]
     torch.testing.assert_close(squared.double(), expected, rtol=1e-4, atol=1e-5)
@@ -52,8 +64,11 @@ def test_bounds_lose_nobody(name: str, k: int, monkeypatch: pytest.MonkeyPatch) 
 
 def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
     bank = CASES["most variance in front"]
-    centre, axes, tiles = neighbours.leads(bank)
-    rows = neighbours._bounds(bank.double(), centre.double(), axes.double())
+    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=False)
+    centre, axes = search.leads
+    assert axes.shape == (200, neighbours.FLOATS)
+    rows = neighbours._bounds(bank.double(), neighbours.Leads(centre.double(), axes.double()))
+    tiles = torch.from_numpy(search.tiles)
     assert tiles.shape == (11, 40, 64)
     torch.testing.assert_close(tiles.transpose(1, 2).flatten(0, 1)[:700, :33].double(), rows, rtol=1e-4, atol=1e-4)
     bounds, distances = torch.cdist(rows, rows), torch.cdist(bank.double(), bank.double())
@@ -63,18 +78,47 @@ def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
     assert float((bounds < nearest[:, None]).double().mean()) < 0.1
 
 
-def test_threads_and_company_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI")
+def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances() -> None:
+    queries, bank = CASES["most variance in front"][:100], CASES["most variance in front"][100:]
+    lie = neighbours.leads(bank)
+    rows, asked = neighbours._bounds(bank, lie), neighbours._bounds(queries, lie)
+    tiles = byte_tiles.ByteTiles(bank, rows)
+    stored = torch.from_numpy(tiles.tiles).transpose(1, 2).flatten(2).flatten(0, 1)[:600].double() - 128
+    exact = (rows.double() - tiles.middle) * tiles.scale
+    assert float((stored - exact).norm(dim=1).max()) == pytest.approx(tiles.moved, rel=1e-4)
+    assert stored.abs().max() == 127
+    expected = -torch.floor(stored.square().sum(1) / 2)
+    assert torch.equal(torch.from_numpy(tiles.halves)[:600].double(), expected)
+    assert (torch.from_numpy(tiles.halves)[600:] == byte_tiles.NOBODY).all()
+    found, taken = tiles.nearest(queries, asked, 1)
+    assert torch.equal(found, neighbours.nearest(queries, bank, 1)[1])
+    assert taken < 0.1 * len(queries) * len(bank)
+
+
+@pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI")
+def test_queries_far_outside_the_bank_are_found_too() -> None:
+    """Their bytes are cut off at 127; that widens what is looked at, and loses nobody."""
+    generator = torch.Generator().manual_seed(5)
+    bank = torch.randn(300, 80, generator=generator)
+    queries = bank[:64] * 20 + torch.randn(64, 80, generator=generator)
+    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=True)
+    assert torch.equal(search(queries, 2), neighbours.nearest(queries, bank, 2)[1])
+
+
+@pytest.mark.parametrize("by_bytes", WAYS)
+def test_threads_and_company_change_nothing(by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "WORTH", 0)
     queries, bank = CASES["normal"][:300], CASES["normal"][300:]
-    leads, threads = neighbours.leads(bank), torch.get_num_threads()
-    together = neighbours.nearest(queries, bank, 2, leads=leads)[0]
+    search, threads = neighbours.Search(bank, neighbours.leads(bank), by_bytes=by_bytes), torch.get_num_threads()
+    together = neighbours.nearest(queries, bank, 2, search=search)[0]
     try:
         torch.set_num_threads(1)
-        assert torch.equal(neighbours.nearest(queries, bank, 2, leads=leads)[0], together)
+        assert torch.equal(neighbours.nearest(queries, bank, 2, search=search)[0], together)
     finally:
         torch.set_num_threads(threads)
     for part, expected in zip(queries.split(37), together.split(37), strict=True):
-        torch.testing.assert_close(neighbours.nearest(part, bank, 2, leads=leads)[0], expected)
+        torch.testing.assert_close(neighbours.nearest(part, bank, 2, search=search)[0], expected)
 
 
 def test_queries_that_are_no_numbers_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +126,7 @@ def test_queries_that_are_no_numbers_are_not_hidden(monkeypatch: pytest.MonkeyPa
     bank = CASES["normal"]
     queries = bank[:3].clone()
     queries[1, 4] = torch.nan
-    squared, _ = neighbours.nearest(queries, bank, leads=neighbours.leads(bank))
+    squared, _ = neighbours.nearest(queries, bank, search=neighbours.Search(bank, neighbours.leads(bank)))
     assert squared.isnan()[:, 0].tolist() == [False, True, False]
 
 

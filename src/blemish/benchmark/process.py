@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from blemish.benchmark.cells import failure
+from blemish.memory import keep_freed_memory
 
 Task = dict[str, Any]
 """The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features."""
@@ -89,6 +90,7 @@ def _ended(code: int) -> str:
 
 def main() -> None:
     """Measure the cell on standard input."""
+    keep_freed_memory()
     task = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")

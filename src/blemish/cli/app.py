@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import blemish
+from blemish.memory import keep_freed_memory
 
 app = typer.Typer(
     name="blemish",
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _main(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    keep_freed_memory()
     if version:
         typer.echo(blemish.__version__)
         raise typer.Exit

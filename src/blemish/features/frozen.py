@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from blemish.errors import InputError, UnknownName
 
 Precision = Literal["float32", "bfloat16"]
+TOGETHER = 2 * 256 * 256  # pixels that a network on the CPU looks at in one pass
 
 
 class Features(nn.Module):
@@ -50,7 +51,18 @@ class Features(nn.Module):
         return self.compute(image) if cache is None else cache(self, image)
 
     def compute(self, image: Tensor) -> list[Tensor]:
-        """Return the maps of the layers as the network computes them now."""
+        """Return the maps of the layers as the network computes them now.
+
+        A processor is given a few images at a time, their channels side by side: what lies between two layers then stays
+        in its cache, which makes the same network up to three times as fast (`benchmarks/forward.py`).
+        """
+        if image.device.type != "cpu" or torch.compiler.is_compiling():
+            return self._pass(image)
+        few = max(1, TOGETHER // (image.shape[2] * image.shape[3]))
+        parts = [self._pass(some.contiguous(memory_format=torch.channels_last)) for some in torch.split(image, few)]
+        return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+    def _pass(self, image: Tensor) -> list[Tensor]:
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             maps: list[Tensor] = self.net((image - self.mean) / self.std)
         return [map.float() for map in maps] if self.precision == "bfloat16" else maps

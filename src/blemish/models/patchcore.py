@@ -32,7 +32,7 @@ from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
 from blemish.ops.maps import peak, smooth
-from blemish.ops.neighbours import Leads, leads, nearest, ordered
+from blemish.ops.neighbours import Leads, Search, leads, nearest, ordered, worth_searching
 from blemish.ops.patches import describe
 from blemish.progress import progress
 from blemish.training import device_of, to
@@ -78,7 +78,6 @@ class PatchCore(Detector):
     around: Tensor  # (M, b): the memories nearest to each, itself first; with reweight="paper" only
     lead_centre: Tensor  # what makes the search fast: blemish.ops.neighbours.Leads
     lead_axes: Tensor
-    lead_tiles: Tensor
 
     def __init__(
         self,
@@ -110,9 +109,10 @@ class PatchCore(Detector):
         self.sigma, self.seed, self.memory = sigma, seed, memory
         self._check()
         self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
-        learnt = ("bank", "bank_norms", "lead_centre", "lead_axes", "lead_tiles")
+        learnt = ("bank", "bank_norms", "lead_centre", "lead_axes")
         for name in (*learnt, "around") if reweight == "paper" else learnt:
             self.register_buffer(name, torch.empty(0))
+        self._search: Search | None = None  # made of the buffers when it is first needed
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
@@ -138,7 +138,7 @@ class PatchCore(Detector):
         """Keep the bank and what can be known of it before the first part comes."""
         if not bank.isfinite().all():
             raise InputError("the network's features are not finite numbers; check the weights and the images.")
-        self.bank = bank[ordered(bank).to(bank.device)]
+        self.bank, self._search = bank[ordered(bank).to(bank.device)], None
         self.bank_norms = self.bank.square().sum(1)
         for name, value in leads(self.bank)._asdict().items():
             setattr(self, f"lead_{name}", value.to(bank.device))
@@ -183,8 +183,9 @@ class PatchCore(Detector):
         return pooled.view(b, h, w, 1024)
 
     def _nearest(self, patches: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        fast = Leads(self.lead_centre, self.lead_axes, self.lead_tiles)
-        return nearest(patches, self.bank, k, bank_norms=self.bank_norms, leads=fast)
+        if worth_searching(patches, self.bank) and (self._search is None or self._search.bank is not self.bank):
+            self._search = Search(self.bank, Leads(self.lead_centre, self.lead_axes))
+        return nearest(patches, self.bank, k, bank_norms=self.bank_norms, search=self._search)
 
     def _weight(self, patch: Tensor, memory: Tensor) -> Tensor:
         """Equation 7: one minus the softmax share of the nearest memory among its own neighbours; patch is (B, C)."""

@@ -1,14 +1,15 @@
 """Exact nearest neighbours in a bank of vectors, without ever holding the full matrix of distances.
 
 Two ways to the same answer. The plain one ranks all rows by norms and a matrix product; it suits GPUs and small work. For
-a large bank on the CPU, `Leads` make most of that unnecessary: a bank is rotated to its principal axes, of which the first
-32 hold most of every distance. What is left beyond them is known by its length alone, and since two vectors are at least as
-far apart as their lengths differ (the triangle inequality),
+a large bank on the CPU, a `Search` makes most of that unnecessary: a bank is rotated to its principal axes, of which the
+first hold most of every distance. What is left beyond them is known by its length alone, and since two vectors are at
+least as far apart as their lengths differ (the triangle inequality),
 
     |q - b|^2  >=  |q_lead - b_lead|^2 + (|q_rest| - |b_rest|)^2.
 
-That bound is the squared distance of two vectors of 33 numbers, whatever the number of dimensions was. Rows whose bound is
-not below the best distance found so far cannot be nearer; the few others are measured in full.
+That bound is the squared distance of two short vectors, whatever the number of dimensions was. Rows whose bound is not
+below the best distance found so far cannot be nearer; the few others are measured in full. Processors that multiply bytes
+compare 64 numbers rounded to bytes (`blemish.ops.byte_tiles`), others 33 floats (`blemish.ops.tiles`).
 """
 
 from __future__ import annotations
@@ -21,27 +22,61 @@ import torch
 from torch import Tensor
 
 from blemish.errors import InputError
+from blemish.ops import byte_tiles
 from blemish.ops.tiles import BLOCK, LANES, as_tiles, loops, principal_axes
 
 _CELLS = 1 << 24  # distances held at once: 64 MiB of float32
-LEADING = 32  # principal axes in a bound
+LEADING = byte_tiles.DEPTH - 1  # principal axes in a bound
+FLOATS = 32  # so many of them where floats are compared
 PART = 4096  # rows of a bank ranked at once in an exported graph
 WORTH = 1 << 30  # multiplications above which the loops pay for being loaded
 
 
 class Leads(NamedTuple):
-    """What a bank's rows are bounded by. Three tensors, so that a detector can keep them among its buffers."""
+    """Where a bank lies. Two tensors, so that a detector can keep them among its buffers."""
 
     centre: Tensor  # (D,)
-    axes: Tensor  # (D, L) orthonormal
-    tiles: Tensor  # (T, L + 1 to a multiple of 8, 64)
+    axes: Tensor  # (D, L) orthonormal, the axes that hold most come first
 
 
 def leads(bank: Tensor) -> Leads:
-    """Prepare a bank (M, D) of finite rows for the search on the CPU; it is faster if the rows are `ordered`."""
+    """Find where the finite rows of a bank (M, D) lie."""
     rows = bank.detach().float().cpu()
-    centre, axes = rows.mean(0), principal_axes(rows)[:, :LEADING].contiguous()
-    return Leads(centre, axes, torch.from_numpy(as_tiles(_bounds(rows, centre, axes).numpy())))
+    return Leads(rows.mean(0), principal_axes(rows)[:, :LEADING].contiguous())
+
+
+class Search:
+    """A bank of (M, D) finite rows, made ready on the CPU to be searched; it is faster if the rows are `ordered`."""
+
+    def __init__(self, bank: Tensor, leads: Leads, *, by_bytes: bool | None = None) -> None:
+        """Make the bounds of all rows; `by_bytes`: whether they are bytes, by default if the processor has the means."""
+        self.bank = bank.contiguous()
+        self.bytes: byte_tiles.ByteTiles | None = None
+        if byte_tiles.available() if by_bytes is None else by_bytes:
+            self.leads = leads
+            self.bytes = byte_tiles.ByteTiles(self.bank, _bounds(self.bank, leads))
+        else:
+            self.leads = Leads(leads.centre, leads.axes[:, :FLOATS].contiguous())
+            self.tiles = as_tiles(_bounds(self.bank, self.leads).numpy())
+
+    def __call__(self, queries: Tensor, k: int = 1) -> Tensor:
+        """Return the indices (Q, k) of the rows nearest to each query (Q, D), nearest first up to rounding.
+
+        A query that holds anything but finite numbers gets any rows.
+        """
+        bounds = _bounds(queries, self.leads)
+        if self.bytes is not None:
+            return self.bytes.nearest(queries, bounds, k)[0]
+        bounds = torch.nn.functional.pad(bounds, (0, self.tiles.shape[1] - bounds.shape[1])).contiguous()
+        best = np.full((len(queries), k), np.inf, np.float32)
+        who = np.full((len(queries), k), -1, np.int64)
+        jobs = max(1, min(torch.get_num_threads(), len(queries) // BLOCK))
+        looked = np.zeros((jobs, 2), np.int64)
+        arrays = queries.contiguous().numpy(), bounds.numpy(), self.bank.numpy(), self.tiles, best, who
+        with ThreadPoolExecutor(jobs) as pool:
+            for job in [pool.submit(loops().search, *arrays, job, jobs, looked[job]) for job in range(jobs)]:
+                job.result()
+        return torch.from_numpy(who)
 
 
 def ordered(bank: Tensor) -> Tensor:
@@ -65,12 +100,12 @@ def ordered(bank: Tensor) -> Tensor:
 
 
 def nearest(
-    queries: Tensor, bank: Tensor, k: int = 1, *, bank_norms: Tensor | None = None, leads: Leads | None = None
+    queries: Tensor, bank: Tensor, k: int = 1, *, bank_norms: Tensor | None = None, search: Search | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the squared Euclidean distances and indices, both (Q, k), of the k bank rows nearest to each query.
 
     `queries` is (Q, D), `bank` (M, D); nearest first. `bank_norms`, (M,) squared norms of the rows, saves their
-    computation; `leads`, made of the same bank, speeds up large searches on the CPU. Of two rows whose squared distances
+    computation; `search`, made of the same bank, speeds up large searches on the CPU. Of two rows whose squared distances
     differ by less than float32's rounding either may be named. The distances of the winners are computed from their
     differences: they are accurate, and 0 for a row itself.
 
@@ -81,8 +116,8 @@ def nearest(
         raise InputError(f"{k} neighbours in a bank of {len(bank)}: ask for 1 to {len(bank)}")
     if torch.compiler.is_exporting():
         indices = _by_parts(queries, bank, k, bank_norms)
-    elif leads is not None and _worth(queries, bank) and bool(queries.isfinite().all()):
-        indices = _bounded(queries.float(), bank, k, leads)
+    elif search is not None and worth_searching(queries, bank) and bool(queries.sum().isfinite()):
+        indices = search(queries.float(), k)
     else:
         indices = _ranked(queries, bank, k, bank_norms)
     squared = torch.stack([(queries - bank[indices[:, j]]).square().sum(1) for j in range(k)], dim=1)
@@ -90,8 +125,11 @@ def nearest(
     return squared, indices.gather(1, order)
 
 
-def _worth(queries: Tensor, bank: Tensor) -> bool:
-    return queries.device.type == "cpu" and len(queries) * bank.numel() >= WORTH
+def worth_searching(queries: Tensor, bank: Tensor) -> bool:
+    """Return whether a `Search` pays: on the CPU, for much work, but not in a graph that is exported."""
+    if torch.compiler.is_exporting() or queries.device.type != "cpu":
+        return False
+    return len(queries) * bank.numel() >= WORTH
 
 
 def _by_parts(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tensor:
@@ -121,23 +159,9 @@ def _ranked(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tens
     return torch.cat(found) if found else torch.empty(0, k, dtype=torch.int64, device=bank.device)
 
 
-def _bounded(queries: Tensor, bank: Tensor, k: int, leads: Leads) -> Tensor:
-    bounds = _bounds(queries, leads.centre, leads.axes)
-    bounds = torch.nn.functional.pad(bounds, (0, leads.tiles.shape[1] - bounds.shape[1])).contiguous()
-    best = np.full((len(queries), k), np.inf, np.float32)
-    who = np.full((len(queries), k), -1, np.int64)
-    jobs = max(1, min(torch.get_num_threads(), len(queries) // BLOCK))
-    looked = np.zeros((jobs, 2), np.int64)
-    arrays = queries.contiguous().numpy(), bounds.numpy(), bank.numpy(), leads.tiles.numpy(), best, who
-    with ThreadPoolExecutor(jobs) as pool:
-        for job in [pool.submit(loops().search, *arrays, job, jobs, looked[job]) for job in range(jobs)]:
-            job.result()
-    return torch.from_numpy(who)
-
-
-def _bounds(rows: Tensor, centre: Tensor, axes: Tensor) -> Tensor:
+def _bounds(rows: Tensor, leads: Leads) -> Tensor:
     """Return (N, L + 1): each row's coordinates on the leading axes, and the length of what is left."""
-    centred = rows - centre
-    lead = centred @ axes
-    left = torch.linalg.vector_norm(centred - lead @ axes.T, dim=1, keepdim=True)
+    centred = rows - leads.centre
+    lead = centred @ leads.axes
+    left = torch.linalg.vector_norm(torch.addmm(centred, lead, leads.axes.T, alpha=-1), dim=1, keepdim=True)
     return torch.cat([lead, left], 1)

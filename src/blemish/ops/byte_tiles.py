@@ -1,0 +1,240 @@
+"""Nearest neighbours by bytes: bounds of distances from 64 small whole numbers, of which one instruction multiplies four.
+
+Vectors are rounded to whole multiples of 1 / scale between -127 and 127. By the triangle inequality, with what rounding
+moved each of the two,
+
+    scale |q - b|  >=  |round(q) - round(b)| - moved(q) - moved(b),
+
+so a row whose bytes are too far away cannot be nearer than what was found, and need not be looked at: what comes out is
+exact. Comparing bytes is a dot product, for |q - b|^2 / 2 = |q|^2 / 2 - (q b - |b|^2 / 2). Processors with AVX-512 VNNI
+multiply 64 pairs of bytes with one instruction, VPDPBUSD, and add each four to one sum. It takes one side unsigned: rows
+are kept 128 higher.
+
+Four queries meet a tile of 64 rows in registers (`largest`), and only the largest value of each meeting is kept. A query
+then begins where its largest value was, and visits the few other tiles that may hold something nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blemish.ops.tiles import LANES, guess, insert, rest
+
+DEPTH = 64  # bytes of a vector
+TOGETHER = 4  # queries that meet a tile in registers
+MAXIMA = 1 << 16  # largest values held at once, 256 KiB: they and a tile stay in the cache
+NOBODY = -(1 << 30)  # what a lane without a row begins with: less than any limit
+
+
+@cache
+def available() -> bool:
+    """Return whether this processor has the instruction."""
+    import llvmlite.binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512vnni", False))
+
+
+class ByteTiles:
+    """A bank of (M, D) vectors and their bounds, (M, at most 64): distances of bounds do not exceed those of vectors."""
+
+    def __init__(self, bank: Tensor, bounds: Tensor) -> None:
+        self.bank = bank.numpy()
+        self.middle = (bounds.amin(0) + bounds.amax(0)) / 2  # taken off, so that bytes need not reach as far
+        moved = bounds - self.middle
+        self.scale = 127 / max(float(moved.abs().max()), 1e-30)
+        rows = (moved * self.scale).round()
+        self.moved = float(torch.linalg.vector_norm(moved * self.scale - rows, dim=1).max())
+        count, tiles = len(rows), -(-len(rows) // LANES)
+        high = torch.full((tiles * LANES, DEPTH), 128, dtype=torch.uint8)
+        high[:count, : rows.shape[1]] = (rows + 128).to(torch.uint8)
+        self.tiles = high.view(tiles, LANES, DEPTH // 4, 4).transpose(1, 2).contiguous().numpy()
+        halves = torch.full((tiles * LANES,), NOBODY, dtype=torch.int32)
+        halves[:count] = -(rows.square().sum(1) / 2).floor().int()
+        self.halves = halves.numpy()
+
+    def nearest(self, queries: Tensor, bounds: Tensor, k: int) -> tuple[Tensor, int]:
+        """Return the indices (Q, k) of the rows nearest to the queries (Q, D), whose bounds are (Q, at most 64).
+
+        And how many distances were taken in full.
+        """
+        moved = (bounds - self.middle) * self.scale
+        rounded = moved.round().clamp(-127, 127)
+        slack = torch.linalg.vector_norm(moved - rounded, dim=1) + self.moved
+        own = rounded.square().sum(1) / 2 + 128 * rounded.sum(1)
+        count = len(queries)
+        low = torch.zeros(-(-count // TOGETHER) * TOGETHER, DEPTH, dtype=torch.int8)
+        low[:count, : rounded.shape[1]] = rounded.to(torch.int8)
+        best, who = np.full((count, k), np.inf, np.float32), np.full((count, k), -1, np.int64)
+        jobs = max(1, min(torch.get_num_threads(), count // 32))
+        share = -(-count // (jobs * TOGETHER)) * TOGETHER
+        block = max(TOGETHER, min(256, MAXIMA // len(self.tiles) // TOGETHER * TOGETHER))
+        arrays = queries.contiguous().numpy(), low.numpy(), own.numpy(), slack.numpy(), np.float32(self.scale)
+        kept = self.bank, self.tiles, self.halves, best, who, block
+        parts = [(first, min(first + share, count)) for first in range(0, count, share)]
+        with ThreadPoolExecutor(max(1, len(parts) - 1)) as pool:
+            others = [pool.submit(search(), *arrays, *kept, *part) for part in parts[1:]]
+            taken = search()(*arrays, *kept, *parts[0])  # by this thread, which would only wait
+            taken += sum(job.result() for job in others)
+        return torch.from_numpy(who), taken
+
+
+@cache
+def search() -> Callable[..., int]:
+    """Return `_search`, compiled on the first call or read from disk; it holds no Python lock."""
+    import llvmlite.binding as llvm
+    import numba
+    from numba.extending import register_jitable
+
+    llvm.initialize_native_asmparser()
+    options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
+    for part in (rest, insert, guess, _limit, _visit):
+        register_jitable(**options)(part)
+    globals().update(_largest=_meeting(several=True), _values=_meeting(several=False))
+    try:
+        made: Callable[..., int] = numba.njit(cache=True, nogil=True, **options)(_search)
+    except RuntimeError:  # no folder can be written: each process compiles anew
+        made = numba.njit(nogil=True, **options)(_search)
+    return made
+
+
+_largest: Any = None  # what `_meeting` makes when it is first needed, for it needs numba
+_values: Any = None
+
+
+def _search(
+    queries: Any, low: Any, own: Any, slack: Any, scale: Any, bank: Any, tiles: Any, halves: Any,
+    best: Any, who: Any, block: int, first: int, last: int,
+) -> int:  # fmt: skip
+    """Find the k rows nearest to the queries first to last, into `best` and `who` (Q, k), nearest first.
+
+    Returns how many distances were taken in full.
+    """
+    count, farthest, taken = len(tiles), best.shape[1] - 1, 0
+    maxima, out = np.empty((block, count), np.int32), np.empty((LANES, 1), np.int32)
+    for begin in range(first, last, block):
+        end = min(begin + block, last)
+        for t in range(count):
+            for p in range(begin, end, TOGETHER):
+                _largest(low, p, tiles, t, halves, maxima, p - begin)
+        for p in range(begin, end):
+            guess(queries, bank, best, who, p, p - 32 if p - 32 >= first else -1, p - 1 if p > first else -1)
+            least, m, top = _limit(best[p, farthest], scale, slack[p], own[p]), p - begin, 0
+            for t in range(count):
+                if maxima[m, t] > maxima[m, top]:
+                    top = t
+            for turn in range(-1, count):  # the most promising tile first, and then as they come
+                t = turn if turn >= 0 else top
+                if maxima[m, t] > least and turn != top:
+                    _values(low, p, tiles, t, halves, out, 0)
+                    least, n = _visit(queries, bank, best, who, p, t, out, least, scale, slack[p], own[p])
+                    taken += n
+    return taken
+
+
+def _visit(
+    queries: Any, bank: Any, best: Any, who: Any, p: int, t: int, out: Any, least: Any, scale: Any, slack: Any, own: Any
+) -> Any:
+    """Take the distances of a query to those rows of a tile that may be nearer; return the new limit, and how many."""
+    taken, last = 0, best.shape[1] - 1
+    for group in range(0, LANES, 16):
+        some = 0  # counting is done for all sixteen at once
+        for i in range(group, group + 16):
+            some += out[i, 0] > least
+        if some == 0:
+            continue
+        for i in range(group, group + 16):
+            if out[i, 0] > least:
+                squared = rest(queries, p, bank, t * LANES + i, 0)
+                taken += 1
+                if squared < best[p, last]:
+                    insert(best, who, p, squared, t * LANES + i)
+                    least = _limit(best[p, last], scale, slack, own)
+    return least, taken
+
+
+def _limit(best: Any, scale: Any, slack: Any, own: Any) -> Any:
+    """Return the value that a row nearer than `best` exceeds; rounding must not lose anyone."""
+    reach = np.float64(scale) * np.sqrt(np.float64(best)) * 1.00001 + np.float64(slack) + 0.01
+    return np.int64(max(np.float64(own) - reach * reach / 2 - 2, -5e8))
+
+
+def _meeting(*, several: bool) -> Any:
+    """Return what numba calls to let queries meet a tile: (low, p, tiles, t, halves, out, at).
+
+    The value of a lane is the dot product of query and row less half of the row's squared norm. `several`: four queries
+    from p on; the largest value of each goes to out[at], out[at + 1], ... at column t. Otherwise one query; all its values
+    go to out[:, 0].
+    """
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    byte, word, long = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+    lanes, groups = ir.VectorType(word, 16), LANES // 16
+
+    def number(value: int) -> ir.Constant:
+        return ir.Constant(long, value)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        low, p, tiles, t, halves, out, at = args
+
+        def data(value: Any, place: int) -> Any:
+            array = context.make_array(signature.args[place])(context, builder, value=value)
+            return builder.bitcast(array.data, byte.as_pointer())
+
+        def load(base: Any, offset: Any, kind: Any, align: int) -> Any:
+            found = builder.load(builder.bitcast(builder.gep(base, [offset]), kind.as_pointer()))
+            found.align = align
+            return found
+
+        def store(value: Any, base: Any, offset: Any) -> None:
+            put = builder.store(value, builder.bitcast(builder.gep(base, [offset]), value.type.as_pointer()))
+            put.align = 4
+
+        def everywhere(value: Any) -> Any:
+            empty = ir.Constant(lanes, ir.Undefined)
+            first = builder.insert_element(empty, value, ir.Constant(word, 0))
+            return builder.shuffle_vector(first, empty, ir.Constant(lanes, [0] * 16))
+
+        queries, rows = data(low, 0), data(tiles, 2)
+        own, tile = builder.mul(p, number(DEPTH)), builder.mul(t, number(DEPTH * LANES))
+        norms, begin = data(halves, 4), builder.mul(t, number(4 * LANES))
+        count = TOGETHER if several else 1
+        start = [load(norms, builder.add(begin, number(64 * g)), lanes, 4) for g in range(groups)]
+        sums = [list(start) for _ in range(count)]
+        multiply = ir.FunctionType(lanes, [lanes, lanes, lanes])
+        for step in range(DEPTH // 4):
+            four = [load(rows, builder.add(tile, number(4 * LANES * step + 64 * g)), lanes, 4) for g in range(groups)]
+            for j in range(count):
+                query = everywhere(load(queries, builder.add(own, number(j * DEPTH + 4 * step)), word, 1))
+                for g in range(groups):
+                    # as text, for what LLVM calls the instruction differs between its versions
+                    given = [sums[j][g], four[g], query]
+                    sums[j][g] = builder.asm(multiply, "vpdpbusd $3, $2, $0", "=v,0,v,v", given, False)
+        target = data(out, 5)
+        if not several:
+            for g in range(groups):
+                store(sums[0][g], target, number(64 * g))
+            return context.get_dummy_value()
+        width = context.make_array(signature.args[5])(context, builder, value=out).shape
+        columns = builder.extract_value(width, 1)
+        highest = builder.module.declare_intrinsic("llvm.vector.reduce.smax.v16i32", (), ir.FunctionType(word, [lanes]))
+        for j in range(count):
+            most = sums[j][0]
+            for g in range(1, groups):
+                most = builder.select(builder.icmp_signed(">", most, sums[j][g]), most, sums[j][g])
+            cell = builder.add(builder.mul(builder.add(at, number(j)), columns), t)
+            store(builder.call(highest, [most]), target, builder.mul(cell, number(4)))
+        return context.get_dummy_value()
+
+    def meeting(typing: Any, low: Any, p: Any, tiles: Any, t: Any, halves: Any, out: Any, at: Any) -> Any:
+        return types.void(low, types.int64, tiles, types.int64, halves, out, types.int64), build
+
+    return intrinsic(meeting)
