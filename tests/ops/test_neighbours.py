@@ -5,6 +5,7 @@ import torch
 
 from blemish.errors import InputError
 from blemish.ops import byte_tiles, neighbours
+from blemish.ops.tiles import bounds_of
 
 
 @pytest.mark.parametrize("k", [1, 3, 40])
@@ -67,7 +68,7 @@ def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
     search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=False)
     centre, axes = search.leads
     assert axes.shape == (200, neighbours.FLOATS)
-    rows = neighbours._bounds(bank.double(), neighbours.Leads(centre.double(), axes.double()))
+    rows = bounds_of(bank.double(), centre.double(), axes.double())
     tiles = torch.from_numpy(search.tiles)
     assert tiles.shape == (11, 40, 64)
     torch.testing.assert_close(tiles.transpose(1, 2).flatten(0, 1)[:700, :33].double(), rows, rtol=1e-4, atol=1e-4)
@@ -82,16 +83,15 @@ def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
 def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances() -> None:
     queries, bank = CASES["most variance in front"][:100], CASES["most variance in front"][100:]
     lie = neighbours.leads(bank)
-    rows, asked = neighbours._bounds(bank, lie), neighbours._bounds(queries, lie)
-    tiles = byte_tiles.ByteTiles(bank, rows)
+    rows, tiles = bounds_of(bank, *lie), byte_tiles.ByteTiles(bank, *lie)
     stored = torch.from_numpy(tiles.tiles).transpose(1, 2).flatten(2).flatten(0, 1)[:600].double() - 128
-    exact = (rows.double() - tiles.middle) * tiles.scale
-    assert float((stored - exact).norm(dim=1).max()) == pytest.approx(tiles.moved, rel=1e-4)
+    exact = (rows.double() - torch.from_numpy(tiles.middle)) * float(tiles.scale)
+    assert float((stored - exact).norm(dim=1).max()) == pytest.approx(float(tiles.moved), rel=1e-4)
     assert stored.abs().max() == 127
     expected = -torch.floor(stored.square().sum(1) / 2)
     assert torch.equal(torch.from_numpy(tiles.halves)[:600].double(), expected)
     assert (torch.from_numpy(tiles.halves)[600:] == byte_tiles.NOBODY).all()
-    found, taken = tiles.nearest(queries, asked, 1)
+    _, found, taken = tiles.nearest(queries, 1)
     assert torch.equal(found, neighbours.nearest(queries, bank, 1)[1])
     assert taken < 0.1 * len(queries) * len(bank)
 
@@ -103,7 +103,7 @@ def test_queries_far_outside_the_bank_are_found_too() -> None:
     bank = torch.randn(300, 80, generator=generator)
     queries = bank[:64] * 20 + torch.randn(64, 80, generator=generator)
     search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=True)
-    assert torch.equal(search(queries, 2), neighbours.nearest(queries, bank, 2)[1])
+    assert torch.equal(search(queries, 2)[1], neighbours.nearest(queries, bank, 2)[1])
 
 
 @pytest.mark.parametrize("by_bytes", WAYS)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.ops.tiles import LANES, guess, insert, rest
+from blemish.ops.tiles import LANES, bounds_of, guess, insert, rest
 
 DEPTH = 64  # bytes of a vector
 TOGETHER = 4  # queries that meet a tile in registers
@@ -42,15 +42,20 @@ def available() -> bool:
 
 
 class ByteTiles:
-    """A bank of (M, D) vectors and their bounds, (M, at most 64): distances of bounds do not exceed those of vectors."""
+    """A bank of (M, D) vectors as bytes: their coordinates on the leading axes, and the length of what is left.
 
-    def __init__(self, bank: Tensor, bounds: Tensor) -> None:
-        self.bank = bank.numpy()
-        self.middle = (bounds.amin(0) + bounds.amax(0)) / 2  # taken off, so that bytes need not reach as far
-        moved = bounds - self.middle
-        self.scale = 127 / max(float(moved.abs().max()), 1e-30)
-        rows = (moved * self.scale).round()
-        self.moved = float(torch.linalg.vector_norm(moved * self.scale - rows, dim=1).max())
+    `centre` is (D,), `axes` (D, at most 63), orthonormal.
+    """
+
+    def __init__(self, bank: Tensor, centre: Tensor, axes: Tensor) -> None:
+        self.bank, self.axes, self.centre = bank.numpy(), axes, centre.numpy()
+        self.offset = -(centre @ axes)
+        bounds = bounds_of(bank, centre, axes)
+        middle = (bounds.amin(0) + bounds.amax(0)) / 2  # taken off, so that bytes need not reach as far
+        self.scale = np.float32(127 / max(float((bounds - middle).abs().max()), 1e-30))
+        moved = (bounds - middle) * float(self.scale)
+        rows = moved.round()
+        self.middle, self.moved = middle.numpy(), np.float32(torch.linalg.vector_norm(moved - rows, dim=1).max())
         count, tiles = len(rows), -(-len(rows) // LANES)
         high = torch.full((tiles * LANES, DEPTH), 128, dtype=torch.uint8)
         high[:count, : rows.shape[1]] = (rows + 128).to(torch.uint8)
@@ -59,30 +64,28 @@ class ByteTiles:
         halves[:count] = -(rows.square().sum(1) / 2).floor().int()
         self.halves = halves.numpy()
 
-    def nearest(self, queries: Tensor, bounds: Tensor, k: int) -> tuple[Tensor, int]:
-        """Return the indices (Q, k) of the rows nearest to the queries (Q, D), whose bounds are (Q, at most 64).
+    def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor, int]:
+        """Return squared distances and indices, (Q, k), of the rows nearest to (Q, D) queries, nearest first.
 
         And how many distances were taken in full.
         """
-        moved = (bounds - self.middle) * self.scale
-        rounded = moved.round().clamp(-127, 127)
-        slack = torch.linalg.vector_norm(moved - rounded, dim=1) + self.moved
-        own = rounded.square().sum(1) / 2 + 128 * rounded.sum(1)
-        count = len(queries)
+        queries = queries.contiguous()
+        count, leading = len(queries), torch.addmm(self.offset, queries, self.axes)
+        best, who = torch.full((count, k), torch.inf), torch.full((count, k), -1, dtype=torch.int64)
         low = torch.zeros(-(-count // TOGETHER) * TOGETHER, DEPTH, dtype=torch.int8)
-        low[:count, : rounded.shape[1]] = rounded.to(torch.int8)
-        best, who = np.full((count, k), np.inf, np.float32), np.full((count, k), -1, np.int64)
-        jobs = max(1, min(torch.get_num_threads(), count // 32))
-        share = -(-count // (jobs * TOGETHER)) * TOGETHER
+        asked = queries.numpy(), leading.numpy(), low.numpy(), best.numpy(), who.numpy()
+        kept = self.bank, self.centre, self.middle, self.moved, self.scale, self.tiles, self.halves
         block = max(TOGETHER, min(256, MAXIMA // len(self.tiles) // TOGETHER * TOGETHER))
-        arrays = queries.contiguous().numpy(), low.numpy(), own.numpy(), slack.numpy(), np.float32(self.scale)
-        kept = self.bank, self.tiles, self.halves, best, who, block
-        parts = [(first, min(first + share, count)) for first in range(0, count, share)]
-        with ThreadPoolExecutor(max(1, len(parts) - 1)) as pool:
-            others = [pool.submit(search(), *arrays, *kept, *part) for part in parts[1:]]
-            taken = search()(*arrays, *kept, *parts[0])  # by this thread, which would only wait
-            taken += sum(job.result() for job in others)
-        return torch.from_numpy(who), taken
+        blocks = iter([(first, min(first + block, count)) for first in range(0, count, block)])
+
+        def work() -> int:  # who is done first takes the next block
+            return sum(search()(*asked, *kept, *part) for part in blocks)
+
+        jobs = max(1, min(torch.get_num_threads(), count // block))
+        with ThreadPoolExecutor(jobs) as pool:
+            others = [pool.submit(work) for _ in range(jobs - 1)]
+            taken = work() + sum(job.result() for job in others)  # this thread would only wait
+        return best, who, taken
 
 
 @cache
@@ -94,7 +97,7 @@ def search() -> Callable[..., int]:
 
     llvm.initialize_native_asmparser()
     options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
-    for part in (rest, insert, guess, _limit, _visit):
+    for part in (rest, insert, guess, _limit, _visit, _lower):
         register_jitable(**options)(part)
     globals().update(_largest=_meeting(several=True), _values=_meeting(several=False))
     try:
@@ -109,33 +112,59 @@ _values: Any = None
 
 
 def _search(
-    queries: Any, low: Any, own: Any, slack: Any, scale: Any, bank: Any, tiles: Any, halves: Any,
-    best: Any, who: Any, block: int, first: int, last: int,
+    queries: Any, leading: Any, low: Any, best: Any, who: Any, bank: Any, centre: Any, middle: Any,
+    moved: Any, scale: Any, tiles: Any, halves: Any, first: int, last: int,
 ) -> int:  # fmt: skip
     """Find the k rows nearest to the queries first to last, into `best` and `who` (Q, k), nearest first.
 
-    Returns how many distances were taken in full.
+    `leading` (Q, L) are the queries' coordinates on the leading axes, `low` (Q to a multiple of 4, 64) is where their
+    bytes go. Returns how many distances were taken in full.
     """
     count, farthest, taken = len(tiles), best.shape[1] - 1, 0
-    maxima, out = np.empty((block, count), np.int32), np.empty((LANES, 1), np.int32)
-    for begin in range(first, last, block):
-        end = min(begin + block, last)
+    size = (last - first + TOGETHER - 1) // TOGETHER * TOGETHER
+    maxima, out = np.empty((size, count), np.int32), np.empty((LANES, 1), np.int32)
+    own, reach = np.empty(size, np.float32), np.empty(size, np.float32)
+    for p in range(first, last):
+        own[p - first], slack = _lower(queries, leading, low, centre, middle, scale, p)
+        reach[p - first] = slack + moved
+    for t in range(count):
+        for p in range(first, last, TOGETHER):
+            _largest(low, p, tiles, t, halves, maxima, p - first)
+    for p in range(first, last):
+        guess(queries, bank, best, who, p, p - 32 if p - 32 >= first else -1, p - 1 if p > first else -1)
+        m, top = p - first, 0
+        least = _limit(best[p, farthest], scale, reach[m], own[m])
         for t in range(count):
-            for p in range(begin, end, TOGETHER):
-                _largest(low, p, tiles, t, halves, maxima, p - begin)
-        for p in range(begin, end):
-            guess(queries, bank, best, who, p, p - 32 if p - 32 >= first else -1, p - 1 if p > first else -1)
-            least, m, top = _limit(best[p, farthest], scale, slack[p], own[p]), p - begin, 0
-            for t in range(count):
-                if maxima[m, t] > maxima[m, top]:
-                    top = t
-            for turn in range(-1, count):  # the most promising tile first, and then as they come
-                t = turn if turn >= 0 else top
-                if maxima[m, t] > least and turn != top:
-                    _values(low, p, tiles, t, halves, out, 0)
-                    least, n = _visit(queries, bank, best, who, p, t, out, least, scale, slack[p], own[p])
-                    taken += n
+            if maxima[m, t] > maxima[m, top]:
+                top = t
+        for turn in range(-1, count):  # the most promising tile first, and then as they come
+            t = turn if turn >= 0 else top
+            if maxima[m, t] > least and turn != top:
+                _values(low, p, tiles, t, halves, out, 0)
+                least, n = _visit(queries, bank, best, who, p, t, out, least, scale, reach[m], own[m])
+                taken += n
     return taken
+
+
+def _lower(queries: Any, leading: Any, low: Any, centre: Any, middle: Any, scale: Any, p: int) -> Any:
+    """Round a query to bytes; return half its squared norm (less what rows being 128 higher adds), and its slack."""
+    axes, whole, lead = leading.shape[1], np.float32(0), np.float32(0)
+    for k in range(queries.shape[1]):
+        whole += (queries[p, k] - centre[k]) ** 2
+    for k in range(axes):
+        lead += leading[p, k] ** 2
+    # The difference of two sums may be wrong by a few millionths of them: the more, the less is left.
+    unsure, left = np.float32(4e-6) * whole, np.sqrt(max(whole - lead, np.float32(0)))
+    slack = min(np.sqrt(unsure), unsure / max(left, np.float32(1e-30))) * scale
+    squares = total = missed = np.float32(0)
+    for k in range(axes + 1):
+        exact = ((leading[p, k] if k < axes else left) - middle[k]) * scale
+        byte = min(max(np.float32(np.rint(exact)), np.float32(-127)), np.float32(127))
+        low[p, k] = np.int8(byte)
+        squares += byte * byte
+        total += byte
+        missed += (exact - byte) ** 2
+    return squares / 2 + 128 * total, np.sqrt(missed) + slack
 
 
 def _visit(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from blemish.errors import InputError
 from blemish.ops import byte_tiles
-from blemish.ops.tiles import BLOCK, LANES, as_tiles, loops, principal_axes
+from blemish.ops.tiles import BLOCK, LANES, as_tiles, bounds_of, loops, principal_axes
 
 _CELLS = 1 << 24  # distances held at once: 64 MiB of float32
 LEADING = byte_tiles.DEPTH - 1  # principal axes in a bound
@@ -53,30 +53,29 @@ class Search:
         self.bank = bank.contiguous()
         self.bytes: byte_tiles.ByteTiles | None = None
         if byte_tiles.available() if by_bytes is None else by_bytes:
-            self.leads = leads
-            self.bytes = byte_tiles.ByteTiles(self.bank, _bounds(self.bank, leads))
+            self.bytes = byte_tiles.ByteTiles(self.bank, *leads)
         else:
             self.leads = Leads(leads.centre, leads.axes[:, :FLOATS].contiguous())
-            self.tiles = as_tiles(_bounds(self.bank, self.leads).numpy())
+            self.tiles = as_tiles(bounds_of(self.bank, *self.leads).numpy())
 
-    def __call__(self, queries: Tensor, k: int = 1) -> Tensor:
-        """Return the indices (Q, k) of the rows nearest to each query (Q, D), nearest first up to rounding.
+    def __call__(self, queries: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+        """Return squared distances and indices, both (Q, k), of the rows nearest to each query (Q, D), nearest first.
 
         A query that holds anything but finite numbers gets any rows.
         """
-        bounds = _bounds(queries, self.leads)
         if self.bytes is not None:
-            return self.bytes.nearest(queries, bounds, k)[0]
+            return self.bytes.nearest(queries, k)[:2]
+        bounds = bounds_of(queries, *self.leads)
         bounds = torch.nn.functional.pad(bounds, (0, self.tiles.shape[1] - bounds.shape[1])).contiguous()
-        best = np.full((len(queries), k), np.inf, np.float32)
-        who = np.full((len(queries), k), -1, np.int64)
+        best, who = torch.full((len(queries), k), torch.inf), torch.full((len(queries), k), -1, dtype=torch.int64)
         jobs = max(1, min(torch.get_num_threads(), len(queries) // BLOCK))
         looked = np.zeros((jobs, 2), np.int64)
-        arrays = queries.contiguous().numpy(), bounds.numpy(), self.bank.numpy(), self.tiles, best, who
+        found = best.numpy(), who.numpy()
+        arrays = queries.contiguous().numpy(), bounds.numpy(), self.bank.numpy(), self.tiles, *found
         with ThreadPoolExecutor(jobs) as pool:
             for job in [pool.submit(loops().search, *arrays, job, jobs, looked[job]) for job in range(jobs)]:
                 job.result()
-        return torch.from_numpy(who)
+        return best, who
 
 
 def ordered(bank: Tensor) -> Tensor:
@@ -114,12 +113,10 @@ def nearest(
     """
     if not 1 <= k <= len(bank):
         raise InputError(f"{k} neighbours in a bank of {len(bank)}: ask for 1 to {len(bank)}")
-    if torch.compiler.is_exporting():
-        indices = _by_parts(queries, bank, k, bank_norms)
-    elif search is not None and worth_searching(queries, bank) and bool(queries.sum().isfinite()):
-        indices = search(queries.float(), k)
-    else:
-        indices = _ranked(queries, bank, k, bank_norms)
+    if search is not None and worth_searching(queries, bank) and bool(queries.sum().isfinite()):
+        return search(queries.float(), k)
+    exporting = torch.compiler.is_exporting()
+    indices = _by_parts(queries, bank, k, bank_norms) if exporting else _ranked(queries, bank, k, bank_norms)
     squared = torch.stack([(queries - bank[indices[:, j]]).square().sum(1) for j in range(k)], dim=1)
     squared, order = squared.sort(dim=1)
     return squared, indices.gather(1, order)
@@ -157,11 +154,3 @@ def _ranked(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tens
         best = relative.argmin(1, keepdim=True) if k == 1 else relative.topk(k, dim=1, largest=False).indices
         found.append(best)
     return torch.cat(found) if found else torch.empty(0, k, dtype=torch.int64, device=bank.device)
-
-
-def _bounds(rows: Tensor, leads: Leads) -> Tensor:
-    """Return (N, L + 1): each row's coordinates on the leading axes, and the length of what is left."""
-    centred = rows - leads.centre
-    lead = centred @ leads.axes
-    left = torch.linalg.vector_norm(torch.addmm(centred, lead, leads.axes.T, alpha=-1), dim=1, keepdim=True)
-    return torch.cat([lead, left], 1)

@@ -46,6 +46,14 @@ def principal_axes(points: Tensor) -> Tensor:
     return axes
 
 
+def bounds_of(rows: Tensor, centre: Tensor, axes: Tensor) -> Tensor:
+    """Return (N, L + 1) of (N, D) rows: coordinates on the (D, L) leading axes, and the length of what is left."""
+    centred = rows - centre
+    lead = centred @ axes
+    left = torch.linalg.vector_norm(torch.addmm(centred, lead, axes.T, alpha=-1), dim=1, keepdim=True)
+    return torch.cat([lead, left], 1)
+
+
 class Loops(NamedTuple):
     """The compiled loops; they hold no Python lock, so threads run them side by side."""
 
