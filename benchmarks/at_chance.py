@@ -11,7 +11,8 @@ FOLDER is Magnetic Tile. Each method is fitted as in `benchmarks/methods.py` (qu
   contrast and grain of the network's input. What these foretell of a score, fitted on good TRAINING parts that were not
   learnt from, is taken off.
 
-That is diagnosis: nothing of it is a method. "draem-grey" learns on made-up defects without colour. Rows are kept in --out.
+That is diagnosis: nothing of it is a method. Variants test a cause: "ae-mse" compares squares and smooths the map,
+"draem-grey" learns on made-up defects without colour, "simplenet-loud" with three times the noise. Rows are kept in --out.
 """
 
 from __future__ import annotations
@@ -39,24 +40,17 @@ from blemish.metrics.comparison.paired import mid_ranks
 from blemish.training import seeded
 
 Row = NDArray[np.float64]
-METHODS = (
-    "ae",
-    "vae",
-    "anogan",
-    "fanogan",
-    "ganomaly",
-    "anoddpm",
-    "draem",
-    "draem-grey",
-    "rd4ad",
-    "simplenet",
-    "padim",
-)
+METHODS = ("ae", "vae", "anogan", "ganomaly", "anoddpm", "draem", "rd4ad", "simplenet", "padim")
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ae-mse": ("ae", {"loss": "mse", "sigma": 4.0}),
+    "draem-grey": ("draem", {}),
+    "simplenet-loud": ("simplenet", {"noise": 0.3}),
+}
 TRAIN_IMAGES, FRESH_IMAGES = 160, 150  # good parts learnt from, and others, on which the nuisances are fitted
 EVERY = {"anoddpm": 3, "anogan": 3}  # slow scorers are asked about each third part only
 NUISANCES = ("area", "aspect", "brightness", "contrast", "grain")
 DEFECTS = ("dark", "grey", "colour")
-PLAIN, GREY = Preset(128, 8), "-grey"
+PLAIN = Preset(128, 8)
 
 
 def nuisances(original: tuple[int, int], seen: NDArray[np.float32]) -> dict[str, float]:
@@ -102,7 +96,7 @@ def colourless(model: Any) -> None:
 
 def measure(name: str, folder: Path, seed: int) -> dict[str, Any]:
     """Fit one method; return a row for each part that is scored, and the scores of parts with planted defects."""
-    method = name.removesuffix(GREY)
+    method, changes = VARIANTS.get(name, (name, {}))
     preset = catalogue.method_card(method).presets.get("quick", PLAIN)
     size, batch = preset.image_size, preset.batch_size
     data = catalogue.dataset("magnetic_tile")(folder, image_size=size, train_batch_size=batch, holdout=0.0, seed=seed)
@@ -110,8 +104,8 @@ def measure(name: str, folder: Path, seed: int) -> dict[str, Any]:
     order = np.random.default_rng(seed).permutation(len(train.records)).tolist()
     fresh = [train.records[i] for i in sorted(order[TRAIN_IMAGES : TRAIN_IMAGES + FRESH_IMAGES])]
     train.records = [train.records[i] for i in sorted(order[:TRAIN_IMAGES])]
-    model = catalogue.method(method)(**{**preset.params, "seed": seed})
-    if name != method:
+    model = catalogue.method(method)(**{**preset.params, "seed": seed, **changes})
+    if name == "draem-grey":
         colourless(model)
     with seeded(seed):
         model.fit(train)
@@ -250,7 +244,7 @@ height) are the crop's; brightness, contrast and grain (what a 3 x 3 mean remove
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Magnetic Tile's folder")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="default: %(default)s")
+    parser.add_argument("--methods", nargs="+", default=sorted((*METHODS, *VARIANTS)), help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("runs/at_chance"), help="folder of the rows")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,17 +1,24 @@
-"""Published numbers beside ours, with the difference and by name what differs between the two."""
+"""Others' numbers beside ours, with the difference and by name what differs between the two.
+
+What authors published stands on a method's card, with its protocol. What benchmarks and third parties got when they ran the
+method stands in the literature, and is kept apart by its kind.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from blemish import catalogue
 from blemish.card import Card, DatasetCard, Reported
 from blemish.errors import UnknownName
-from blemish.report.benchmark.cells import ONE_CLASS, Cell, Cells
+from blemish.literature.disputes import disputed
+from blemish.literature.names import known_name, look_up
+from blemish.literature.results import results
+from blemish.report.benchmark.cells import METRICS, ONE_CLASS, Cell, Cells
 from blemish.report.benchmark.rows import Number, Row
 
 OURS = {"AUPRO": "pixel_AUPRO"}
@@ -25,15 +32,17 @@ SIZE = re.compile(r"(\d+) px")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """One published number and ours, both in percent.
+    """One number of others and ours, both in percent.
 
-    `difference` is ours minus theirs in points, None if it means nothing.
+    `kind` is "published" (by the authors) or "re-run" (by somebody else). `difference` is ours minus theirs in points, None
+    if it means nothing.
     """
 
     method: str
     dataset: str
     preset: str
     metric: str
+    kind: str
     published: float
     source: str
     setting: str
@@ -58,9 +67,9 @@ def title(method: str) -> str:
 
 
 def beside(cells: Cells, table: Sequence[Row]) -> list[Beside]:
-    """Return every published number that one of our one-class rows can stand beside, by data set, method and metric."""
+    """Return every number of others that one of our one-class rows can stand beside, by data set, method and metric."""
     found = [one for row in table if row.setting.protocol == ONE_CLASS for one in _of_row(row, cells.cells)]
-    return sorted(found, key=lambda one: (one.dataset, one.method, one.preset, one.metric, -one.published))
+    return sorted(found, key=lambda one: (one.dataset, one.method, one.preset, one.metric, one.kind, -one.published))
 
 
 def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
@@ -68,24 +77,45 @@ def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
     if card is None or data is None:
         return
     own = [c for c in cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
-    for reported in card.reported:
-        metric = OURS.get(reported.metric, reported.metric)
-        if reported.dataset.lower() != data.name.lower() or metric not in row.numbers:
+    for kind, reported, doubts in _theirs(card, data):
+        metric = reported.metric
+        if metric not in row.numbers:
             continue
         partial = _partial(row, data)
         ours = row.numbers[metric]
+        differs = _differences(row, card, data, reported, own, metric)
         yield Beside(
             method=row.method,
             dataset=data.name,
             preset=row.setting.preset,
             metric=metric,
+            kind=kind,
             published=reported.value,
             source=reported.source,
             setting=reported.setting,
             ours=ours,
             difference=None if partial else 100 * ours.value - reported.value,
-            differs=(*([partial] if partial else []), *_differences(row, card, data, reported, own, metric)),
+            differs=(*([partial] if partial else []), *differs, *(f"disputed: {doubt}" for doubt in doubts)),
         )
+
+
+def _theirs(card: Card, data: DatasetCard) -> Iterator[tuple[str, Reported, list[str]]]:
+    """Yield the kind of each number of others on a data set, the number under our metric's name, and what is disputed."""
+    for one in card.reported:
+        if one.dataset.lower() == data.name.lower():
+            yield "published", replace(one, metric=OURS.get(one.metric, one.metric)), []
+    known, metrics = look_up("datasets", data.name), {look_up("metrics", name): name for name in METRICS}
+    if known is None:
+        return
+    for result in results(dataset=known, setting=ONE_CLASS):
+        same = result.method == known_name(card.name) and result.inputs in ("", "rgb")
+        if same and result.column == "re-run" and result.metric in metrics:
+            doubts = [d.says for d in disputed([result]) if d.touches(result)]
+            yield (
+                "re-run",
+                Reported(data.name, metrics[result.metric], result.value, result.cited, result.conditions),
+                doubts,
+            )
 
 
 def _dataset(name: str) -> DatasetCard | None:

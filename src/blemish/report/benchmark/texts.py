@@ -33,7 +33,7 @@ SPECIALS = {
 
 
 def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
-    """Return the results for people who read Markdown: a table a setting, published numbers beside ours, failures."""
+    """Return the results for people who read Markdown: a table a setting, numbers of others beside ours, failures."""
     parts = ["# Benchmark\n", ASSUMED + "\n"]
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
@@ -42,8 +42,8 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
         parts.append(f"## {_plain(setting(one))}\n")
         parts.append("\n".join([_line(head), _line(["---"] * len(head)), *lines]) + "\n")
     if published:
-        head = ["data set", "method", "metric", "published", "source", "ours", "difference", "what differs"]
-        parts.append("## Published numbers beside ours\n")
+        head = ["data set", "method", "metric", "theirs", "kind", "source", "ours", "difference", "what differs"]
+        parts.append("## Numbers of others beside ours\n")
         parts.append(
             "\n".join([_line(head), _line(["---"] * len(head)), *(_line(_beside(b)) for b in published)]) + "\n"
         )
@@ -142,7 +142,7 @@ def _rest(row: Row, costs: Sequence[str]) -> list[str]:
 def _beside(one: Beside) -> list[str]:
     difference = MISSING if one.difference is None else f"{one.difference:+.2f}"
     source = f"{one.source}; {one.setting}" if one.setting else one.source
-    what = [one.dataset, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", source]
+    what = [one.dataset, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", one.kind, source]
     return [*what, percent(one.ours.value), difference, "; ".join(one.differs)]
 
 
