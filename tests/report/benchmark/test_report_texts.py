@@ -38,7 +38,7 @@ def test_markdown(cells) -> None:
         lines = [re.sub(r"\\\|", "", line) for line in part.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1, "every line of a table has as many columns"
     for method in ("PaDiM", "STPM"):
-        assert f"| Magnetic Tile | {method} | image AUROC | " in text
+        assert f"| BTAD | {method} | image AUROC | " in text
     assert text.count("| re-run | IM-IAD benchmark") == 2
 
 
