@@ -77,9 +77,10 @@ class ByteTiles:
         kept = self.bank, self.centre, self.middle, self.moved, self.scale, self.tiles, self.halves
         block = max(TOGETHER, min(256, MAXIMA // len(self.tiles) // TOGETHER * TOGETHER))
         blocks = iter([(first, min(first + block, count)) for first in range(0, count, block)])
+        run = search()
 
         def work() -> int:  # who is done first takes the next block
-            return sum(search()(*asked, *kept, *part) for part in blocks)
+            return sum(run(*asked, *kept, *part) for part in blocks)
 
         jobs = max(1, min(torch.get_num_threads(), count // block))
         with ThreadPoolExecutor(jobs) as pool:
