@@ -12,7 +12,7 @@ FOLDER is Magnetic Tile. Each method is fitted as in `benchmarks/methods.py` (qu
   learnt from, is taken off.
 
 That is diagnosis: nothing of it is a method. Variants test a cause: "ae-mse" compares squares and smooths the map,
-"draem-grey" learns on made-up defects without colour, "simplenet-loud" with three times the noise. Rows are kept in --out.
+"draem-coloured" learns on coloured textures alone, "simplenet-loud" with three times the noise. Rows are kept in --out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blemish import catalogue
 from blemish.card import Preset
@@ -43,7 +42,7 @@ Row = NDArray[np.float64]
 METHODS = ("ae", "vae", "anogan", "ganomaly", "anoddpm", "draem", "rd4ad", "simplenet", "padim")
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ae-mse": ("ae", {"loss": "mse", "sigma": 4.0}),
-    "draem-grey": ("draem", {}),
+    "draem-coloured": ("draem", {"grey": 0.0}),
     "simplenet-loud": ("simplenet", {"noise": 0.3}),
 }
 TRAIN_IMAGES, FRESH_IMAGES = 160, 150  # good parts learnt from, and others, on which the nuisances are fitted
@@ -83,17 +82,6 @@ def planted(seen: NDArray[np.float32], defect: str) -> NDArray[np.float32]:
     return out
 
 
-def colourless(model: Any) -> None:
-    """Let DRAEM learn on made-up defects without colour: then shape and brightness alone tell them."""
-    spoil = model.spoil
-
-    def grey(*given: Any) -> tuple[Tensor, ...]:
-        good, spoilt, mask = spoil(*given)
-        return good, spoilt.mean(0, keepdim=True).expand_as(spoilt), mask
-
-    model.spoil = grey
-
-
 def measure(name: str, folder: Path, seed: int) -> dict[str, Any]:
     """Fit one method; return a row for each part that is scored, and the scores of parts with planted defects."""
     method, changes = VARIANTS.get(name, (name, {}))
@@ -105,8 +93,6 @@ def measure(name: str, folder: Path, seed: int) -> dict[str, Any]:
     fresh = [train.records[i] for i in sorted(order[TRAIN_IMAGES : TRAIN_IMAGES + FRESH_IMAGES])]
     train.records = [train.records[i] for i in sorted(order[:TRAIN_IMAGES])]
     model = catalogue.method(method)(**{**preset.params, "seed": seed, **changes})
-    if name == "draem-grey":
-        colourless(model)
     with seeded(seed):
         model.fit(train)
     inspector, asked = Inspector(model, data.imaging), data.test_records[::every]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from blemish.metrics import auroc
@@ -63,22 +62,6 @@ def test_a_planted_defect_stays_in_its_square(harness, defect) -> None:
     assert changed.sum() == 36
     spread = np.ptp(harness.planted(seen.mean(2, keepdims=True).repeat(3, 2), defect), axis=2)
     assert bool(spread.max() > 0.5) == (defect == "colour")
-
-
-def test_made_up_defects_lose_their_colour_only(harness) -> None:
-    good, spoilt, mask = torch.rand(3, 4, 4), torch.rand(3, 4, 4), torch.ones(4, 4, dtype=torch.bool)
-
-    class Model:
-        def spoil(self, *given):
-            return good, spoilt, mask
-
-    model = Model()
-    harness.colourless(model)
-    same, grey, where = model.spoil("image", "generator", "draw")
-    assert same is good
-    assert where is mask
-    assert torch.equal(grey[0], grey[2])
-    assert torch.allclose(grey.mean(0), spoilt.mean(0))
 
 
 def test_scores_that_follow_the_grain_are_found_out_and_all_numbers_are_shown(harness) -> None:

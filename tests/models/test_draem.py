@@ -93,6 +93,26 @@ def test_textures_are_distorted_before_they_are_mixed() -> None:
     assert len(set(inside)) > 5, "the texture is .3 everywhere"
 
 
+def test_half_of_the_drawn_textures_have_no_colour_and_those_of_a_folder_keep_theirs(monkeypatch) -> None:
+    monkeypatch.setattr(blemish.models.draem, "distort", lambda image, generator: image)
+    image, colours = torch.zeros(3, *SIZE), torch.tensor([0.9, 0.5, 0.1]).view(3, 1, 1)
+
+    def grey(**options) -> list[bool]:
+        detector, found = DRAEM(width=2, anomalies=1.0, beta=0.0, rotate=0.0, **options), []
+        for seed in range(120):
+            generator = torch.Generator().manual_seed(seed)
+            _, bad, mask = detector.spoil(image, generator, lambda s, g: colours * torch.rand(1, *s, generator=g))
+            if mask.any():
+                found.append(bool(torch.equal(bad[0], bad[1]) and torch.equal(bad[1], bad[2])))
+        assert len(found) > 60
+        return found
+
+    assert 0.35 < sum(found := grey()) / len(found) < 0.65
+    assert all(grey(grey=1.0))
+    assert not any(grey(grey=0.0))
+    assert not any(grey(textures="a folder"))
+
+
 def test_some_good_parts_are_turned() -> None:
     image, generator = stripes(1, SIZE, seed=0)[0], torch.Generator().manual_seed(0)
     detector = DRAEM(width=2, anomalies=0.0)
@@ -179,6 +199,7 @@ def test_pictures_of_textures_are_read_while_fitting_only(tmp_path) -> None:
         {"width": 3},
         {"width": 0},
         {"rotate": 1.5},
+        {"grey": -0.5},
         {"threshold": 1.0},
         {"beta": -0.1},
         {"anomalies": 2.0},

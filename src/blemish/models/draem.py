@@ -10,7 +10,9 @@ need not look like real ones: what is learnt is how far a part is from its resto
 Where paper and official code differ, or we differ from the code:
 - Foreign textures are drawn from noise by default (`blemish.ops.textures`), so nothing has to be fetched. The paper takes
   the photographs of the Describable Textures Dataset (research use only): give their folder as `textures`. Each texture is
-  distorted by three of ten operations, the code's; ours work on floats, and hue is turned about the grey axis.
+  distorted by three of ten operations, the code's; ours work on floats, and hue is turned about the grey axis. Textures
+  from noise are all coloured, photographs are not: half of ours (`grey`) lose their colour at the end. Else the networks
+  learn on grey parts that a defect is what has a colour.
 - The code turns three good parts in ten (`rotate`) by up to 90 degrees before they are spoilt. Use `rotate=0` where a
   turned part is a defect. It also leaves black corners, and no mask in the noise's corners; we mirror the part and let the
   noise go on.
@@ -59,7 +61,7 @@ CARD = Card(
     code="https://github.com/VitjanZ/DRAEM",
     code_licence="MIT",
     differs=(
-        "foreign textures are drawn from noise unless a folder of photographs is given",
+        "foreign textures are drawn from noise, half of them without colour, unless a folder of photographs is given",
         "RGB; mirrored borders instead of black or zero ones",
     ),
     reported=(
@@ -81,10 +83,10 @@ class DRAEM(Detector):
 
     `width` is the channels of the reconstructive network's first block (even; the paper's is 128), the discriminative
     network has half. `textures` is a folder of pictures to spoil parts with, read while fitting; None draws them from
-    noise. `rotate` is the probability that a good part is turned before. `threshold` cuts the mask from the noise, `beta`
-    bounds the part's own share in it, `anomalies` is the probability that a part is spoilt. `gamma` is the focal loss's.
-    Both networks are trained for `steps` by Adam with `lr`, a fifth of it after 80 %, a 25th after 90 %. `seed` decides
-    the initial weights and the made-up defects.
+    noise, a share `grey` of them without colour. `rotate` is the probability that a good part is turned before.
+    `threshold` cuts the mask from the noise, `beta` bounds the part's own share in it, `anomalies` is the probability
+    that a part is spoilt. `gamma` is the focal loss's. Both networks are trained for `steps` by Adam with `lr`, a fifth
+    of it after 80 %, a 25th after 90 %. `seed` decides the initial weights and the made-up defects.
     """
 
     losses: Tensor  # (steps,) the training loss of each step
@@ -93,6 +95,7 @@ class DRAEM(Detector):
         self,
         width: int = 128,
         textures: str | None = None,
+        grey: float = 0.5,
         rotate: float = 0.3,
         threshold: float = 0.5,
         beta: float = 0.8,
@@ -103,7 +106,8 @@ class DRAEM(Detector):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.width, self.textures, self.rotate, self.threshold = width, textures, rotate, threshold
+        self.width, self.textures, self.grey = width, textures, grey
+        self.rotate, self.threshold = rotate, threshold
         self.beta, self.anomalies, self.gamma = beta, anomalies, gamma
         self.steps, self.lr, self.seed = steps, lr, seed
         self._check()
@@ -145,6 +149,8 @@ class DRAEM(Detector):
             return image, image, torch.zeros(size, dtype=torch.bool)
         mask = perlin_mask(size, generator, threshold=self.threshold)
         foreign, beta = distort(draw(size, generator), generator), self.beta * uniform()
+        if self.textures is None and uniform() < self.grey:
+            foreign = foreign.mean(0, keepdim=True)
         return image, torch.where(mask, (1 - beta) * foreign + beta * image, image), mask
 
     def segment(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,7 +169,7 @@ class DRAEM(Detector):
     def _check(self) -> None:
         if self.width < 2 or self.width % 2:
             raise InputError(f"width is {self.width}; it must be even and at least 2, the paper's is 128")
-        for name in ("rotate", "beta", "anomalies"):
+        for name in ("grey", "rotate", "beta", "anomalies"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
         if not -1 <= self.threshold < 1:
