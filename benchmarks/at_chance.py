@@ -12,7 +12,8 @@ FOLDER is Magnetic Tile. Each method is fitted as in `benchmarks/methods.py` (qu
   learnt from, is taken off.
 
 That is diagnosis: nothing of it is a method. Variants test a cause: "ae-mse" compares squares and smooths the map,
-"draem-coloured" learns on coloured textures alone, "draem-long" four times as long, "simplenet-loud" with more noise. Rows are kept in --out.
+"draem-coloured" learns on coloured textures alone, "draem-long" four times as long, "simplenet-loud" with more noise. Rows
+are kept in --out.
 """
 
 from __future__ import annotations
