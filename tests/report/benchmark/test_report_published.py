@@ -88,3 +88,13 @@ def test_what_others_ran_stands_apart_with_its_conditions_and_doubts(tmp_path) -
     (one,) = beside(tiles, rows(tiles))
     assert (one.kind, one.published) == ("re-run", 78.2)
     assert any(text.startswith("disputed: IM-IAD") or "IM-IAD" in text for text in one.differs)
+
+
+def test_a_data_set_under_a_name_of_the_grid_is_known_by_its_kind(tmp_path) -> None:
+    made = cell("draem", "my tiles", "a", metrics={"image_AUROC": around(0.6)})
+    made["cell"]["source"] = {"name": "my tiles", "kind": "magnetic_tile"}
+    cells = read_cells(write(tmp_path, made))
+    assert [one.published for one in beside(cells, rows(cells))] == [78.2]
+    made["cell"]["source"]["kind"] = "folder"
+    plain = read_cells(write(tmp_path / "folder", made))
+    assert beside(plain, rows(plain)) == []

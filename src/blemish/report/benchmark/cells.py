@@ -61,6 +61,7 @@ class Cell:
     failed: Mapping[str, str] | None
     file: str
     picture: Picture | None = None
+    kind: str = ""  # the kind of data set, which a grid may call by a name of its own
 
     @property
     def categories(self) -> Mapping[str, Mapping[str, Measured]]:
@@ -193,6 +194,7 @@ def _cell(content: Any, file: str) -> Cell | None:
             failed=_failure(failed) if failed else None,
             file=file,
             picture=_picture(content.get("picture")),
+            kind=str((what.get("source") or {}).get("kind") or what["dataset"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error

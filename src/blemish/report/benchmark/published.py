@@ -73,10 +73,10 @@ def beside(cells: Cells, table: Sequence[Row]) -> list[Beside]:
 
 
 def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
-    card, data = card_of(row.method), _dataset(row.setting.dataset)
+    own = [c for c in cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
+    card, data = card_of(row.method), next((_dataset(c.kind) for c in own), None)
     if card is None or data is None:
         return
-    own = [c for c in cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
     for kind, reported, doubts in _theirs(card, data):
         metric = reported.metric
         if metric not in row.numbers:
