@@ -216,9 +216,9 @@ def page(found: dict[str, dict[str, Any]], seed: int, by_hand: str) -> str:
 
 WRITTEN = "<!-- Written by `python benchmarks/at_chance.py` down to the next such line; not by hand. -->"
 BY_HAND = "<!-- From here on written by hand, and kept. -->"
-INTRODUCTION = """With quick presets some methods rank Magnetic Tile's parts hardly better than a coin ([all of them](
-methods-measured.md)), though the same code finds the defects of paper. A method at chance is a bug until shown otherwise,
-so this page asks what each sees, and what is in its scores instead."""
+INTRODUCTION = """With quick presets some methods rank Magnetic Tile's parts hardly better than a coin
+([all of them](methods-measured.md)), though the same code finds the defects of paper. A method at chance is a bug until
+shown otherwise, so this page asks what each sees, and what is in its scores instead."""
 PLANTED = """A square of 15 % of the side is planted in the middle of good test parts: half as bright, a grey chequered
 board, a coloured one. First the share of parts whose score rises; then the AUROC of all scores with it against all without.
 The first near 1 and the second near 0.5 means: it is seen, and good parts differ by more than it adds."""
