@@ -12,8 +12,7 @@ FOLDER is Magnetic Tile. Each method is fitted as in `benchmarks/methods.py` (qu
   learnt from, is taken off.
 
 That is diagnosis: nothing of it is a method. Variants test a cause: "ae-mse" compares squares and smooths the map,
-"draem-coloured" learns on coloured textures alone, "draem-long" four times as long, "simplenet-loud" with more noise. Rows
-are kept in --out.
+"draem-coloured" learns on coloured textures alone, "simplenet-loud" with more noise. Rows are kept in --out.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ METHODS = ("ae", "vae", "anogan", "ganomaly", "anoddpm", "draem", "rd4ad", "simp
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ae-mse": ("ae", {"loss": "mse", "sigma": 4.0}),
     "draem-coloured": ("draem", {"grey": 0.0}),
-    "draem-long": ("draem", {"steps": 1600}),
     "simplenet-loud": ("simplenet", {"noise": 0.3}),
 }
 TRAIN_IMAGES, FRESH_IMAGES = 160, 150  # good parts learnt from, and others, on which the nuisances are fitted
