@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,6 +136,14 @@ def seconds(work: Callable[[], Any], repeats: int, warm: bool = True) -> float:
         work()
         times.append(time.perf_counter() - begun)
     return float(np.median(times))
+
+
+def by_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Return the median wall time of each of several works, done by turns: a machine that slows down slows all of them."""
+    for work in works:
+        work()
+    rounds = [[seconds(work, 1, warm=False) for work in works] for _ in range(repeats)]
+    return [float(np.median(times)) for times in zip(*rounds, strict=True)]
 
 
 def rival(given: Options, work: str, arrays: dict[str, Any], **settings: Any) -> dict[str, Any] | None:

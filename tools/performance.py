@@ -85,12 +85,11 @@ def main() -> None:
         "  between two layers stays in the cache. The command line also keeps freed memory, which glibc would give back",
         "  after every image and fetch again page by page. From Python, once:",
         "  `from blemish.memory import keep_freed_memory; keep_freed_memory()`.",
-        "- 1,024 patches against 16,384 memories are 16.8 million pairs an image. Where the processor has AVX-512 VNNI,",
-        "  64 bytes a pair bound its distance (`blemish.ops.byte_tiles`); about ten distances a patch are then taken in",
-        "  full, and the answer is exact. Other processors compare 33 floats a pair: some 20 ms an image on this one,",
-        "  where bytes take 3.",
-        "- Against the small bank much of the time beyond the forward pass is not arithmetic: torch's worker threads spin",
-        "  for some milliseconds after each of its operations, on the core that the search's second thread wants.",
+        "- 1,024 patches against 16,384 memories are 16.8 million pairs an image. Where the processor can multiply bytes",
+        "  (AVX2, AVX-512 VNNI), 64 bytes a pair bound its distance (`blemish.ops.byte_tiles`); some ten distances a patch",
+        "  are then taken in full, and the answer is exact. Other processors compare 33 floats a pair. The table has both.",
+        "- The search runs on torch's own worker threads (`blemish.ops.team`): they spin for some milliseconds after each",
+        "  of torch's operations, and threads of the search's own would have to wait for them.",
     ]
     if "growth" in found:
         picture = ROOT / "docs" / "images" / "growth.png"

@@ -38,23 +38,20 @@ CASES = {
 }
 
 
-WAYS = [
-    pytest.param(
-        True,
-        id="bytes",
-        marks=pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI"),
-    ),
-    pytest.param(False, id="floats"),
+BYTES = [
+    pytest.param(name, marks=pytest.mark.skipif(name not in byte_tiles.means(), reason=f"the processor has no {name}"))
+    for name in byte_tiles.MOST
 ]
+WAYS = [*BYTES, "floats"]
 
 
-@pytest.mark.parametrize("by_bytes", WAYS)
+@pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("k", [1, 3, 9])
 @pytest.mark.parametrize("name", CASES)
-def test_bounds_lose_nobody(name: str, k: int, by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounds_lose_nobody(name: str, k: int, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "WORTH", 0)
     queries, bank = CASES[name][:200], CASES[name][150:]  # a quarter of the queries are members
-    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=by_bytes)
+    search = neighbours.Search(bank, neighbours.leads(bank), by=by)
     squared, indices = neighbours.nearest(queries, bank, k, search=search)
     full = (queries.double()[:, None] - bank.double()).square().sum(2)
     expected = full.sort(dim=1).values[:, :k]
@@ -65,7 +62,7 @@ def test_bounds_lose_nobody(name: str, k: int, by_bytes: bool, monkeypatch: pyte
 
 def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
     bank = CASES["most variance in front"]
-    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=False)
+    search = neighbours.Search(bank, neighbours.leads(bank), by="floats")
     centre, axes = search.leads
     assert axes.shape == (200, neighbours.FLOATS)
     rows = bounds_of(bank.double(), centre.double(), axes.double())
@@ -79,15 +76,17 @@ def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
     assert float((bounds < nearest[:, None]).double().mean()) < 0.1
 
 
-@pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI")
-def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances() -> None:
+@pytest.mark.parametrize("by", BYTES)
+def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances(by: str) -> None:
     queries, bank = CASES["most variance in front"][:100], CASES["most variance in front"][100:]
     lie = neighbours.leads(bank)
-    rows, tiles = bounds_of(bank, *lie), byte_tiles.ByteTiles(bank, *lie)
-    stored = torch.from_numpy(tiles.tiles).transpose(1, 2).flatten(2).flatten(0, 1)[:600].double() - 128
+    tiles = byte_tiles.ByteTiles(bank, *lie, by)
+    rows = bounds_of(bank, lie.centre, tiles.axes)
+    most = byte_tiles.MOST[by]
+    stored = torch.from_numpy(tiles.tiles).transpose(-3, -2).reshape(-1, 64)[:600].double() - (most + 1)
     exact = (rows.double() - torch.from_numpy(tiles.middle)) * float(tiles.scale)
     assert float((stored - exact).norm(dim=1).max()) == pytest.approx(float(tiles.moved), rel=1e-4)
-    assert stored.abs().max() == 127
+    assert stored.abs().max() == most
     expected = -torch.floor(stored.square().sum(1) / 2)
     assert torch.equal(torch.from_numpy(tiles.halves)[:600].double(), expected)
     assert (torch.from_numpy(tiles.halves)[600:] == byte_tiles.NOBODY).all()
@@ -96,21 +95,29 @@ def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances() 
     assert taken < 0.1 * len(queries) * len(bank)
 
 
-@pytest.mark.skipif(not byte_tiles.available(), reason="the processor has no AVX-512 VNNI")
-def test_queries_far_outside_the_bank_are_found_too() -> None:
-    """Their bytes are cut off at 127; that widens what is looked at, and loses nobody."""
+def test_axes_are_mixed_evenly_and_stay_orthonormal() -> None:
+    """Distances stay, and the largest coordinate, which decides how finely bytes round, is much smaller."""
+    mixed = byte_tiles.evenly(63)
+    torch.testing.assert_close(mixed @ mixed.T, torch.eye(63), rtol=0, atol=1e-5)
+    rows = torch.randn(500, 63, generator=torch.Generator().manual_seed(0)) / torch.arange(1, 64)
+    assert float((rows @ mixed).abs().max()) < 0.5 * float(rows.abs().max())
+
+
+@pytest.mark.parametrize("by", BYTES)
+def test_queries_far_outside_the_bank_are_found_too(by: str) -> None:
+    """Their bytes are cut off; that widens what is looked at, and loses nobody."""
     generator = torch.Generator().manual_seed(5)
     bank = torch.randn(300, 80, generator=generator)
     queries = bank[:64] * 20 + torch.randn(64, 80, generator=generator)
-    search = neighbours.Search(bank, neighbours.leads(bank), by_bytes=True)
+    search = neighbours.Search(bank, neighbours.leads(bank), by=by)
     assert torch.equal(search(queries, 2)[1], neighbours.nearest(queries, bank, 2)[1])
 
 
-@pytest.mark.parametrize("by_bytes", WAYS)
-def test_threads_and_company_change_nothing(by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", WAYS)
+def test_threads_and_company_change_nothing(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "WORTH", 0)
     queries, bank = CASES["normal"][:300], CASES["normal"][300:]
-    search, threads = neighbours.Search(bank, neighbours.leads(bank), by_bytes=by_bytes), torch.get_num_threads()
+    search, threads = neighbours.Search(bank, neighbours.leads(bank), by=by), torch.get_num_threads()
     together = neighbours.nearest(queries, bank, 2, search=search)[0]
     try:
         torch.set_num_threads(1)

@@ -135,6 +135,27 @@ def test_rank_is_its_formula_and_does_not_depend_on_scale(tools: Tools) -> None:
     assert float(rank(distances, good & False, good)) == 0
 
 
+def test_peaks_compare_the_worst_patches_of_whole_parts(tools: Tools) -> None:
+    """A slow reference, with plain powers; a part without a defect adds good places only, a task without one nothing."""
+    generator = torch.Generator().manual_seed(0)
+    logs = torch.rand(3, 3 * 8, generator=generator)
+    spoilt, good = torch.rand(3, 24, generator=generator) < 0.3, torch.ones(3, 24, dtype=torch.bool)
+    spoilt[0, 8:16], spoilt[2] = False, False
+    good &= ~spoilt
+    objective, losses = tools["objective"], []
+    for row, bad, fine in zip(logs.double().exp().numpy(), spoilt.numpy(), good.numpy(), strict=True):
+        for part in range(3):
+            own = [d for d, hit in zip(row[8 * part :][:8], bad[8 * part :][:8], strict=True) if hit]
+            if own:
+                power = objective.STEEPNESS
+                highest, peak = (sum(d**power for d in some) ** (1 / power) for some in (row[fine], own))
+                assert max(own) <= peak <= max(own) * len(own) ** (1 / power)
+                losses.append(np.log1p((highest / peak) ** objective.SHARPNESS))
+    assert len(losses) == 5
+    assert float(objective.peaks(logs, spoilt, good, 3)) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert float(objective.peaks(logs, spoilt & False, good, 3)) == 0
+
+
 def test_separation_is_an_auroc(tools: Tools) -> None:
     from blemish.metrics import auroc
 
@@ -238,6 +259,40 @@ def test_a_run_can_start_from_another_ones_weights(
     )
     for (name, value), other in zip(first.named_parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(value, other, msg=name)
+
+
+def test_a_run_can_start_from_shipped_weights(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folded network's function comes back, and classifiers that know the materials, which shipped weights lack."""
+    train, path = tools["train"], tmp_path / "w.safetensors"
+    before = train.train(pieces, plan, train.Clock(total=40), tmp_path / "first", 100)
+    train.export(before, pieces, plan, path, "9", {"start_steps": 5, "steps": 40})
+    assert train.steps_of(path) == 45
+    learner = train.Learner(plan)
+    monkeypatch.setattr(train, "NAMED", 100)  # of six materials only
+    train.unfold(learner, train.read_checkpoint(path)[0], pieces, plan)
+    shipped, image = TexNet(SIZES["texnet_s"]).eval(), torch.rand(2, 3, 48, 48)
+    load_weights(shipped, path)
+    assert learner.training
+    with torch.no_grad():
+        for map, other in zip(learner.eval().net(image), shipped(image), strict=True):
+            torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
+        losses = train.losses(learner, plan, train.draw(pieces, plan, 3), 3)
+    assert float(losses["naming"]) < np.log(6)  # better than guessing among six, at once
+    train.train(pieces, plan, train.Clock(total=2), tmp_path / "second", start=path)
+
+
+def test_the_discriminant_tells_gaussian_classes_apart(tools: Tools) -> None:
+    generator = torch.Generator().manual_seed(0)
+    answers = torch.arange(300) % 3  # of four classes, the last never seen
+    mixing = torch.randn(5, 5, generator=generator)
+    features = (torch.eye(3, 5)[answers] * 4 + torch.randn(300, 5, generator=generator)) @ mixing
+    head = torch.nn.Linear(5, 4)
+    tools["train"].discriminate(head, features, answers)
+    assert float((head(features)[:, :3].argmax(1) == answers).float().mean()) > 0.95
+    assert not head.weight[3].any()
+    assert not head.bias[3].any()
 
 
 def test_context_can_be_added_to_a_run_without_it_and_changes_nothing_at_first(

@@ -2,9 +2,10 @@
 
 `rank` plays PatchCore with every task of an episode: its references fill the bank, and each patch in question is as
 anomalous as it is far from the bank. A spoilt patch should be farther than good ones, whatever the light, the zoom or the
-noise of the day. `naming` asks which material a view shows: that needs context and makes good places of one material alike.
-Neither does alone: ranking finds small faults in textures and misses what only context tells, naming unlearns small
-faults the longer it lasts.
+noise of the day. `peaks` asks it of whole parts, which are stopped for their worst patch: that of a spoilt part should be
+farther than every good one. `naming` asks which material a view shows: that needs context and makes good places of one
+material alike. Neither ranking nor naming does alone: ranking finds small faults in textures and misses what only context
+tells, naming unlearns small faults the longer it lasts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from episodes import Episode
 from torch import Tensor
 
 SHARPNESS = 6.0  # of the comparison of two distances: a factor e^(1/6) between them counts as one unit
+STEEPNESS = 24.0  # the power by which a part's peak is taken
 FLOOR = 1e-4  # added to squared distances, so that equal patches have a logarithm
 
 
@@ -61,6 +63,27 @@ def rank(distances: Tensor, spoilt: Tensor, good: Tensor) -> Tensor:
     return torch.stack(tasks).mean() if tasks else distances.sum() * 0
 
 
+def peaks(distances: Tensor, spoilt: Tensor, good: Tensor, queries: int) -> Tensor:
+    """Return the mean over spoilt parts of log(1 + (peak of the task's good patches / the part's own peak)^SHARPNESS).
+
+    All three are (E, queries * P), distances are logarithms. A peak is a power sum, the STEEPNESS-th root of the sum of
+    powers: a maximum to which more than one patch contributes.
+    """
+    parts = []
+    for row, bad, fine in zip(distances, spoilt, good, strict=True):
+        if bad.any() and fine.any():
+            highest = _peak(row[fine])
+            own = [
+                _peak(some[hit]) for some, hit in zip(row.chunk(queries), bad.chunk(queries), strict=True) if hit.any()
+            ]
+            parts += [F.softplus(SHARPNESS * (highest - peak)) for peak in own]
+    return torch.stack(parts).mean() if parts else distances.sum() * 0
+
+
+def _peak(row: Tensor) -> Tensor:
+    return torch.logsumexp(STEEPNESS * row, 0) / STEEPNESS
+
+
 def separation(distances: Tensor, spoilt: Tensor, good: Tensor) -> Tensor:
     """Return the mean AUROC over tasks: how often a spoilt patch is farther than a good one. For the log only."""
     shares = [
@@ -95,13 +118,14 @@ def ranking(
     episode: Episode,
     single: float,
     mixed: float,
+    peak: float,
     share: float,
     chance: torch.Generator,
 ) -> dict[str, Tensor]:
     """Return the loss of an episode from its maps at strides 4, 8 and 16, (E * (R + Q), C, h, w), and its parts.
 
     The maps of strides 8 and 16 together, with those in `beside` at a weight of `share` each, as they are shipped, count 1;
-    each of the three alone `single`; `mixing` counts `mixed`.
+    each of the three alone `single`; `mixing` counts `mixed`, `peaks` counts `peak`.
     """
     tasks, queries = episode.masks.shape[:2]
     cells = (maps[1].shape[2], maps[1].shape[3])
@@ -117,10 +141,12 @@ def ranking(
     shipped = torch.cat([*grids[1:], *weighed(grids[1:], others, share)], 3)
     distances = log_distances(shipped, references)
     joint, own = rank(distances, spoilt, good), mixing(shipped, references, good, chance)
+    highest = peaks(distances, spoilt, good, queries)
     alone = sum((rank(log_distances(grid, references), spoilt, good) for grid in grids), torch.zeros(()))
     with torch.no_grad():
         found = separation(distances, spoilt, good)
-    return {"ranking": joint + single * alone + mixed * own, "rank": joint, "mixing": own, "auroc": found}
+    loss = joint + single * alone + mixed * own + peak * highest
+    return {"ranking": loss, "rank": joint, "peaks": highest, "mixing": own, "auroc": found}
 
 
 def weighed(grids: Sequence[Tensor], others: Sequence[Tensor], share: float) -> list[Tensor]:

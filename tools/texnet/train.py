@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ from torch import Tensor, nn
 from blemish.features.frozen import tensors_sha256
 from blemish.features.texnet import MEAN, SIZES, STAGES, STD, Size, TexNet
 from blemish.files import write_atomically, write_text
+
+NAMED = 12  # views of each material by which classifiers are made for weights that come without
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Plan:
     decay: float = 0.05
     single: float = 0.3
     mixed: float = 0.2
+    peak: float = 0.3
     naming: float = 0.3
     share: float = 0.5
     context: bool = True
@@ -118,7 +122,7 @@ def losses(learner: Learner, plan: Plan, drawn: Draw, step: int) -> dict[str, Te
         maps = learner(drawn.episode.images.flatten(0, 1))
         named = learner(drawn.views).named
     beside = maps.named if plan.context else []
-    weights = (plan.single, plan.mixed, plan.share)
+    weights = (plan.single, plan.mixed, plan.peak, plan.share)
     found = ranking(maps.ranked, beside, drawn.episode, *weights, torch.Generator().manual_seed(step))
     answers = [head(map.float().mean((2, 3))) for head, map in zip(learner.material, named, strict=True)]
     middle, last = (F.cross_entropy(answer, drawn.recipes) for answer in answers)
@@ -169,7 +173,9 @@ def train(
     on_step: Callable[[int, dict[str, float]], None] = lambda step, values: None,
     start: Path | None = None,
 ) -> Learner:
-    """Train from the last checkpoint in `work`, else from the weights of another run's, `start`, else from random ones.
+    """Train from the last checkpoint in `work`, else from `start`, else from random weights.
+
+    `start` is another run's checkpoint, or weights that a run has written (see `unfold`).
 
     Writes `work/checkpoint.safetensors` each `save_every` steps and `work/log.csv`, a mean over 50 steps a row.
     """
@@ -183,7 +189,11 @@ def train(
     if checkpoint.exists():
         restore(checkpoint, plan, learner, optimiser, clock)
     elif start is not None:
-        take_over(learner, learner_weights(read_checkpoint(start)[0]))
+        held, metadata = read_checkpoint(start)
+        if "plan" in metadata:
+            take_over(learner, learner_weights(held))
+        else:
+            unfold(learner, held, pieces, plan)
     shorten(work / "log.csv", clock.step)
     started, recent = time.monotonic() - clock.seconds, []
     with ThreadPoolExecutor(1) as pool:
@@ -207,6 +217,49 @@ def train(
                 save(checkpoint, plan, learner, optimiser, clock)
             on_step(clock.step, recent[-1] if recent else means)
     return learner.eval()
+
+
+def unfold(learner: Learner, weights: dict[str, Tensor], pieces: Pieces, plan: Plan) -> None:
+    """Load weights as they are shipped: without batch norms, and without the classifiers of naming.
+
+    Each norm gets the statistics that its convolution has on the first step's pictures, and undoes them: the function stays
+    the same. Each classifier becomes the linear discriminant of the materials, from NAMED views of each.
+    """
+    convolutions = {name: value.float() for name, value in weights.items() if name.endswith(".0.weight")}
+    learner.net.load_state_dict(convolutions, strict=False)
+
+    def settle(name: str, norm: nn.BatchNorm2d, given: tuple[Tensor]) -> None:
+        norm.running_mean, norm.running_var = given[0].mean((0, 2, 3)), given[0].var((0, 2, 3))
+        norm.weight.data = (norm.running_var + norm.eps).sqrt()
+        norm.bias.data = weights[f"{name}.0.bias"].float() + norm.running_mean
+
+    learner.eval()
+    hooks = [norm.register_forward_pre_hook(partial(settle, name)) for name, (_, norm) in _normed(learner.net)]
+    with torch.no_grad():
+        learner(draw(pieces, plan, 0).episode.images.flatten(0, 1))
+        for hook in hooks:
+            hook.remove()
+        batches = [
+            views(pieces, np.random.default_rng([plan.seed, i, 2]), plan.views, plan.view)
+            for i in range(-(-NAMED * plan.recipes // plan.views))
+        ]
+        answers = torch.cat([recipes for _, recipes in batches])
+        seen = [[map.mean((2, 3)) for map in learner(images).named] for images, _ in batches]
+        for head, features in zip(learner.material, zip(*seen, strict=True), strict=True):
+            discriminate(head, torch.cat(features), answers)
+    learner.train()
+
+
+def discriminate(head: nn.Linear, features: Tensor, answers: Tensor) -> None:
+    """Make `head` the linear discriminant of (N, C) features by their (N,) answers; classes without any get zeros."""
+    count = torch.zeros(head.out_features).index_add_(0, answers, torch.ones(len(answers)))
+    means = torch.zeros(head.out_features, features.shape[1]).index_add_(0, answers, features)
+    means /= count.clamp(min=1)[:, None]
+    within = features - means[answers]
+    spread = within.T @ within / len(within)
+    spread += 0.1 * spread.trace() / len(spread) * torch.eye(len(spread))
+    head.weight.data = torch.linalg.solve(spread, means.T).T.contiguous()
+    head.bias.data = -0.5 * (head.weight * means).sum(1)
 
 
 def take_over(learner: Learner, weights: dict[str, Tensor]) -> None:
@@ -247,6 +300,15 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and the metadata that `save` wrote."""
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def steps_of(path: Path) -> int:
+    """Return how many steps lie behind a checkpoint, or behind shipped weights with the runs before theirs."""
+    metadata = read_checkpoint(path)[1]
+    if "clock" in metadata:
+        return int(json.loads(metadata["clock"])["step"])
+    trained = json.loads(metadata["trained"])
+    return int(trained["start_steps"] + trained["steps"])
 
 
 def learner_weights(held: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -385,6 +447,7 @@ HELP = {
     "decay": "weight decay of AdamW",
     "single": "weight of ranking by each stage alone",
     "mixed": "weight of telling the tasks' banks apart",
+    "peak": "weight of ranking whole parts by their worst patch",
     "naming": "weight of naming materials",
     "share": "weight of each naming part in the shipped maps",
     "context": "let stage 3's map carry stage 4's (default yes)",
@@ -398,7 +461,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder for the rendered images, 77 kB each")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoint.safetensors and log.csv")
-    parser.add_argument("--start", type=Path, help="another run's checkpoint, whose weights this one starts from")
+    parser.add_argument("--start", type=Path, help="a checkpoint or weights of another run to start from")
     parser.add_argument("--out", type=Path, help="weights to write (default: WORK/NET.safetensors)")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, help="wall time of the whole run in minutes")
@@ -430,10 +493,9 @@ def main() -> None:
             print(f"step {step}  {clock.seconds / 60:.1f} min  {shown}", flush=True)
 
     learner = train(pieces, plan, clock, given.work, given.save_every, report, given.start)
-    first = json.loads(read_checkpoint(given.start)[1]["clock"])["step"] if given.start else 0
     trained = {
         **asdict(plan),
-        "start_steps": first,
+        "start_steps": steps_of(given.start) if given.start else 0,
         "steps": clock.step,
         "minutes": round(clock.seconds / 60, 1),
         "torch": torch.__version__,

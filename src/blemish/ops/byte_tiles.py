@@ -1,23 +1,25 @@
 """Nearest neighbours by bytes: bounds of distances from 64 small whole numbers, of which one instruction multiplies four.
 
-Vectors are rounded to whole multiples of 1 / scale between -127 and 127. By the triangle inequality, with what rounding
-moved each of the two,
+Vectors are rounded to small whole multiples of 1 / scale. By the triangle inequality, with what rounding moved each of the
+two,
 
     scale |q - b|  >=  |round(q) - round(b)| - moved(q) - moved(b),
 
 so a row whose bytes are too far away cannot be nearer than what was found, and need not be looked at: what comes out is
-exact. Comparing bytes is a dot product, for |q - b|^2 / 2 = |q|^2 / 2 - (q b - |b|^2 / 2). Processors with AVX-512 VNNI
-multiply 64 pairs of bytes with one instruction, VPDPBUSD, and add each four to one sum. It takes one side unsigned: rows
-are kept 128 higher.
+exact. Comparing bytes is a dot product, for |q - b|^2 / 2 = |q|^2 / 2 - (q b - |b|^2 / 2). The instructions take one side
+unsigned, so rows are kept higher by as much as makes them positive:
 
-Four queries meet a tile of 64 rows in registers (`largest`), and only the largest value of each meeting is kept. A query
-then begins where its largest value was, and visits the few other tiles that may hold something nearer.
+    AVX-512 VNNI   VPDPBUSD multiplies 64 pairs of bytes and adds each four to one sum; numbers from -127 to 127
+    AVX2           VPMADDUBSW multiplies 32 pairs and adds each two, in 16 bits; numbers from -63 to 63, so that the sum of
+                   four products still fits, and VPMADDWD has half as much to add up
+
+Four queries meet a tile of rows in registers, and only the largest value of each meeting is kept. A query then begins where
+its largest value was, and visits the few other tiles that may hold something nearer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -25,42 +27,53 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.ops.tiles import LANES, bounds_of, guess, insert, rest
+from blemish.ops.team import together
+from blemish.ops.tiles import bounds_of, guess, insert, rest
 
 DEPTH = 64  # bytes of a vector
 TOGETHER = 4  # queries that meet a tile in registers
 MAXIMA = 1 << 16  # largest values held at once, 256 KiB: they and a tile stay in the cache
+MOST = {"avx512vnni": 127, "avx2": 63}
+"""The largest number that a byte may stand for, with each set of instructions."""
+
+ROWS = {"avx512vnni": 64, "avx2": 16}
+"""Rows of a tile: as many as there are registers to sum four times."""
+
 NOBODY = -(1 << 30)  # what a lane without a row begins with: less than any limit
 
 
 @cache
-def available() -> bool:
-    """Return whether this processor has the instruction."""
+def means() -> tuple[str, ...]:
+    """Return which instructions this processor has, the best first: names of MOST."""
     import llvmlite.binding as llvm
 
-    return bool(llvm.get_host_cpu_features().get("avx512vnni", False))
+    features = llvm.get_host_cpu_features()
+    return tuple(name for name in MOST if features.get(name, False))
 
 
 class ByteTiles:
     """A bank of (M, D) vectors as bytes: their coordinates on the leading axes, and the length of what is left.
 
-    `centre` is (D,), `axes` (D, at most 63), orthonormal.
+    `centre` is (D,), `axes` (D, at most 63), orthonormal; `by` is one of `means()`.
     """
 
-    def __init__(self, bank: Tensor, centre: Tensor, axes: Tensor) -> None:
+    def __init__(self, bank: Tensor, centre: Tensor, axes: Tensor, by: str) -> None:
+        axes = axes @ evenly(axes.shape[1])
         self.bank, self.axes, self.centre = bank.numpy(), axes, centre.numpy()
         self.offset = -(centre @ axes)
         bounds = bounds_of(bank, centre, axes)
         middle = (bounds.amin(0) + bounds.amax(0)) / 2  # taken off, so that bytes need not reach as far
-        self.scale = np.float32(127 / max(float((bounds - middle).abs().max()), 1e-30))
+        self.most = np.float32(MOST[by])
+        self.scale = np.float32(self.most / max(float((bounds - middle).abs().max()), 1e-30))
         moved = (bounds - middle) * float(self.scale)
         rows = moved.round()
         self.middle, self.moved = middle.numpy(), np.float32(torch.linalg.vector_norm(moved - rows, dim=1).max())
-        count, tiles = len(rows), -(-len(rows) // LANES)
-        high = torch.full((tiles * LANES, DEPTH), 128, dtype=torch.uint8)
-        high[:count, : rows.shape[1]] = (rows + 128).to(torch.uint8)
-        self.tiles = high.view(tiles, LANES, DEPTH // 4, 4).transpose(1, 2).contiguous().numpy()
-        halves = torch.full((tiles * LANES,), NOBODY, dtype=torch.int32)
+        count, tiles, up = len(rows), -(-len(rows) // ROWS[by]), MOST[by] + 1
+        # The type tells the compiled loops by which instructions the rows are to be compared.
+        high = torch.full((tiles * ROWS[by], DEPTH), up, dtype=torch.uint8 if by == "avx512vnni" else torch.int8)
+        high[:count, : rows.shape[1]] = (rows + up).to(high.dtype)
+        self.tiles = high.view(tiles, ROWS[by], DEPTH // 4, 4).transpose(1, 2).contiguous().numpy()
+        halves = torch.full((len(high),), NOBODY, dtype=torch.int32)
         halves[:count] = -(rows.square().sum(1) / 2).floor().int()
         self.halves = halves.numpy()
 
@@ -74,7 +87,7 @@ class ByteTiles:
         best, who = torch.full((count, k), torch.inf), torch.full((count, k), -1, dtype=torch.int64)
         low = torch.zeros(-(-count // TOGETHER) * TOGETHER, DEPTH, dtype=torch.int8)
         asked = queries.numpy(), leading.numpy(), low.numpy(), best.numpy(), who.numpy()
-        kept = self.bank, self.centre, self.middle, self.moved, self.scale, self.tiles, self.halves
+        kept = self.bank, self.centre, self.middle, self.moved, self.scale, self.most, self.tiles, self.halves
         block = max(TOGETHER, min(256, MAXIMA // len(self.tiles) // TOGETHER * TOGETHER))
         blocks = iter([(first, min(first + block, count)) for first in range(0, count, block)])
         run = search()
@@ -83,10 +96,18 @@ class ByteTiles:
             return sum(run(*asked, *kept, *part) for part in blocks)
 
         jobs = max(1, min(torch.get_num_threads(), count // block))
-        with ThreadPoolExecutor(jobs) as pool:
-            others = [pool.submit(work) for _ in range(jobs - 1)]
-            taken = work() + sum(job.result() for job in others)  # this thread would only wait
-        return best, who, taken
+        return best, who, sum(together([work] * jobs))
+
+
+def evenly(count: int) -> Tensor:
+    """Return the discrete cosine transform, (count, count) orthonormal, which spreads the few long axes over all.
+
+    One scale serves all axes, and the longest decides it: the more alike they are, the less does rounding move.
+    """
+    at = torch.arange(count, dtype=torch.float64)
+    waves = torch.cos(torch.pi / count * (at[None] + 0.5) * at[:, None])
+    mixing: Tensor = (waves / torch.linalg.vector_norm(waves, dim=1, keepdim=True)).float()
+    return mixing
 
 
 @cache
@@ -114,7 +135,7 @@ _values: Any = None
 
 def _search(
     queries: Any, leading: Any, low: Any, best: Any, who: Any, bank: Any, centre: Any, middle: Any,
-    moved: Any, scale: Any, tiles: Any, halves: Any, first: int, last: int,
+    moved: Any, scale: Any, most: Any, tiles: Any, halves: Any, first: int, last: int,
 ) -> int:  # fmt: skip
     """Find the k rows nearest to the queries first to last, into `best` and `who` (Q, k), nearest first.
 
@@ -123,32 +144,44 @@ def _search(
     """
     count, farthest, taken = len(tiles), best.shape[1] - 1, 0
     size = (last - first + TOGETHER - 1) // TOGETHER * TOGETHER
-    maxima, out = np.empty((size, count), np.int32), np.empty((LANES, 1), np.int32)
+    maxima, out = np.empty((count, size), np.int32), np.empty((1, tiles.shape[2]), np.int32)
     own, reach = np.empty(size, np.float32), np.empty(size, np.float32)
     for p in range(first, last):
-        own[p - first], slack = _lower(queries, leading, low, centre, middle, scale, p)
+        own[p - first], slack = _lower(queries, leading, low, centre, middle, scale, most, p)
         reach[p - first] = slack + moved
+    top, highest = np.zeros(size, np.int32), np.full(size, NOBODY, np.int32)
     for t in range(count):
         for p in range(first, last, TOGETHER):
             _largest(low, p, tiles, t, halves, maxima, p - first)
-    for p in range(first, last):
+        for m in range(size):
+            top[m] = t if maxima[t, m] > highest[m] else top[m]
+            highest[m] = max(highest[m], maxima[t, m])
+    least = np.full(size, -NOBODY, np.int32)
+    for p in range(first, last):  # the most promising tile
+        m = p - first
         guess(queries, bank, best, who, p, p - 32 if p - 32 >= first else -1, p - 1 if p > first else -1)
-        m, top = p - first, 0
-        least = _limit(best[p, farthest], scale, reach[m], own[m])
-        for t in range(count):
-            if maxima[m, t] > maxima[m, top]:
-                top = t
-        for turn in range(-1, count):  # the most promising tile first, and then as they come
-            t = turn if turn >= 0 else top
-            if maxima[m, t] > least and turn != top:
+        least[m] = _limit(best[p, farthest], scale, reach[m], own[m])
+        if highest[m] > least[m]:
+            _values(low, p, tiles, top[m], halves, out, 0)
+            least[m], n = _visit(queries, bank, best, who, p, top[m], out, least[m], scale, reach[m], own[m])
+            taken += n
+    for t in range(count):  # then the others, each for all queries, for it is in the cache
+        some = 0
+        for m in range(size):
+            some += maxima[t, m] > least[m]
+        if some == 0:
+            continue
+        for p in range(first, last):
+            m = p - first
+            if maxima[t, m] > least[m] and t != top[m]:
                 _values(low, p, tiles, t, halves, out, 0)
-                least, n = _visit(queries, bank, best, who, p, t, out, least, scale, reach[m], own[m])
+                least[m], n = _visit(queries, bank, best, who, p, t, out, least[m], scale, reach[m], own[m])
                 taken += n
     return taken
 
 
-def _lower(queries: Any, leading: Any, low: Any, centre: Any, middle: Any, scale: Any, p: int) -> Any:
-    """Round a query to bytes; return half its squared norm (less what rows being 128 higher adds), and its slack."""
+def _lower(queries: Any, leading: Any, low: Any, centre: Any, middle: Any, scale: Any, most: Any, p: int) -> Any:
+    """Round a query to bytes; return half its squared norm (less what rows being higher adds), and its slack."""
     axes, whole, lead = leading.shape[1], np.float32(0), np.float32(0)
     for k in range(queries.shape[1]):
         whole += (queries[p, k] - centre[k]) ** 2
@@ -160,12 +193,12 @@ def _lower(queries: Any, leading: Any, low: Any, centre: Any, middle: Any, scale
     squares = total = missed = np.float32(0)
     for k in range(axes + 1):
         exact = ((leading[p, k] if k < axes else left) - middle[k]) * scale
-        byte = min(max(np.float32(np.rint(exact)), np.float32(-127)), np.float32(127))
+        byte = min(max(np.float32(np.rint(exact)), -most), most)
         low[p, k] = np.int8(byte)
         squares += byte * byte
         total += byte
         missed += (exact - byte) ** 2
-    return squares / 2 + 128 * total, np.sqrt(missed) + slack
+    return squares / 2 + (most + np.float32(1)) * total, np.sqrt(missed) + slack
 
 
 def _visit(
@@ -173,18 +206,19 @@ def _visit(
 ) -> Any:
     """Take the distances of a query to those rows of a tile that may be nearer; return the new limit, and how many."""
     taken, last = 0, best.shape[1] - 1
-    for group in range(0, LANES, 16):
+    rows = out.shape[1]
+    for group in range(0, rows, 16):
         some = 0  # counting is done for all sixteen at once
         for i in range(group, group + 16):
-            some += out[i, 0] > least
+            some += out[0, i] > least
         if some == 0:
             continue
         for i in range(group, group + 16):
-            if out[i, 0] > least:
-                squared = rest(queries, p, bank, t * LANES + i, 0)
+            if out[0, i] > least:
+                squared = rest(queries, p, bank, t * rows + i, 0)
                 taken += 1
                 if squared < best[p, last]:
-                    insert(best, who, p, squared, t * LANES + i)
+                    insert(best, who, p, squared, t * rows + i)
                     least = _limit(best[p, last], scale, slack, own)
     return least, taken
 
@@ -199,21 +233,24 @@ def _meeting(*, several: bool) -> Any:
     """Return what numba calls to let queries meet a tile: (low, p, tiles, t, halves, out, at).
 
     The value of a lane is the dot product of query and row less half of the row's squared norm. `several`: four queries
-    from p on; the largest value of each goes to out[at], out[at + 1], ... at column t. Otherwise one query; all its values
-    go to out[:, 0].
+    from p on; the largest value of each goes to out[t, at], out[t, at + 1], ... Otherwise one query; all its values go to
+    out[0].
     """
     from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
-    byte, word, long = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-    lanes, groups = ir.VectorType(word, 16), LANES // 16
+    byte, half, word, long = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
     def number(value: int) -> ir.Constant:
         return ir.Constant(long, value)
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         low, p, tiles, t, halves, out, at = args
+        wide = signature.args[2].dtype == types.uint8
+        width, rows_each = (16, ROWS["avx512vnni"]) if wide else (8, ROWS["avx2"])  # `width`: numbers in a register
+        lanes, pairs, groups = ir.VectorType(word, width), ir.VectorType(half, 2 * width), rows_each // width
+        at_once = 1 if wide else 2  # steps
 
         def data(value: Any, place: int) -> Any:
             array = context.make_array(signature.args[place])(context, builder, value=value)
@@ -231,36 +268,53 @@ def _meeting(*, several: bool) -> Any:
         def everywhere(value: Any) -> Any:
             empty = ir.Constant(lanes, ir.Undefined)
             first = builder.insert_element(empty, value, ir.Constant(word, 0))
-            return builder.shuffle_vector(first, empty, ir.Constant(lanes, [0] * 16))
+            return builder.shuffle_vector(first, empty, ir.Constant(lanes, [0] * width))
 
-        queries, rows = data(low, 0), data(tiles, 2)
-        own, tile = builder.mul(p, number(DEPTH)), builder.mul(t, number(DEPTH * LANES))
-        norms, begin = data(halves, 4), builder.mul(t, number(4 * LANES))
-        count = TOGETHER if several else 1
-        start = [load(norms, builder.add(begin, number(64 * g)), lanes, 4) for g in range(groups)]
-        sums = [list(start) for _ in range(count)]
-        multiply = ir.FunctionType(lanes, [lanes, lanes, lanes])
-        for step in range(DEPTH // 4):
-            four = [load(rows, builder.add(tile, number(4 * LANES * step + 64 * g)), lanes, 4) for g in range(groups)]
-            for j in range(count):
-                query = everywhere(load(queries, builder.add(own, number(j * DEPTH + 4 * step)), word, 1))
+        def instruction(text: str, constraints: str, *given: Any) -> Any:
+            # as text, for what LLVM calls the instructions differs between its versions
+            return builder.asm(ir.FunctionType(lanes, [lanes] * len(given)), text, constraints, given, False)
+
+        def multiply(total: Any, rows: list[Any], query: list[Any]) -> Any:
+            """Add the products of some registers of rows with as many of a query."""
+            if wide:
+                for some, asked in zip(rows, query, strict=True):
+                    total = instruction("vpdpbusd $3, $2, $0", "=v,0,v,v", total, some, asked)
+                return total
+            parts = [
+                builder.bitcast(instruction("vpmaddubsw $2, $1, $0", "=x,x,x", some, asked), pairs)
+                for some, asked in zip(rows, query, strict=True)
+            ]
+            both = builder.bitcast(builder.add(*parts), lanes)
+            ones = ir.Constant(lanes, [0x00010001] * width)
+            return builder.add(total, instruction("vpmaddwd $2, $1, $0", "=x,x,x", both, ones))
+
+        queries, rows, norms, target = data(low, 0), data(tiles, 2), data(halves, 4), data(out, 5)
+        own, tile = builder.mul(p, number(DEPTH)), builder.mul(t, number(DEPTH * rows_each))
+        begin, asked = builder.mul(t, number(4 * rows_each)), range(TOGETHER if several else 1)
+        start = [load(norms, builder.add(begin, number(4 * width * g)), lanes, 4) for g in range(groups)]
+        sums = [list(start) for _ in asked]
+        for first in range(0, DEPTH // 4, at_once):
+            steps = range(first, first + at_once)
+            four = [
+                [load(rows, builder.add(tile, number(4 * (rows_each * d + width * g))), lanes, 4) for d in steps]
+                for g in range(groups)
+            ]
+            for j in asked:
+                query = [everywhere(load(queries, builder.add(own, number(j * DEPTH + 4 * d)), word, 1)) for d in steps]
                 for g in range(groups):
-                    # as text, for what LLVM calls the instruction differs between its versions
-                    given = [sums[j][g], four[g], query]
-                    sums[j][g] = builder.asm(multiply, "vpdpbusd $3, $2, $0", "=v,0,v,v", given, False)
-        target = data(out, 5)
+                    sums[j][g] = multiply(sums[j][g], four[g], query)
         if not several:
             for g in range(groups):
-                store(sums[0][g], target, number(64 * g))
+                store(sums[0][g], target, number(4 * width * g))
             return context.get_dummy_value()
-        width = context.make_array(signature.args[5])(context, builder, value=out).shape
-        columns = builder.extract_value(width, 1)
-        highest = builder.module.declare_intrinsic("llvm.vector.reduce.smax.v16i32", (), ir.FunctionType(word, [lanes]))
-        for j in range(count):
+        shape = context.make_array(signature.args[5])(context, builder, value=out).shape
+        columns, kind = builder.extract_value(shape, 1), ir.FunctionType(word, [lanes])
+        highest = builder.module.declare_intrinsic(f"llvm.vector.reduce.smax.v{width}i32", (), kind)
+        for j in asked:
             most = sums[j][0]
             for g in range(1, groups):
                 most = builder.select(builder.icmp_signed(">", most, sums[j][g]), most, sums[j][g])
-            cell = builder.add(builder.mul(builder.add(at, number(j)), columns), t)
+            cell = builder.add(builder.mul(t, columns), builder.add(at, number(j)))
             store(builder.call(highest, [most]), target, builder.mul(cell, number(4)))
         return context.get_dummy_value()
 

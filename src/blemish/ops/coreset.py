@@ -23,7 +23,7 @@ projection (torch's product, which may round differently).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from torch import Tensor
 
 from blemish.errors import InputError
 from blemish.ops import neighbours
+from blemish.ops.team import together
 from blemish.ops.tiles import BLOCK, LANES, STEP, as_tiles, loops, principal_axes
 from blemish.progress import progress
 
@@ -142,26 +143,23 @@ class _Rounds:
         walk, pick, _ = loops()
         state = self.points, self.tiles, self.picks, self.limits, self.met
         count, done, step, level = len(self.picks), 0, 0.1, np.float32(np.inf)
-        with ThreadPoolExecutor(self.threads) as pool:
-            while done < count:
-                top = self.limits.max()
-                if top == 0:  # only twins of picks are left
-                    self.picks[done:] = np.flatnonzero(self.limits == 0)[: count - done]
-                    yield from repeat(None, count - done)
-                    return
-                level = np.float32(min(level, top) * (1 - step))
-                above = np.flatnonzero(self.limits >= level)
-                jobs = min(self.threads, -(-len(above) // BLOCK))
-                looked = np.zeros((jobs + 1, 2), np.int64)
-                walks = [pool.submit(walk, *state, above, done, level, job, jobs, looked[job]) for job in range(jobs)]
-                for each in walks:
-                    each.result()
-                active, level, step = self._active(above, level, step)
-                if len(active):
-                    before = done
-                    done = pick(*state, active, *self._as_tiles(active), done, level, looked[-1])
-                    yield from repeat(None, done - before)
-                self.looked += looked.sum(0)
+        while done < count:
+            top = self.limits.max()
+            if top == 0:  # only twins of picks are left
+                self.picks[done:] = np.flatnonzero(self.limits == 0)[: count - done]
+                yield from repeat(None, count - done)
+                return
+            level = np.float32(min(level, top) * (1 - step))
+            above = np.flatnonzero(self.limits >= level)
+            jobs = min(self.threads, -(-len(above) // BLOCK))
+            looked = np.zeros((jobs + 1, 2), np.int64)
+            together([partial(walk, *state, above, done, level, job, jobs, looked[job]) for job in range(jobs)])
+            active, level, step = self._active(above, level, step)
+            if len(active):
+                before = done
+                done = pick(*state, active, *self._as_tiles(active), done, level, looked[-1])
+                yield from repeat(None, done - before)
+            self.looked += looked.sum(0)
 
     def _active(self, above: NDArray[np.int64], level: Any, step: float) -> tuple[NDArray[np.int64], Any, float]:
         """Return who is not below the level, at most ACTIVE, with the level this means and the next step down."""

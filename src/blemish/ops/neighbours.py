@@ -8,13 +8,14 @@ least as far apart as their lengths differ (the triangle inequality),
     |q - b|^2  >=  |q_lead - b_lead|^2 + (|q_rest| - |b_rest|)^2.
 
 That bound is the squared distance of two short vectors, whatever the number of dimensions was. Rows whose bound is not
-below the best distance found so far cannot be nearer; the few others are measured in full. Processors that multiply bytes
-compare 64 numbers rounded to bytes (`blemish.ops.byte_tiles`), others 33 floats (`blemish.ops.tiles`).
+below the best distance found so far cannot be nearer; the few others are measured in full. Where the processor has means to
+multiply bytes, 64 numbers rounded to bytes are compared (`blemish.ops.byte_tiles`), elsewhere 33 floats
+(`blemish.ops.tiles`).
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from blemish.errors import InputError
 from blemish.ops import byte_tiles
+from blemish.ops.team import together
 from blemish.ops.tiles import BLOCK, LANES, as_tiles, bounds_of, loops, principal_axes
 
 _CELLS = 1 << 24  # distances held at once: 64 MiB of float32
@@ -48,12 +50,13 @@ def leads(bank: Tensor) -> Leads:
 class Search:
     """A bank of (M, D) finite rows, made ready on the CPU to be searched; it is faster if the rows are `ordered`."""
 
-    def __init__(self, bank: Tensor, leads: Leads, *, by_bytes: bool | None = None) -> None:
-        """Make the bounds of all rows; `by_bytes`: whether they are bytes, by default if the processor has the means."""
+    def __init__(self, bank: Tensor, leads: Leads, *, by: str | None = None) -> None:
+        """Make the bounds of all rows; `by` is "floats" or one of `byte_tiles.means()`, by default the fastest."""
         self.bank = bank.contiguous()
         self.bytes: byte_tiles.ByteTiles | None = None
-        if byte_tiles.available() if by_bytes is None else by_bytes:
-            self.bytes = byte_tiles.ByteTiles(self.bank, *leads)
+        way = by or next(iter(byte_tiles.means()), "floats")
+        if way != "floats":
+            self.bytes = byte_tiles.ByteTiles(self.bank, *leads, way)
         else:
             self.leads = Leads(leads.centre, leads.axes[:, :FLOATS].contiguous())
             self.tiles = as_tiles(bounds_of(self.bank, *self.leads).numpy())
@@ -72,9 +75,8 @@ class Search:
         looked = np.zeros((jobs, 2), np.int64)
         found = best.numpy(), who.numpy()
         arrays = queries.contiguous().numpy(), bounds.numpy(), self.bank.numpy(), self.tiles, *found
-        with ThreadPoolExecutor(jobs) as pool:
-            for job in [pool.submit(loops().search, *arrays, job, jobs, looked[job]) for job in range(jobs)]:
-                job.result()
+        search = loops().search
+        together([partial(search, *arrays, job, jobs, looked[job]) for job in range(jobs)])
         return best, who
 
 
