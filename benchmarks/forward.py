@@ -43,7 +43,7 @@ def main() -> None:
         found: dict[tuple[bool, bool], list[float]] = {}
         for _ in range(3):
             for ours, kept in ((False, False), (True, False), (False, True), (True, True)):
-                said = alone(CODE, name, own, str(ours), str(kept), str(4 * given.repeats))
+                said = alone(CODE, name, own, str(ours), str(kept), str(given.repeats))
                 found.setdefault((ours, kept), []).append(said["seconds"] * 125)
         ms = {way: float(np.median(values)) for way, values in found.items()}
         note = f"with freed memory kept {ms[True, True]:.1f}, the network called plainly {ms[False, True]:.1f} ms"

@@ -41,6 +41,7 @@ from blemish.runtime import Runtime
 from line_page import page
 from line_profile import kinds
 from line_sizes import core_environment, rival_size, sizes
+from processor import processor
 
 HERE = Path(__file__).parent
 SIZE, RATIO = (256, 256), 0.1
@@ -180,14 +181,6 @@ def answer(command: list[str], folder: Path, *, allowed: tuple[int, ...] = (0,))
     if done.returncode not in allowed:
         raise SystemExit(f"{command} failed:\n{done.stderr[-3000:]}")
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
-
-
-def processor() -> str:
-    """Return what kind of processor this is, and what it has for 8-bit and 16-bit numbers (Linux)."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
-    known = {name.strip(): value.strip() for name, value in lines.items()}
-    has = [f for f in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8") if f in known.get("flags", "").split()]
-    return f"{known.get('model name', 'unknown processor')} ({', '.join(has) or 'no instructions for 8 bits'})"
 
 
 RUNTIME = """

@@ -30,6 +30,7 @@ from blemish.data import synthetic
 from blemish.engine.run import environment
 from blemish.features import Features, extractor
 from blemish.files import write_json
+from processor import processor
 
 Images = NDArray[np.float32]
 
@@ -87,7 +88,8 @@ def finish(rows: list[Row], given: Options) -> None:
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         found = [{**asdict(row), "ratio": row.ratio} for row in rows]
-        write_json(given.out, {"rows": found, "environment": environment(), "threads": torch.get_num_threads()})
+        made = {"environment": environment(), "processor": processor(), "threads": torch.get_num_threads()}
+        write_json(given.out, {"rows": found, **made})
 
 
 def backbone(given: Options) -> Features:

@@ -104,12 +104,13 @@ def main() -> None:
             "Patches and maps are simulated (`benchmarks/growth.py`): PatchCore's selection of 10,000 patches with at most",
             "1 GiB of patches in memory, PaDiM's moments in three grids. Beyond that GiB PatchCore selects while reading.",
         ]
-    environment = next(iter(found.values()))["environment"]
+    first = next(iter(found.values()))
+    environment, threads = first["environment"], first["threads"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    threads = next(iter(found.values()))["threads"]
     lines += [
         "",
-        f"Made with {versions}; {environment['platform']}; {threads} threads; {environment['started'][:10]}.",
+        f"Made with {versions}; {environment['platform']}; {first['processor']}, {threads} threads;",
+        f"{environment['started'][:10]}.",
         "",
     ]
     write_text(ROOT / "docs" / "performance.md", "\n".join(lines))

@@ -109,6 +109,34 @@ def test_another_seed_finds_the_features_of_the_first(cell, tmp_path) -> None:
     assert measure(other, features=tmp_path)["stamps"]["features"] == {"looked_up": 15, "computed": 0}
 
 
+def test_a_detector_that_several_cells_test_is_fitted_once(cell, tmp_path, monkeypatch) -> None:
+    fits = []
+    fit = PatchCore.fit
+    monkeypatch.setattr(PatchCore, "fit", lambda self, data: fits.append(1) or fit(self, data))
+    blurred, plain = dataclasses.replace(cell, protocol=Robustness("blur", 2.0)), cell
+    alone = [measure(blurred), measure(plain)]
+    assert len(fits) == 2
+    shared = [measure(blurred, fitted=tmp_path), measure(plain, fitted=tmp_path)]
+    assert len(fits) == 3
+    for one, other in zip(alone, shared, strict=True):
+        assert one["scores"] == other["scores"]
+        assert one["metrics"] == other["metrics"]
+    assert [one["stamps"]["fitted"] for one in shared] == ["here", "for another cell"]
+    assert shared[1]["costs"]["fit_seconds"] == shared[0]["costs"]["fit_seconds"]  # the fit was as dear for both
+    assert measure(dataclasses.replace(cell, seed=4), fitted=tmp_path)["stamps"]["fitted"] == "here"
+    assert measure(dataclasses.replace(cell, protocol=FewShot(2)), fitted=tmp_path)["stamps"]["fitted"] == "here"
+
+
+def test_a_kept_detector_that_cannot_be_read_is_fitted_anew_and_that_is_said(cell, tmp_path) -> None:
+    whole = measure(cell, fitted=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    again = measure(cell, fitted=tmp_path)
+    assert any("fitted anew" in note for note in again["notes"])
+    assert again["scores"] == whole["scores"]
+    assert measure(cell, fitted=tmp_path)["stamps"]["fitted"] == "for another cell"
+
+
 def test_a_unified_detector_is_one_for_all_and_measured_category_by_category(tmp_path, monkeypatch) -> None:
     made = synthetic.make(
         tmp_path / "made", categories=["fabric", "flange"], train=4, test_good=2, per_defect=1, size=64

@@ -106,6 +106,16 @@ def test_the_time_left_is_that_of_the_methods_which_are_left(tmp_path) -> None:
     assert more.left() == 0.0
 
 
+def test_detectors_are_kept_for_the_cells_that_test_the_same_one(tmp_path) -> None:
+    robust = [{"kind": "robustness", "change": "blur", "strength": [1, 2]}, {"kind": "few-shot", "k": 2}]
+    grid = parse({**tiny(tmp_path), "protocols": robust}).cells(tmp_path)
+    asked = {}
+    answer = lambda task: asked.update({task["cell"]["protocol"]: task["fitted"]}) or {"metrics": {}, "failed": None}  # noqa: E731
+    list(Runner(grid, tmp_path / "out", Counting(answer=answer)))
+    kept = str(tmp_path / "out" / "fitted")
+    assert asked == {"robustness-blur-1": kept, "robustness-blur-2": kept, "few-shot-2": None}
+
+
 def test_leaving_early_leaves_no_claim_and_no_half(tmp_path) -> None:
     grid = cells(tmp_path, seeds=[0, 1, 2])
     place = Counting(slots=3)
@@ -154,7 +164,7 @@ def without_times(result: dict) -> dict:
 
 
 def task(cell, **more) -> dict:
-    return {"cell": cell.as_dict(), "device": "cpu", "features": None, **more}
+    return {"cell": cell.as_dict(), "device": "cpu", "features": None, "fitted": None, **more}
 
 
 def test_a_process_of_its_own_measures_the_same_and_prints_nothing_between(tmp_path) -> None:

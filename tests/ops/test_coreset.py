@@ -11,6 +11,12 @@ from blemish.ops import coreset
 from blemish.ops.coreset import CoresetStream, greedy_coreset
 
 
+@pytest.fixture(autouse=True)
+def rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few points would be selected plainly; here they are to go through the compiled loops."""
+    monkeypatch.setattr(coreset, "WORTH", 0)
+
+
 def start(points: torch.Tensor, starts: int = 10, seed: int = 0) -> torch.Tensor:
     """Squared mean distance to the random starts, which the first pick and all limits begin with."""
     generator = torch.Generator().manual_seed(seed)
@@ -95,6 +101,16 @@ def test_dropping_levels_by_hand_small_active_sets_and_tiles_change_nothing(monk
     expected = {name: greedy_coreset(points, 300).picks.tolist() for name, points in WHOLE.items()}
     monkeypatch.setattr(coreset, "ACTIVE", 16)  # ties then overflow it
     assert {name: greedy_coreset(points, 300).picks.tolist() for name, points in WHOLE.items()} == expected
+
+
+def test_few_points_are_selected_plainly_and_the_same_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.randn(500, 20, generator=torch.Generator().manual_seed(3))
+    by_rounds = greedy_coreset(points, 60)
+    monkeypatch.setattr(coreset, "WORTH", 500 * 60 * 20 + 1)
+    monkeypatch.setattr(coreset, "_Rounds", None)  # would fail if it were called
+    plainly = greedy_coreset(points, 60)
+    assert torch.equal(plainly.picks, by_rounds.picks)
+    assert plainly.radius == pytest.approx(by_rounds.radius, rel=1e-5)
 
 
 def test_the_plain_scan_of_gpus_agrees() -> None:

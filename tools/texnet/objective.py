@@ -108,7 +108,7 @@ def mixing(features: Tensor, references: int, good: Tensor, chance: torch.Genera
     squared = asked.square().sum(1)[:, None] + bank.square().sum(1)[None] - 2 * asked @ bank.T
     nearest = squared.clamp(min=0).view(len(asked), tasks, -1).amin(2)
     logits = -SHARPNESS * 0.5 * torch.log(nearest + FLOOR)
-    own = torch.arange(tasks).repeat_interleave(len(some))
+    own = torch.arange(tasks, device=features.device).repeat_interleave(len(some))
     return F.cross_entropy(logits[good], own[good])
 
 

@@ -117,8 +117,8 @@ class Learner(nn.Module):
 
 
 def losses(learner: Learner, plan: Plan, drawn: Draw, step: int) -> dict[str, Tensor]:
-    """Return the loss and what it is made of."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=plan.bf16):
+    """Return the loss and what it is made of; `drawn` is wherever the learner is."""
+    with torch.autocast(drawn.views.device.type, torch.bfloat16, enabled=plan.bf16):
         maps = learner(drawn.episode.images.flatten(0, 1))
         named = learner(drawn.views).named
     beside = maps.named if plan.context else []
@@ -172,16 +172,19 @@ def train(
     save_every: int = 500,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, values: None,
     start: Path | None = None,
+    device: str = "cpu",
+    drawers: int = 1,
 ) -> Learner:
     """Train from the last checkpoint in `work`, else from `start`, else from random weights.
 
     `start` is another run's checkpoint, or weights that a run has written (see `unfold`).
 
+    `drawers` threads draw batches ahead; their number changes nothing else. On a GPU the same seed gives other rounding.
     Writes `work/checkpoint.safetensors` each `save_every` steps and `work/log.csv`, a mean over 50 steps a row.
     """
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    learner = Learner(plan).to(memory_format=torch.channels_last).train()
+    learner = Learner(plan).to(device, memory_format=torch.channels_last).train()
     heavy = [p for p in learner.parameters() if p.ndim > 1]
     light = [p for p in learner.parameters() if p.ndim <= 1]  # biases and norms are not decayed
     optimiser = torch.optim.AdamW([{"params": heavy}, {"params": light, "weight_decay": 0.0}], weight_decay=plan.decay)
@@ -193,15 +196,16 @@ def train(
         if "plan" in metadata:
             take_over(learner, learner_weights(held))
         else:
-            unfold(learner, held, pieces, plan)
+            unfold(learner.cpu(), held, pieces, plan)
+            learner.to(device)
     shorten(work / "log.csv", clock.step)
     started, recent = time.monotonic() - clock.seconds, []
-    with ThreadPoolExecutor(1) as pool:
-        ahead = prefetched(pool, pieces, plan, clock.step)
+    with ThreadPoolExecutor(drawers) as pool:
+        ahead = prefetched(pool, pieces, plan, clock.step, drawers)
         while not clock.done:
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * clock.factor()
-            values = losses(learner, plan, next(ahead), clock.step)
+            values = losses(learner, plan, moved(next(ahead), device), clock.step)
             optimiser.zero_grad(set_to_none=True)
             values["loss"].backward()
             nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
@@ -273,12 +277,18 @@ def take_over(learner: Learner, weights: dict[str, Tensor]) -> None:
     learner.load_state_dict(weights)
 
 
-def prefetched(pool: ThreadPoolExecutor, pieces: Pieces, plan: Plan, step: int) -> Iterator[Draw]:
+def moved(drawn: Draw, device: str) -> Draw:
+    """Return one step's data on `device`."""
+    episode = Episode(*(part.to(device, non_blocking=True) for part in drawn.episode))
+    return Draw(episode, drawn.views.to(device, non_blocking=True), drawn.recipes.to(device))
+
+
+def prefetched(pool: ThreadPoolExecutor, pieces: Pieces, plan: Plan, step: int, drawers: int) -> Iterator[Draw]:
     """Yield the data of `step`, `step + 1`, ... while the next ones are being drawn."""
     waiting: deque[Future[Draw]] = deque()
     try:
         while True:
-            while len(waiting) < 3:
+            while len(waiting) < 2 * drawers + 1:
                 waiting.append(pool.submit(draw, pieces, plan, step))
                 step += 1
             yield waiting.popleft().result()
@@ -473,6 +483,10 @@ def options() -> argparse.Namespace:
     for name in SWITCHES:
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True, help=HELP[name])
     parser.add_argument("--threads", type=int, default=2, help="threads of the training (default 2)")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu (default), cuda")
+    parser.add_argument(
+        "--drawers", type=int, default=1, help="threads that draw batches; a GPU wants several (default 1)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes of the rendering (default 2)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
     parser.add_argument("--version", default="3", help="version written into the weights (default 3)")
@@ -492,7 +506,8 @@ def main() -> None:
             shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
             print(f"step {step}  {clock.seconds / 60:.1f} min  {shown}", flush=True)
 
-    learner = train(pieces, plan, clock, given.work, given.save_every, report, given.start)
+    learner = train(pieces, plan, clock, given.work, given.save_every, report, given.start, given.device, given.drawers)
+    learner.cpu()
     trained = {
         **asdict(plan),
         "start_steps": steps_of(given.start) if given.start else 0,

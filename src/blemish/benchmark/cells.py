@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class Cell:
         given["categories"] = tuple(stored["categories"])
         given["protocol"] = protocol(stored["protocol_settings"])
         return cls(**given)
+
+    @property
+    def learning(self) -> Cell:
+        """The cell that learns the same: several cells may test one detector, under robustness for instance."""
+        return replace(self, protocol=self.protocol.learning)
 
     @property
     def sha256(self) -> str:

@@ -38,8 +38,12 @@ from blemish.read_ahead import read_ahead
 from blemish.training import choose_device, device_of, seeded
 
 
-def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) -> dict[str, Any]:
-    """Return the result of a cell as JSON values; `features` is a folder for the cache of frozen features, if any.
+def measure(
+    cell: Cell, *, device: str = "cpu", features: Path | None = None, fitted: Path | None = None
+) -> dict[str, Any]:
+    """Return the result of a cell as JSON values.
+
+    `features` is a folder for the cache of frozen features, if any; `fitted` one for detectors that other cells test too.
 
     Raises:
         BlemishError: whatever data, method and protocol raise.
@@ -57,7 +61,7 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
             known = _known(cell, [*split.train, *split.held_out, *test], imaging, features)
             cache = FeatureCache(features / "maps", known)
         with nullcontext() if cache is None else cache.open():
-            inspector, fitted = _learn(cell, split, imaging, device, cache)
+            inspector, learning, kept = _learnt(cell, split, imaging, device, cache, fitted)
             reports = {
                 category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
                 for category, records in _by_category(test).items()
@@ -66,7 +70,7 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
     return {
         **_found(cell, reports, [*map(str, {str(w.message): None for w in caught})]),
         "picture": drawn,
-        "costs": {**fitted, **_costs(inspector.detector, cell)},
+        "costs": {**learning, **_costs(inspector.detector, cell)},
         "stamps": {
             **before,
             "machine": machine(device_of(inspector.detector)),
@@ -77,6 +81,7 @@ def measure(cell: Cell, *, device: str = "cpu", features: Path | None = None) ->
             "pixels": cell.pixels,
             "counts": {"train": len(split.train), "held_out": len(split.held_out), "test": len(split.test)},
             "weights": _weights(inspector),
+            "fitted": "for another cell" if kept else "here",
             "features": None if cache is None else {"looked_up": cache.looked_up, "computed": cache.computed},
             "seconds": round(time.perf_counter() - begun, 3),
         },
@@ -111,6 +116,24 @@ def _split(cell: Cell) -> tuple[Split, Imaging]:
 def _at_most(count: int | None, part: DataModule, seed: int) -> list[Record]:
     train = part.train_records
     return train if count is None or count >= len(train) else few_shot(train, count, seed)
+
+
+def _learnt(
+    cell: Cell, split: Split, imaging: Imaging, device: str, cache: FeatureCache | None, folder: Path | None
+) -> tuple[Inspector, dict[str, Any], bool]:
+    """Return a fitted inspector, what fitting cost, and whether it lay in `folder`; if not, it does now."""
+    place = None if folder is None else folder / f"{cell.learning.name}.safetensors"
+    if place is not None and place.exists():
+        try:
+            inspector = Inspector.load(place, device)
+            return inspector, inspector.about["costs"], True
+        except (FormatError, KeyError) as error:
+            warnings.warn(f"{place} cannot be used and was fitted anew: {error}", stacklevel=2)
+    inspector, costs = _learn(cell, split, imaging, device, cache)
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Inspector(inspector.detector, imaging, inspector.calibration, {**inspector.about, "costs": costs}).save(place)
+    return inspector, costs, False
 
 
 def _learn(

@@ -22,7 +22,7 @@ from blemish.benchmark.cells import failure
 from blemish.memory import keep_freed_memory
 
 Task = dict[str, Any]
-"""The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features."""
+"""The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features, fitted."""
 
 
 def measured(
@@ -101,8 +101,8 @@ def main() -> None:
         from blemish.benchmark.cells import Cell
         from blemish.benchmark.measure import measure
 
-        features = None if task["features"] is None else Path(task["features"])
-        found = measure(Cell.from_dict(task["cell"]), device=task["device"], features=features)
+        kept = {name: None if task[name] is None else Path(task[name]) for name in ("features", "fitted")}
+        found = measure(Cell.from_dict(task["cell"]), device=task["device"], **kept)
         text = json.dumps(found, allow_nan=False, default=str)
     except Exception as error:  # whatever it is, it is this cell's result
         text = json.dumps(failure(f"{type(error).__name__}: {error}", traceback.format_exc()))

@@ -56,6 +56,11 @@ class Protocol:
         """Return kind and settings as JSON values; `protocol` reads them back."""
         return {"kind": self.kind, **asdict(self)}
 
+    @property
+    def learning(self) -> Protocol:
+        """The protocol under which the same is learnt: itself, but where only what is tested is changed."""
+        return self
+
     def split(self, split: Split) -> Split:
         """Return who learns and who is tested."""
         return split
@@ -153,6 +158,11 @@ class Robustness(Protocol):
 
     def _said(self) -> list[str]:
         return [self.change, f"{self.strength:g}"]
+
+    @property
+    def learning(self) -> Protocol:
+        """One-class: what is learnt from is not changed."""
+        return Protocol()
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
         """Return the records with changed copies of their images, and of their masks where parts were turned."""

@@ -3,6 +3,7 @@
     OUT/cells/NAME.json     the results, each written whole or not at all
     OUT/claims/             who works on what, while somebody works
     OUT/features/           features of frozen networks, to be removed at will
+    OUT/fitted/             detectors that several cells test, likewise
 
 What was killed in the middle is not there, and is done when the runner is started again; what is there is never done
 again. Several runners may share a folder.
@@ -11,6 +12,7 @@ again. Several runners may share a folder.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
@@ -50,6 +52,7 @@ class Runner:
         self.features = str(self.out / "features") if features else None
         self.waiting = {cell.name: cell for cell in cells}
         self.total = len(self.waiting)
+        self._learnings = Counter(cell.learning.name for cell in self.waiting.values())
         stored = {name: self._stored(cell) for name, cell in self.waiting.items()}
         self._retry = {name: r["tries"] for name, r in stored.items() if retry_failed and r is not None and r["failed"]}
         self.before = sum(r is not None and name not in self._retry for name, r in stored.items())
@@ -110,7 +113,9 @@ class Runner:
                 yield found
             elif ours:
                 del self.waiting[name]
-                task = {"cell": cell.as_dict(), "device": self.device, "features": self.features}
+                shared = self._learnings[cell.learning.name] > 1
+                fitted = str(self.out / "fitted") if shared else None
+                task = {"cell": cell.as_dict(), "device": self.device, "features": self.features, "fitted": fitted}
                 self.flying[self.place.submit(task)] = cell
 
     def _write(self, future: Future[Result], claims: Claims) -> Result:

@@ -119,7 +119,7 @@ def search() -> Callable[..., int]:
 
     llvm.initialize_native_asmparser()
     options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}}
-    for part in (rest, insert, guess, _limit, _visit, _lower):
+    for part in (rest, insert, guess, _limit, _keep, _visit, _lower):
         register_jitable(**options)(part)
     globals().update(_largest=_meeting(several=True), _values=_meeting(several=False))
     try:
@@ -142,29 +142,28 @@ def _search(
     `leading` (Q, L) are the queries' coordinates on the leading axes, `low` (Q to a multiple of 4, 64) is where their
     bytes go. Returns how many distances were taken in full.
     """
-    count, farthest, taken = len(tiles), best.shape[1] - 1, 0
+    count, k, taken = len(tiles), best.shape[1], 0
     size = (last - first + TOGETHER - 1) // TOGETHER * TOGETHER
     maxima, out = np.empty((count, size), np.int32), np.empty((1, tiles.shape[2]), np.int32)
     own, reach = np.empty(size, np.float32), np.empty(size, np.float32)
     for p in range(first, last):
         own[p - first], slack = _lower(queries, leading, low, centre, middle, scale, most, p)
         reach[p - first] = slack + moved
-    top, highest = np.zeros(size, np.int32), np.full(size, NOBODY, np.int32)
+    top, highest = np.zeros((k, size), np.int32), np.full((k, size), NOBODY, np.int32)
     for t in range(count):
         for p in range(first, last, TOGETHER):
             _largest(low, p, tiles, t, halves, maxima, p - first)
-        for m in range(size):
-            top[m] = t if maxima[t, m] > highest[m] else top[m]
-            highest[m] = max(highest[m], maxima[t, m])
+        _keep(maxima, t, top, highest)
     least = np.full(size, -NOBODY, np.int32)
-    for p in range(first, last):  # the most promising tile
+    for p in range(first, last):  # the most promising tiles
         m = p - first
         guess(queries, bank, best, who, p, p - 32 if p - 32 >= first else -1, p - 1 if p > first else -1)
-        least[m] = _limit(best[p, farthest], scale, reach[m], own[m])
-        if highest[m] > least[m]:
-            _values(low, p, tiles, top[m], halves, out, 0)
-            least[m], n = _visit(queries, bank, best, who, p, top[m], out, least[m], scale, reach[m], own[m])
-            taken += n
+        least[m] = _limit(best[p, k - 1], scale, reach[m], own[m])
+        for j in range(k):
+            if highest[j, m] > least[m]:
+                _values(low, p, tiles, top[j, m], halves, out, 0)
+                least[m], n = _visit(queries, bank, best, who, p, top[j, m], out, least[m], scale, reach[m], own[m])
+                taken += n
     for t in range(count):  # then the others, each for all queries, for it is in the cache
         some = 0
         for m in range(size):
@@ -173,11 +172,28 @@ def _search(
             continue
         for p in range(first, last):
             m = p - first
-            if maxima[t, m] > least[m] and t != top[m]:
+            if maxima[t, m] > least[m] and t != top[0, m]:
                 _values(low, p, tiles, t, halves, out, 0)
                 least[m], n = _visit(queries, bank, best, who, p, t, out, least[m], scale, reach[m], own[m])
                 taken += n
     return taken
+
+
+def _keep(maxima: Any, t: int, top: Any, highest: Any) -> None:
+    """Keep each query's k largest values and their tiles, both (k, queries), largest first."""
+    last = len(top) - 1
+    if last == 0:  # this is vectorised
+        for m in range(top.shape[1]):
+            top[0, m] = t if maxima[t, m] > highest[0, m] else top[0, m]
+            highest[0, m] = max(highest[0, m], maxima[t, m])
+        return
+    for m in range(top.shape[1]):
+        value, j = maxima[t, m], last
+        if value > highest[last, m]:
+            while j > 0 and highest[j - 1, m] < value:
+                highest[j, m], top[j, m] = highest[j - 1, m], top[j - 1, m]
+                j -= 1
+            highest[j, m], top[j, m] = value, t
 
 
 def _lower(queries: Any, leading: Any, low: Any, centre: Any, middle: Any, scale: Any, most: Any, p: int) -> Any:

@@ -39,6 +39,7 @@ from blemish.ops.tiles import BLOCK, LANES, STEP, as_tiles, loops, principal_axe
 from blemish.progress import progress
 
 ACTIVE = 2048  # at most so many active points
+WORTH = 1 << 30  # multiplications by the definition above which the loops pay for being loaded, most of a second
 EXCESS = 2  # a chunk of a stream keeps so many times its share
 
 
@@ -77,7 +78,7 @@ def greedy_coreset(
         matrix = _rotated(pieces, matrix)
     projected = _projected(pieces, n, None if matrix is None else matrix.to(device))
     nearest = torch.cdist(projected, projected[first], compute_mode="donot_use_mm_for_euclid_dist").mean(1).square()
-    if on_cpu and bool(nearest.isfinite().all()):
+    if on_cpu and n * count * projected.shape[1] >= WORTH and bool(nearest.isfinite().all()):
         rounds = _Rounds(projected, nearest, count, torch.get_num_threads())
         for _ in progress(rounds.run(), "coreset", total=count):
             pass
@@ -99,7 +100,7 @@ def _projected(pieces: Sequence[Tensor], n: int, matrix: Tensor | None) -> Tenso
 
 
 def _plain(points: Tensor, nearest: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Select by looking at all points for every pick; for GPUs, and for points that are not all finite.
+    """Select by looking at all points for every pick; for GPUs, few points, and points that are not all finite.
 
     Returns the picks and every point's squared distance to the nearest of them, -1 for the picks themselves.
     """

@@ -12,11 +12,13 @@ import cv2
 
 from blemish.data.record import GOOD, Record
 from blemish.engine.evaluate import Part, Report, truth_mask
+from blemish.errors import ImageError
 from blemish.files import write_text
 from blemish.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
 from blemish.report.templates import template
+from blemish.types import Prediction
 
 TITLES = {
     "image_AUROC": "image AUROC",
@@ -40,10 +42,15 @@ def write_page(
         MissingExtra: jinja2 or matplotlib is not installed.
         StorageError: the page cannot be written.
     """
+    chosen = [group for group in choose_examples(report.parts, examples) if group[2]]
+    verdicts = inspector.stream([records[part.key].image for _, _, parts in chosen for part in parts])
     groups = [
-        {"title": title, "meaning": meaning, "parts": [_example(part, inspector, records[part.key]) for part in chosen]}
-        for title, meaning, chosen in choose_examples(report.parts, examples)
-        if chosen
+        {
+            "title": title,
+            "meaning": meaning,
+            "parts": [_example(part, inspector, records[part.key], next(verdicts)) for part in parts],
+        }
+        for title, meaning, parts in chosen
     ]
     return write_text(
         path,
@@ -113,10 +120,10 @@ def _curves(report: Report) -> list[tuple[str, str]]:
     return drawn
 
 
-def _example(part: Part, inspector: Inspection, record: Record) -> dict[str, Any]:
+def _example(part: Part, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
+    if verdict.error is not None:
+        raise ImageError(verdict.error)
     image = inspector.imaging.read(record.image)
-    verdict = inspector.inspect(record.image)
-    assert not isinstance(verdict, list)  # noqa: S101 - one source gives one verdict
     plain = thumbnail(image)
     truth = truth_mask(record, (image.shape[0], image.shape[1]))
     marked = outline(plain, truth, MARKED) if truth is not None and truth.any() else plain
