@@ -40,6 +40,15 @@ values = {name: round(value.value, 4) for name, value in report.metrics.items() 
 print(json.dumps({"seconds": spent, "peak": peak, "values": values}))
 """
 
+IMPORTS = """
+import json, time
+begun = time.perf_counter()
+import torch
+from blemish.features import extractor
+extractor("mobilenetv2_100", [8, 16], pretrained=False)  # imports timm
+print(json.dumps({"seconds": time.perf_counter() - begun}))
+"""
+
 
 def main() -> None:
     given = options(__doc__)
@@ -69,7 +78,8 @@ def compare(given: Options, root: Path) -> None:
     ours = sorted((run[0] for run in runs), key=lambda run: run["seconds"])[RUNS // 2]
     known = [run[1] for run in runs if run[1] is not None]
     theirs = sorted(known, key=lambda run: run["seconds"])[len(known) // 2] if known else None
-    note = f"ours {ours['values']}"
+    imports = sorted(alone(IMPORTS)["seconds"] for _ in range(RUNS))[RUNS // 2]
+    note = f"ours {ours['values']}, of its time {imports:.1f} s for importing torch and timm"
     if theirs is not None:
         note += f", peak {ours['peak']:,.0f} MB; rival {theirs['values']}, peak {theirs['peak']:,.0f} MB"
     row = Row(f"fit, test and report, {CATEGORY}", ours["seconds"], theirs and theirs["seconds"], "s", ">= 3x", note)
