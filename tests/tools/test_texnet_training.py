@@ -237,8 +237,8 @@ def test_a_killed_run_continues_to_the_very_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train.train(pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, kill)
     steps: list[int] = []
-    again = train.train(
-        pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, lambda step, values: steps.append(step)
+    again = train.train(  # by more threads, too
+        pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, lambda step, values: steps.append(step), drawers=3
     )
     assert steps == [5, 6]  # the last checkpoint was written after step 4
     for name, value in whole.state_dict().items():
@@ -266,11 +266,11 @@ def test_a_run_can_start_from_shipped_weights(
 ) -> None:
     """The folded network's function comes back, and classifiers that know the materials, which shipped weights lack."""
     train, path = tools["train"], tmp_path / "w.safetensors"
-    before = train.train(pieces, plan, train.Clock(total=40), tmp_path / "first", 100)
-    train.export(before, pieces, plan, path, "9", {"start_steps": 5, "steps": 40})
-    assert train.steps_of(path) == 45
+    before = train.train(pieces, plan, train.Clock(total=12), tmp_path / "first", 100)
+    train.export(before, pieces, plan, path, "9", {"start_steps": 5, "steps": 12})
+    assert train.steps_of(path) == 17
     learner = train.Learner(plan)
-    monkeypatch.setattr(train, "NAMED", 100)  # of six materials only
+    monkeypatch.setattr(train, "NAMED", 40)  # of six materials only
     train.unfold(learner, train.read_checkpoint(path)[0], pieces, plan)
     shipped, image = TexNet(SIZES["texnet_s"]).eval(), torch.rand(2, 3, 48, 48)
     load_weights(shipped, path)
@@ -280,7 +280,7 @@ def test_a_run_can_start_from_shipped_weights(
             torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
         losses = train.losses(learner, plan, train.draw(pieces, plan, 3), 3)
     assert float(losses["naming"]) < np.log(6)  # better than guessing among six, at once
-    train.train(pieces, plan, train.Clock(total=2), tmp_path / "second", start=path)
+    train.train(pieces, replace(plan, peak=0.3), train.Clock(total=1), tmp_path / "second", start=path, drawers=3)
 
 
 def test_the_discriminant_tells_gaussian_classes_apart(tools: Tools) -> None:

@@ -57,7 +57,7 @@ class Plan:
     decay: float = 0.05
     single: float = 0.3
     mixed: float = 0.2
-    peak: float = 0.3
+    peak: float = 0.0
     naming: float = 0.3
     share: float = 0.5
     context: bool = True
