@@ -252,89 +252,112 @@ def _meeting(*, several: bool) -> Any:
     from p on; the largest value of each goes to out[t, at], out[t, at + 1], ... Otherwise one query; all its values go to
     out[0].
     """
-    from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
-    byte, half, word, long = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-
-    def number(value: int) -> ir.Constant:
-        return ir.Constant(long, value)
-
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        low, p, tiles, t, halves, out, at = args
-        wide = signature.args[2].dtype == types.uint8
-        width, rows_each = (16, ROWS["avx512vnni"]) if wide else (8, ROWS["avx2"])  # `width`: numbers in a register
-        lanes, pairs, groups = ir.VectorType(word, width), ir.VectorType(half, 2 * width), rows_each // width
-        at_once = 1 if wide else 2  # steps
-
-        def data(value: Any, place: int) -> Any:
-            array = context.make_array(signature.args[place])(context, builder, value=value)
-            return builder.bitcast(array.data, byte.as_pointer())
-
-        def load(base: Any, offset: Any, kind: Any, align: int) -> Any:
-            found = builder.load(builder.bitcast(builder.gep(base, [offset]), kind.as_pointer()))
-            found.align = align
-            return found
-
-        def store(value: Any, base: Any, offset: Any) -> None:
-            put = builder.store(value, builder.bitcast(builder.gep(base, [offset]), value.type.as_pointer()))
-            put.align = 4
-
-        def everywhere(value: Any) -> Any:
-            empty = ir.Constant(lanes, ir.Undefined)
-            first = builder.insert_element(empty, value, ir.Constant(word, 0))
-            return builder.shuffle_vector(first, empty, ir.Constant(lanes, [0] * width))
-
-        def instruction(text: str, constraints: str, *given: Any) -> Any:
-            # as text, for what LLVM calls the instructions differs between its versions
-            return builder.asm(ir.FunctionType(lanes, [lanes] * len(given)), text, constraints, given, False)
-
-        def multiply(total: Any, rows: list[Any], query: list[Any]) -> Any:
-            """Add the products of some registers of rows with as many of a query."""
-            if wide:
-                for some, asked in zip(rows, query, strict=True):
-                    total = instruction("vpdpbusd $3, $2, $0", "=v,0,v,v", total, some, asked)
-                return total
-            parts = [
-                builder.bitcast(instruction("vpmaddubsw $2, $1, $0", "=x,x,x", some, asked), pairs)
-                for some, asked in zip(rows, query, strict=True)
-            ]
-            both = builder.bitcast(builder.add(*parts), lanes)
-            ones = ir.Constant(lanes, [0x00010001] * width)
-            return builder.add(total, instruction("vpmaddwd $2, $1, $0", "=x,x,x", both, ones))
-
-        queries, rows, norms, target = data(low, 0), data(tiles, 2), data(halves, 4), data(out, 5)
-        own, tile = builder.mul(p, number(DEPTH)), builder.mul(t, number(DEPTH * rows_each))
-        begin, asked = builder.mul(t, number(4 * rows_each)), range(TOGETHER if several else 1)
-        start = [load(norms, builder.add(begin, number(4 * width * g)), lanes, 4) for g in range(groups)]
+        _, p, _, t, _, _, at = args
+        arrays = {
+            place: context.make_array(signature.args[place])(context, builder, value=args[place])
+            for place in (0, 2, 4, 5)
+        }
+        by = "avx512vnni" if signature.args[2].dtype == types.uint8 else "avx2"
+        code = _Code(builder, by)
+        queries, rows, norms, target = (code.address(arrays[place].data) for place in (0, 2, 4, 5))
+        own, tile = code.times(p, DEPTH), code.times(t, DEPTH * ROWS[by])
+        groups, asked = range(ROWS[by] // code.width), range(TOGETHER if several else 1)
+        start = [code.load(norms, code.times(t, 4 * ROWS[by]), 4 * code.width * g) for g in groups]
         sums = [list(start) for _ in asked]
-        for first in range(0, DEPTH // 4, at_once):
-            steps = range(first, first + at_once)
-            four = [
-                [load(rows, builder.add(tile, number(4 * (rows_each * d + width * g))), lanes, 4) for d in steps]
-                for g in range(groups)
-            ]
+        for first in range(0, DEPTH // 4, code.steps):
+            steps = range(first, first + code.steps)
+            four = [[code.load(rows, tile, 4 * (ROWS[by] * d + code.width * g)) for d in steps] for g in groups]
             for j in asked:
-                query = [everywhere(load(queries, builder.add(own, number(j * DEPTH + 4 * d)), word, 1)) for d in steps]
-                for g in range(groups):
-                    sums[j][g] = multiply(sums[j][g], four[g], query)
+                query = [code.everywhere(queries, own, j * DEPTH + 4 * d) for d in steps]
+                for g in groups:
+                    sums[j][g] = code.multiply(sums[j][g], four[g], query)
         if not several:
-            for g in range(groups):
-                store(sums[0][g], target, number(4 * width * g))
+            for g in groups:
+                code.store(sums[0][g], target, code.number(4 * code.width * g))
             return context.get_dummy_value()
-        shape = context.make_array(signature.args[5])(context, builder, value=out).shape
-        columns, kind = builder.extract_value(shape, 1), ir.FunctionType(word, [lanes])
-        highest = builder.module.declare_intrinsic(f"llvm.vector.reduce.smax.v{width}i32", (), kind)
+        columns = builder.extract_value(arrays[5].shape, 1)
         for j in asked:
-            most = sums[j][0]
-            for g in range(1, groups):
-                most = builder.select(builder.icmp_signed(">", most, sums[j][g]), most, sums[j][g])
-            cell = builder.add(builder.mul(t, columns), builder.add(at, number(j)))
-            store(builder.call(highest, [most]), target, builder.mul(cell, number(4)))
+            cell = builder.add(builder.mul(t, columns), builder.add(at, code.number(j)))
+            code.store(code.largest(sums[j]), target, code.times(cell, 4))
         return context.get_dummy_value()
 
     def meeting(typing: Any, low: Any, p: Any, tiles: Any, t: Any, halves: Any, out: Any, at: Any) -> Any:
         return types.void(low, types.int64, tiles, types.int64, halves, out, types.int64), build
 
     return intrinsic(meeting)
+
+
+class _Code:
+    """Writes LLVM's code for registers of 32-bit sums, `width` a register; a row gives `steps` times four bytes at once."""
+
+    def __init__(self, builder: Any, by: str) -> None:
+        from llvmlite import ir
+
+        self.ir, self.builder, self.wide = ir, builder, by == "avx512vnni"
+        self.byte, self.word, self.long = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+        self.width, self.steps = (16, 1) if self.wide else (8, 2)
+        self.lanes = ir.VectorType(self.word, self.width)
+
+    def number(self, value: int) -> Any:
+        """Return a constant."""
+        return self.ir.Constant(self.long, value)
+
+    def times(self, value: Any, factor: int) -> Any:
+        """Return a product."""
+        return self.builder.mul(value, self.number(factor))
+
+    def address(self, data: Any) -> Any:
+        """Return where an array's values lie, in bytes."""
+        return self.builder.bitcast(data, self.byte.as_pointer())
+
+    def load(self, base: Any, offset: Any, more: int) -> Any:
+        """Return the register that lies at base + offset + more."""
+        return self._load(base, offset, more, self.lanes, 4)
+
+    def everywhere(self, base: Any, offset: Any, more: int) -> Any:
+        """Return a register that holds the four bytes which lie there again and again."""
+        empty, none = self.ir.Constant(self.lanes, self.ir.Undefined), self.ir.Constant(self.word, 0)
+        first = self.builder.insert_element(empty, self._load(base, offset, more, self.word, 1), none)
+        return self.builder.shuffle_vector(first, empty, self.ir.Constant(self.lanes, [0] * self.width))
+
+    def store(self, value: Any, base: Any, offset: Any) -> None:
+        """Put a register, or one number, where base + offset is."""
+        place = self.builder.bitcast(self.builder.gep(base, [offset]), value.type.as_pointer())
+        self.builder.store(value, place).align = 4
+
+    def multiply(self, total: Any, rows: list[Any], query: list[Any]) -> Any:
+        """Add the products of `steps` registers of rows with as many of a query."""
+        if self.wide:
+            return self._instruction("vpdpbusd $3, $2, $0", "=v,0,v,v", total, *rows, *query)
+        pairs = self.ir.VectorType(self.ir.IntType(16), 2 * self.width)
+        parts = [
+            self.builder.bitcast(self._instruction("vpmaddubsw $2, $1, $0", "=x,x,x", some, asked), pairs)
+            for some, asked in zip(rows, query, strict=True)
+        ]
+        both = self.builder.bitcast(self.builder.add(*parts), self.lanes)
+        ones = self.ir.Constant(self.lanes, [0x00010001] * self.width)
+        return self.builder.add(total, self._instruction("vpmaddwd $2, $1, $0", "=x,x,x", both, ones))
+
+    def largest(self, registers: list[Any]) -> Any:
+        """Return the largest number in some registers."""
+        most = registers[0]
+        for other in registers[1:]:
+            most = self.builder.select(self.builder.icmp_signed(">", most, other), most, other)
+        kind = self.ir.FunctionType(self.word, [self.lanes])
+        name = f"llvm.vector.reduce.smax.v{self.width}i32"
+        return self.builder.call(self.builder.module.declare_intrinsic(name, (), kind), [most])
+
+    def _load(self, base: Any, offset: Any, more: int, kind: Any, align: int) -> Any:
+        place = self.builder.gep(base, [self.builder.add(offset, self.number(more))])
+        found = self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
+        found.align = align
+        return found
+
+    def _instruction(self, text: str, constraints: str, *given: Any) -> Any:
+        """As text, for what LLVM calls the instructions differs between its versions."""
+        kind = self.ir.FunctionType(self.lanes, [self.lanes] * len(given))
+        return self.builder.asm(kind, text, constraints, given, False)
