@@ -86,9 +86,9 @@ def main() -> None:
         "  after every image and fetch again page by page. From Python, once:",
         "  `from blemish.memory import keep_freed_memory; keep_freed_memory()`.",
         "- 1,024 patches against 16,384 memories are 16.8 million pairs an image. Where the processor can multiply bytes",
-        "  (AVX2, AVX-512 VNNI), 64 bytes a pair bound its distance (`blemish.ops.byte_tiles`); some ten distances a patch",
-        "  (AVX2, seven bits: some forty) are then taken in full, and the answer is exact. Other processors compare 33",
-        "  floats a pair. The table has both.",
+        "  (AVX2, AVX-512 VNNI), 64 bytes a pair bound its distance (`blemish.ops.byte_tiles`); the few that may",
+        "  be nearest are then taken in full, and the answer is exact. Other processors compare 33 floats a pair. The",
+        "  table has both.",
         "- The search runs on torch's own worker threads (`blemish.ops.team`): they spin for some milliseconds after each",
         "  of torch's operations, and threads of the search's own would have to wait for them.",
     ]

@@ -104,6 +104,20 @@ def test_axes_are_mixed_evenly_and_stay_orthonormal() -> None:
 
 
 @pytest.mark.parametrize("by", BYTES)
+def test_the_largest_sums_of_products_fit(by: str) -> None:
+    """Corners of a cube, every byte as large as it may be: sums that overflow would send queries elsewhere."""
+    generator = torch.Generator().manual_seed(6)
+    bank = torch.randint(0, 2, (400, 63), generator=generator) * 2.0 - 1
+    queries = bank[:50].clone()
+    queries[:, :3] *= -1
+    tiles = byte_tiles.ByteTiles(bank, torch.zeros(63), byte_tiles.evenly(63).T.contiguous(), by)  # unmixed again
+    assert (torch.from_numpy(tiles.tiles).transpose(1, 2).reshape(-1, 64)[:400, :63].double() - 1).abs().max() > 120
+    found, who, _ = tiles.nearest(queries, 1)
+    assert who[:, 0].tolist() == list(range(50))
+    torch.testing.assert_close(found[:, 0], torch.full((50,), 12.0))
+
+
+@pytest.mark.parametrize("by", BYTES)
 def test_queries_far_outside_the_bank_are_found_too(by: str) -> None:
     """Their bytes are cut off; that widens what is looked at, and loses nobody."""
     generator = torch.Generator().manual_seed(5)
