@@ -59,6 +59,21 @@ def test_every_cell_is_done_once_and_what_is_there_is_not_done_again(tmp_path) -
     assert again.asked == [3]
 
 
+def test_results_can_be_passed_on_for_they_do_not_say_where_the_images_lay(tmp_path) -> None:
+    asked = []
+
+    def noted(task):
+        asked.append(task["cell"]["source"]["root"])
+        return {"metrics": {}, "failed": None}
+
+    list(Runner(cells(tmp_path), tmp_path / "out", Counting(answer=noted)))
+    assert asked == [str(tmp_path / "parts")], "whoever measures must know"
+    (file,) = (tmp_path / "out" / "cells").iterdir()
+    assert str(tmp_path) not in file.read_text()
+    (kept,) = results(tmp_path / "out")
+    assert kept["cell"]["source"]["root"] == "parts"
+
+
 def test_failures_are_kept_the_rest_goes_on_and_they_are_retried_when_asked(tmp_path) -> None:
     def fails(task):
         if task["cell"]["seed"] == 1:

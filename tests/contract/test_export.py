@@ -16,7 +16,7 @@ from blemish.imaging import Imaging
 from blemish.inspector import Inspector
 from blemish.runtime import Runtime
 from parts import Parts, deface, stripes
-from tiny import make
+from tiny import brief
 
 SIZE = (64, 64)
 NEAR = 1e-4
@@ -26,7 +26,7 @@ NEAR = 1e-4
 @pytest.mark.parametrize("name", catalogue.methods())
 def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) -> None:
     card = catalogue.method_card(name)
-    inspector = Inspector(make(name).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
+    inspector = Inspector(brief(name).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
     if card.not_exported:
         with pytest.raises(ExportError, match=f"{card.name} cannot be exported: {card.not_exported[:30]}"):
             to_onnx(inspector)

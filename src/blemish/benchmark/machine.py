@@ -6,20 +6,29 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return the machine's name, its processor and cores, and what computes: threads and device."""
+    """Return the machine's name, its processor, the cores it may use, and what computes: threads and device."""
+    import torch  # the runner, which measures nothing itself, does without
+
     return {
         "host": platform.node(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
+
+
+def cores() -> int:
+    """Return how many cores this process may use: those that it is bound to (taskset, a container), else all."""
+    bound = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(bound(0)) if bound else os.cpu_count() or 1
 
 
 def _processor() -> str:

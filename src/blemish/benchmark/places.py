@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
+from blemish.benchmark.machine import cores
 from blemish.benchmark.process import Task, measured
 from blemish.engine.cluster import connect
 from blemish.errors import InputError
@@ -47,7 +47,7 @@ class Local:
         self._pool.shutdown(cancel_futures=True)
 
     def _measured(self, task: Task) -> dict[str, Any]:
-        threads = max(1, (os.cpu_count() or 1) // self.slots)
+        threads = max(1, cores() // self.slots)
         return measured(task, limit=self.limit, threads=threads, started=self._started)
 
     def _started(self, process: subprocess.Popen[bytes]) -> None:
