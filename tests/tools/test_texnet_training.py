@@ -204,7 +204,9 @@ def test_neighbourhoods_are_those_of_patchcore(tools: Tools) -> None:
 def test_steps_lower_the_loss_of_naming(tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path) -> None:
     train, seen = tools["train"], []
     plain = replace(plan, bf16=False)  # in software, bfloat16 is ten times slower
-    train.train(pieces, plain, train.Clock(total=80), tmp_path, 1000, lambda step, values: seen.append(values["naming"]))
+    train.train(
+        pieces, plain, train.Clock(total=80), tmp_path, 1000, lambda step, values: seen.append(values["naming"])
+    )
     assert len(seen) == 80
     assert np.mean(seen[-20:]) < 0.85 * np.mean(seen[:20])
 
