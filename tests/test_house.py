@@ -23,6 +23,7 @@ HEAVY = ("torch", "timm", "torchvision", "scipy", "matplotlib", "jinja2", "numba
         "import blemish",
         "import blemish.cli",
         "import blemish.metrics, blemish.calibration, blemish.imaging, blemish.data",
+        "import blemish.benchmark.reading, blemish.benchmark.runner, blemish.benchmark.places",
         "from blemish import literature as l; l.papers(); l.taxonomy(); l.leaderboard('visa')",
         "from blemish import catalogue; catalogue.datasets(); [catalogue.method_card(m) for m in catalogue.methods()]",
     ],

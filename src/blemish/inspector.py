@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 import blemish
 from blemish.calibration import Calibration
 from blemish.catalogue import method
-from blemish.data.record import Record
 from blemish.detector import Detector, read_saved
 from blemish.errors import FormatError, UnknownName
 from blemish.features import Features
@@ -122,9 +121,3 @@ class Inspector(Inspection):
             scores = self.detector(batch.to(device_of(self.detector)))
         values = scores.image.double().cpu().numpy()
         return values, None if scores.map is None else scores.map.float().cpu().numpy()
-
-
-def fingerprint(record: Record) -> str:
-    """Return a name for a record's file by which it is known again: its key and its size in bytes."""
-    size = record.image.stat().st_size if record.image.is_file() else -1
-    return f"{record.key}:{size}"

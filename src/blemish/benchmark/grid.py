@@ -36,7 +36,6 @@ from blemish.benchmark.protocols import Protocol
 from blemish.card import Preset
 from blemish.data import synthetic
 from blemish.data.record import Record
-from blemish.inspector import fingerprint
 
 PLAIN = Preset(256, 32)
 """Settings of methods that are not trained, and of all where no preset is wanted."""
@@ -140,5 +139,5 @@ def _images(source: Source, categories: tuple[str, ...] | None, seed: int) -> di
 
 
 def _sha256(records: list[Record]) -> str:
-    lines = sorted(json.dumps([fingerprint(r), r.split, r.label, r.kind, len(r.masks)]) for r in records)
+    lines = sorted(json.dumps([r.fingerprint, r.split, r.label, r.kind, len(r.masks)]) for r in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -33,7 +33,7 @@ from blemish.errors import FormatError, ImageError
 from blemish.features.cache import FeatureCache, digests
 from blemish.files import read_json, write_json
 from blemish.imaging import Imaging
-from blemish.inspector import Inspector, fingerprint
+from blemish.inspector import Inspector
 from blemish.read_ahead import read_ahead
 from blemish.training import choose_device, device_of, seeded
 
@@ -148,7 +148,7 @@ def _learn(
         model.fit(loader)
         seconds = time.perf_counter() - begun
     peak, looked_up = peak_mb(), 0 if cache is None else cache.looked_up
-    about = {"learnt": [fingerprint(record) for record in (*split.train, *split.held_out)]}
+    about = {"learnt": [record.fingerprint for record in (*split.train, *split.held_out)]}
     inspector = Inspector(model, imaging, about=about)
     if split.held_out:
         inspector.calibrate(split.held_out, false_reject_rate=cell.false_reject_rate)
@@ -234,7 +234,7 @@ def _finite(value: Any) -> Any:
 
 def _known(cell: Cell, records: Sequence[Record], imaging: Imaging, folder: Path) -> list[str]:
     """Return the digests of the prepared images; read once for each data set, split and way of preparing them."""
-    said = [imaging.as_dict(), cell.protocol.as_dict(), [(fingerprint(record)) for record in records]]
+    said = [imaging.as_dict(), cell.protocol.as_dict(), [record.fingerprint for record in records]]
     place = folder / "images" / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}.json"
     try:
         stored: list[str] = read_json(place)

@@ -48,10 +48,10 @@ def bench(
     from blemish.benchmark.runner import Runner
     from blemish.progress import progress
 
-    asked = read(grid, dict(_root(text) for text in data or []))
+    on, asked = where(on), read(grid, dict(_root(text) for text in data or []))
     folder = out or Path("runs") / "bench" / asked.name
     cells = asked.cells(folder)
-    place = _place(asked, where(on), jobs, address, cpus, gpus)
+    place = _place(asked, on, jobs, address, cpus, gpus)
     runner = Runner(cells, folder, place, retry_failed=retry_failed, device=device, features=keep_features)
     if not as_json and runner.before:
         typer.echo(f"{runner.before} of {runner.total} cells are there already.")

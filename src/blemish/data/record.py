@@ -33,3 +33,9 @@ class Record:
     masks: tuple[Path, ...] = ()
     mask_above: int = 0
     other: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def fingerprint(self) -> str:
+        """By what the image's file is known again: its key and its size in bytes (-1 where there is none)."""
+        size = self.image.stat().st_size if self.image.is_file() else -1
+        return f"{self.key}:{size}"

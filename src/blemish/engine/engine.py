@@ -20,7 +20,7 @@ from blemish.errors import AlreadyFitted, InputError
 from blemish.features.frozen import Precision
 from blemish.files import write_json
 from blemish.imaging import Imaging
-from blemish.inspector import Inspector, fingerprint
+from blemish.inspector import Inspector
 from blemish.training import choose_device, seeded
 from blemish.training_session import session
 from blemish.training_session.processes import rank, told
@@ -151,7 +151,7 @@ class Engine:
 
     def _about(self, datamodule: DataModule) -> dict[str, Any]:
         used = [*datamodule.train_records, *datamodule.held_out_records]
-        return {"data": datamodule.describe(), "seed": self.seed, "learnt": [fingerprint(r) for r in used]}
+        return {"data": datamodule.describe(), "seed": self.seed, "learnt": [r.fingerprint for r in used]}
 
     def report(
         self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"

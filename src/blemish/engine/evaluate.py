@@ -19,7 +19,6 @@ from blemish.errors import DataError, ImageError, InputError
 from blemish.files import read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspection import Inspection, Raw
-from blemish.inspector import fingerprint
 from blemish.metrics import Interval
 from blemish.progress import progress
 
@@ -208,7 +207,7 @@ def _check(records: Sequence[Record], protocol: str) -> None:
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
     learnt = set(inspector.about.get("learnt", ()))
-    both = sum(fingerprint(record) in learnt for record in records) if learnt else 0
+    both = sum(record.fingerprint in learnt for record in records) if learnt else 0
     if not both:
         return []
     warning = (
