@@ -7,7 +7,7 @@ data sets in the MVTec layout; without either the demo's images are made. Every 
 at the same input size; PatchCore is the same for all but for that. A seed draws the good images (at most --train-images)
 and the coreset of --patches patches. Nothing is chosen on test images; pixels are compared at the images' own size.
 `random` is the embedded network with random weights, `pixels` no network at all: the colours of a patch, brought to as
-many cells.
+many cells. A file of weights, `runs/texnet/texnet_s.safetensors` say, is texnet_s with those, to judge a training run.
 
 Each cell is kept as JSON in --out and not computed twice, so a stopped run goes on. The table goes to --page. --kinds adds
 for each data set with several kinds of defects how well each kind is told from the good parts.
@@ -65,10 +65,16 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of the file that keeps the result."""
-        return f"{self.backbone}-{self.dataset}-{self.size}px-{self.patches}-{self.train_images}-seed{self.seed}"
+        return f"{Path(self.backbone).stem}-{self.dataset}-{self.size}px-{self.patches}-{self.train_images}-seed{self.seed}"
+
+
+def is_file(backbone: str) -> bool:
+    return backbone.endswith(".safetensors")
 
 
 def features(backbone: str, weights: str | None) -> Features:
+    if is_file(backbone):
+        return extractor("texnet_s", [8, 16], weights=backbone)
     if backbone == "pixels":
         return Features(Pixels(), ["pixels"], [48], [8], (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     if backbone == "random":
@@ -217,7 +223,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="the page to write (default: print it)")
     given = parser.parse_args()
     if given.weights is None:  # without a file there is nothing to load: weights are not fetched here
-        given.backbones = [name for name in given.backbones if name in ("texnet_s", "random", "pixels")]
+        own = ("texnet_s", "random", "pixels")
+        given.backbones = [name for name in given.backbones if name in own or is_file(name)]
     asked = list(cells(given))
     nets = {name: features(name, given.weights) for name in given.backbones}
     results = {}

@@ -47,6 +47,12 @@ def test_a_run_keeps_its_cells_and_tells_backbones_apart(harness, tmp_path, monk
     harness.main()
 
 
+def test_a_file_is_the_embedded_network_with_its_weights(harness) -> None:
+    shipped = SCRIPT.parents[1] / "src" / "blemish" / "features" / "weights" / "texnet_s.safetensors"
+    assert harness.features(str(shipped), None).sha256 == harness.features("texnet_s", None).sha256
+    assert "/" not in harness.Cell(str(shipped), "tile", "f", "folder", 64, 9, 9, 0).name
+
+
 def test_kinds_are_shown_where_there_are_several(harness, tmp_path, monkeypatch) -> None:
     root = write_folder(tmp_path / "striped", good=15, bad=4)
     write_folder(tmp_path / "single", good=15, bad=2)
