@@ -123,9 +123,8 @@ class Runner:
         error = future.exception()
         found = failure(f"{type(error).__name__}: {error}") if error is not None else future.result()
         kept = cell.as_dict()
-        kept["source"]["root"] = Path(
-            cell.source.root
-        ).name  # results are passed on; where images lay is nobody's affair
+        # Results are passed on: where the images lay is nobody's affair.
+        kept["source"]["root"] = Path(cell.source.root).name
         result = {"cell": kept, **found, "tries": 1 + self._retry.get(cell.name, 0)}
         write_json(cell.path(self.out), result)
         claims.release(cell.name)
