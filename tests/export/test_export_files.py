@@ -180,6 +180,29 @@ def test_int8_computes_in_integers_and_says_what_it_costs(inspector, data, tmp_p
     assert Runtime(tmp_path / "part.onnx").exported.precision == "int8"
 
 
+def test_int8_means_the_same_on_every_processor_and_in_both_engines(inspector, model, data, tmp_path) -> None:
+    images = [image.numpy() for image in stripes(3, SIZE, seed=2)]
+    stored = {
+        t.name: onnx.numpy_helper.to_array(t) for t in quantised(model, images, tolerance=0.9)[0].graph.initializer
+    }
+    weights = [t for name, t in stored.items() if t.dtype == np.int8 and "zero_point" not in name]
+    assert max(np.abs(t.astype(int)).max() for t in weights) <= 64, "two products of 8 bits overflow without VNNI"
+    points = [int(t) for name, t in stored.items() if t.dtype == np.uint8 and "zero_point" in name]
+    assert points
+    assert set(points) <= {127, 128}, "OpenVINO pads with the middle of a range"
+    parity = export(
+        inspector,
+        tmp_path / "part.xml",
+        format="openvino",
+        precision="int8",
+        good=data.train_records[:4],
+        test=data.test_records,
+        tolerance=0.1,
+    )
+    assert parity.held_out["image_AUROC"][1] > 0.9
+    assert Runtime(tmp_path / "part.xml").exported.precision == "int8"
+
+
 def test_layers_that_hurt_stay_in_float32(inspector, model) -> None:
     images = [image.numpy() for image in stripes(3, SIZE, seed=2)]
     _, none = quantised(model, images, tolerance=0.9)
