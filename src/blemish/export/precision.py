@@ -51,13 +51,13 @@ def halved(model: Any) -> Any:
 def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[Any, tuple[str, ...]]:
     """Return a copy of a graph whose convolutions compute in 8-bit integers, and the names of the layers that do not.
 
-    `images` are prepared good parts (3, h, w). Ranges of activations are taken from them and from copies of them with made
-    damage: a defect drives activations beyond what good parts do, and what is beyond a range is cut off. They are symmetric
-    about 0: OpenVINO computes convolutions wrongly whose padding has another zero point. Ranges of weights are those of each
-    output channel, in 7 of the 8 bits: processors without VNNI add two products in 16 bits, where those of 8 bits overflow,
-    and a file must answer alike on all. Where scores or maps of these images change by more than `tolerance` of the largest,
-    the layers that change them most, each measured alone, are left in float32: one, two, four, ... until it is met. What
-    stays in float32 is stored in half precision.
+    `images` are prepared good parts (3, h, w). Ranges of activations are taken from them and from copies of them with
+    made damage: a defect drives activations beyond what good parts do, and what is beyond a range is cut off. They are
+    symmetric about 0: OpenVINO computes convolutions wrongly whose padding has another zero point. Ranges of weights are
+    those of each output channel, in 7 of the 8 bits: processors without VNNI add two products in 16 bits, where those of
+    8 bits overflow, and a file must answer alike on all. Where scores or maps of these images change by more than
+    `tolerance` of the largest, the layers that change them most, each measured alone, are left in float32: one, two,
+    four, ... until it is met. What stays in float32 is stored in half precision.
     """
     import onnx
     from onnxruntime.quantization import shape_inference
