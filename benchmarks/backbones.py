@@ -138,12 +138,12 @@ def speed(nets: dict[str, Features], size: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def by_kind(cells: list[Cell], results: dict[str, dict[str, Any]]) -> list[str]:
+def by_kind(cells: list[Cell], results: dict[Cell, dict[str, Any]]) -> list[str]:
     """Return a table for each data set with several kinds: image AUROC of each kind against all good parts."""
     lines: list[str] = []
     for dataset in dict.fromkeys(c.dataset for c in cells):
         chosen = [c for c in cells if c.dataset == dataset]
-        counts = {kind: found["count"] for kind, found in results[chosen[0].name]["kinds"].items()}
+        counts = {kind: found["count"] for kind, found in results[chosen[0]]["kinds"].items()}
         if len(counts) < 2:
             continue
         names = list(dict.fromkeys(c.backbone for c in chosen))
@@ -151,7 +151,7 @@ def by_kind(cells: list[Cell], results: dict[str, dict[str, Any]]) -> list[str]:
         for kind, count in counts.items():
             row = []
             for name in names:
-                by_seed = [results[c.name]["kinds"][kind]["auroc"] for c in chosen if c.backbone == name]
+                by_seed = [results[c]["kinds"][kind]["auroc"] for c in chosen if c.backbone == name]
                 row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
             lines.append(f"| {kind} | {count} | {' | '.join(row)} |")
         lines.append("")
@@ -160,7 +160,7 @@ def by_kind(cells: list[Cell], results: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def table(
-    cells: list[Cell], results: dict[str, dict[str, Any]], times: dict[str, dict[str, float]], kinds: bool = False
+    cells: list[Cell], results: dict[Cell, dict[str, Any]], times: dict[str, dict[str, float]], kinds: bool = False
 ) -> str:
     names, datasets = list(dict.fromkeys(c.backbone for c in cells)), list(dict.fromkeys(c.dataset for c in cells))
     seeds = sorted({c.seed for c in cells})
@@ -185,9 +185,7 @@ def table(
             row = []
             for name in names:
                 chosen = [c for c in cells if c.backbone == name and dataset in (c.dataset, "mean")]
-                by_seed = [
-                    np.mean([results[c.name]["metrics"][metric] for c in chosen if c.seed == seed]) for seed in seeds
-                ]
+                by_seed = [np.mean([results[c]["metrics"][metric] for c in chosen if c.seed == seed]) for seed in seeds]
                 row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
             lines.append(f"| {dataset} | {' | '.join(row)} |")
         lines.append("")
@@ -227,13 +225,13 @@ def main() -> None:
         given.backbones = [name for name in given.backbones if name in own or is_file(name)]
     asked = list(cells(given))
     nets = {name: features(name, given.weights) for name in given.backbones}
-    results = {}
+    results: dict[Cell, dict[str, Any]] = {}
     for cell in asked:
         path = given.out / f"{cell.name}-{nets[cell.backbone].sha256[:8]}.json"
         if not path.exists() or (given.kinds and "kinds" not in read_json(path)):
             write_json(path, {"cell": asdict(cell), **measure(cell, nets[cell.backbone])})
-        results[cell.name] = read_json(path)
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in results[cell.name]["metrics"].items())
+        results[cell] = read_json(path)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in results[cell]["metrics"].items())
         print(f"{cell.name:60} {shown}", flush=True)
     page = table(asked, results, speed(nets, given.size), given.kinds)
     if given.page:

@@ -53,6 +53,16 @@ def test_a_file_is_the_embedded_network_with_its_weights(harness) -> None:
     assert "/" not in harness.Cell(str(shipped), "tile", "f", "folder", 64, 9, 9, 0).name
 
 
+def test_a_file_and_the_embedded_network_of_its_name_stay_apart_in_the_table(harness) -> None:
+    cells = [
+        harness.Cell(name, "tile", "f", "folder", 64, 9, 9, 0) for name in ("texnet_s", "runs/texnet_s.safetensors")
+    ]
+    metrics = [dict.fromkeys(harness.METRICS, value) for value in (0.25, 0.75)]
+    results = {cell: {"metrics": found} for cell, found in zip(cells, metrics, strict=True)}
+    page = harness.table(cells, results, {cell.backbone: {"1 threads, batch 1": 1.0} for cell in cells})
+    assert "| tile | 0.2500 ± 0.0000 | 0.7500 ± 0.0000 |" in page
+
+
 def test_kinds_are_shown_where_there_are_several(harness, tmp_path, monkeypatch) -> None:
     root = write_folder(tmp_path / "striped", good=15, bad=4)
     write_folder(tmp_path / "single", good=15, bad=2)
@@ -94,7 +104,7 @@ def test_a_kind_is_the_mean_of_its_seeds(harness) -> None:
     cells = [harness.Cell(name, "tile", "f", "folder", 64, 9, 9, seed) for name in ("a", "b") for seed in (0, 1)]
     values = {"a": (0.5, 0.7), "b": (0.9, 0.9)}
     results = {
-        c.name: {
+        c: {
             "kinds": {
                 kind: {"count": 5, "auroc": values[c.backbone][c.seed] + more}
                 for kind, more in (("crack", 0.0), ("fray", 0.1))
