@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.ops.resampling import convolve_halve, double_convolve
 from blemish.ops.square import halvings
 
 
@@ -55,10 +56,10 @@ class Residual(nn.Module):
         """Return (B, leaving, 2H, 2W) or (B, leaving, H/2, W/2)."""
         inside = F.relu(self.norm1(x))
         if self.resample == "up":  # a 1 x 1 convolution and doubling commute
-            inside = self.conv2(F.relu(self.norm2(self.conv1(double(inside)))))
-            return torch.add(inside, double(self.shortcut(x)))
-        inside = F.avg_pool2d(self.conv2(F.relu(self.norm2(self.conv1(inside)))), 2)
-        return torch.add(inside, self.shortcut(F.avg_pool2d(x, 2)))
+            inside = self.conv2(F.relu(self.norm2(double_convolve(inside, self.conv1))))
+            return torch.add(inside, F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest"))
+        inside = convolve_halve(F.relu(self.norm2(self.conv1(inside))), self.conv2)
+        return torch.add(inside, convolve_halve(x, self.shortcut))
 
 
 class Generator(nn.Module):
@@ -95,11 +96,6 @@ class Critic(nn.Module):
         """Return outputs and features."""
         features = self.blocks(self.entry(image)).flatten(1)
         return self.exit(features), features
-
-
-def double(x: Tensor) -> Tensor:
-    """Return (B, C, H, W) as (B, C, 2H, 2W), each cell repeated."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def normal(kind: Literal["batch", "layer"], channels: int) -> nn.Module:
