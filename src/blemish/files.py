@@ -13,6 +13,16 @@ from typing import Any
 from blemish.errors import FormatError, StorageError
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+UMASK = _umask()
+"""Asked once: it can only be read by setting it, and another thread's file would slip through in between."""
+
+
 def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a temporary neighbour of `path`, then rename it into place.
 
@@ -31,7 +41,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
             write(part)
             with part.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            part.chmod(0o666 & ~_umask())
+            part.chmod(0o666 & ~UMASK)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -76,9 +86,3 @@ def storage_errors(path: Path | str) -> Iterator[None]:
 
 def _spill(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
