@@ -18,7 +18,7 @@ from blemish.cli.options import (
     data_class,
     data_options,
 )
-from blemish.cli.printing import print_json
+from blemish.cli.printing import ERROR, INTERRUPTED, print_json
 
 if TYPE_CHECKING:
     from blemish.inspector import Inspector
@@ -122,7 +122,7 @@ def benchmark(
         )
         if done.returncode:
             typer.echo(done.stderr, err=True, nl=False)
-            raise typer.Exit(done.returncode)
+            raise typer.Exit(done.returncode if done.returncode == INTERRUPTED else ERROR)
         found.append(json.loads(done.stdout))
     if as_json:
         return print_json(found)
@@ -144,5 +144,5 @@ import json, sys
 from blemish.cli import stopping
 from blemish.runtime.latency import latency
 with stopping():
-    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()))
+    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
 """
