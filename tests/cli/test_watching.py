@@ -135,6 +135,30 @@ def test_in_a_terminal_the_status_renews_itself_and_results_stay_out_of_it(line,
     assert b"verdict" not in b"".join(heard)
 
 
+SHUT = """
+import os
+scandir = os.scandir
+def refuses(path):
+    if str(path).rstrip("/").endswith("shut"):
+        raise PermissionError(13, "Permission denied", path)
+    return scandir(path)
+os.scandir = refuses
+"""
+
+
+def test_once_a_folder_that_cannot_be_listed_is_not_all_good(line, options, picture) -> None:
+    for folder in (line, line / "shut"):
+        folder.mkdir(exist_ok=True)
+        (folder / "1.png").write_bytes(picture(20))
+    python, c, code, *rest = command(line, *options, "--once")
+    done = subprocess.run([python, c, SHUT + code, *rest], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "shut/ cannot be listed: Permission denied" in done.stderr
+    assert "1 good, 0 defective, 0 errors; 0 waiting" in done.stderr
+    assert done.stderr.endswith("; 1 folders cannot be seen\n")
+    assert run(line, *options, "--once").returncode == 0, "now it can"
+
+
 @pytest.mark.parametrize("errors_too", [False, True])
 def test_a_reader_that_goes_away_ends_no_watcher(line, options, picture, tmp_path, errors_too) -> None:
     for i in range(3):

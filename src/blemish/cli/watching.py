@@ -90,7 +90,7 @@ def watch(
         raise typer.Exit(GOOD)
     if stopped.is_set():
         raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(ERROR if status.error else DEFECTIVE if status.defective else GOOD)
+    raise typer.Exit(ERROR if status.error or status.unseen else DEFECTIVE if status.defective else GOOD)
 
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
