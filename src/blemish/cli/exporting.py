@@ -127,16 +127,19 @@ def benchmark(
     if as_json:
         return print_json(found)
     typer.echo(
-        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'img/s':>7} "
-        f"{'file':>8} {'memory':>8}"
+        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'part':>11} "
+        f"{'img/s':>7} {'file':>8} {'memory':>8}"
     )
     for row in found:
+        part = "{1} x {0}".format(*row["part"])
         typer.echo(
             f"{row['precision']:<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
-            f"{row['prepare']:8.1f} {row['judge']:7.1f} {row['images_per_second']:7.1f} {row['megabytes']:5.1f} MB "
-            f"{row['memory']:5.0f} MB  {row['file']}"
+            f"{row['prepare']:8.1f} {row['judge']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
+            f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
         )
-    typer.echo("Times in ms. prepare and judge: one part of 1024 x 1024 pixels, besides the network's own time.")
+    typer.echo(
+        "Times in ms. prepare and judge: one part of so many pixels (width x height), besides the network's own time."
+    )
 
 
 _MEASURE = """
