@@ -5,6 +5,8 @@ Reading, preparing, batching, thresholds, masks and regions are the same code fo
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -198,15 +200,30 @@ def images_below(folder: Path) -> list[Path]:
     """Return all image files in a folder and below, sorted; hidden ones are left out.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or a folder or file below cannot be looked into: its parts would count as good.
     """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found: list[Path] = []
+    try:
+        for place, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = (Path(place, name) for name in names if not name.startswith("."))
+            found += (path for path in paths if path.suffix.lower() in SUFFIXES and _is_file(path))
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be looked into: {error.strerror}. Allow reading it, or name the images to look at."
+        ) from error
     if not found:
         raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")
-    return found
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether it is one, or a link to one; raises OSError where that cannot be asked."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):  # a link to nothing
+        return False

@@ -18,7 +18,7 @@ from blemish.cli.options import (
     data_class,
     data_options,
 )
-from blemish.cli.printing import print_json
+from blemish.cli.printing import ERROR, INTERRUPTED, print_json
 
 if TYPE_CHECKING:
     from blemish.inspector import Inspector
@@ -122,21 +122,24 @@ def benchmark(
         )
         if done.returncode:
             typer.echo(done.stderr, err=True, nl=False)
-            raise typer.Exit(done.returncode)
+            raise typer.Exit(done.returncode if done.returncode == INTERRUPTED else ERROR)
         found.append(json.loads(done.stdout))
     if as_json:
         return print_json(found)
     typer.echo(
-        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'img/s':>7} "
-        f"{'file':>8} {'memory':>8}"
+        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'part':>11} "
+        f"{'img/s':>7} {'file':>8} {'memory':>8}"
     )
     for row in found:
+        part = "{1} x {0}".format(*row["part"])
         typer.echo(
             f"{row['precision']:<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
-            f"{row['prepare']:8.1f} {row['judge']:7.1f} {row['images_per_second']:7.1f} {row['megabytes']:5.1f} MB "
-            f"{row['memory']:5.0f} MB  {row['file']}"
+            f"{row['prepare']:8.1f} {row['judge']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
+            f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
         )
-    typer.echo("Times in ms. prepare and judge: one part of 1024 x 1024 pixels, besides the network's own time.")
+    typer.echo(
+        "Times in ms. prepare and judge: one part of so many pixels (width x height), besides the network's own time."
+    )
 
 
 _MEASURE = """
@@ -144,5 +147,5 @@ import json, sys
 from blemish.cli import stopping
 from blemish.runtime.latency import latency
 with stopping():
-    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()))
+    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
 """
