@@ -32,6 +32,9 @@ CARD = DatasetCard(
     counts={"production_items": Counts(2085, 894, 110, kinds={"defect": 110})},
     counts_source="published totals (2,979 good, 356 defective); the division into halves, 246 and 110 defective, is "
     "quoted and was not counted again",
+    disagreements=(
+        "The archive holds training image 10301 and its mask twice, under names with (copy); the counts are without these.",
+    ),
     archives=(
         Archive(
             name="KolektorSDD2.zip",
