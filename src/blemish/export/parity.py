@@ -118,8 +118,8 @@ def compare(
         scores.add(np.array([own.score]), np.array([other.score]), f"score of {named}")
         if own.map is not None and other.map is not None:
             localises = True
-            both = (model.imaging.restore(raw.map, raw.original) for raw in (own, other) if raw.map is not None)
-            maps.add(*both, f"map of {named}")
+            first, second = (model.imaging.restore(map, own.original) for map in (own.map, other.map))
+            maps.add(first, second, f"map of {named}")
         if model.calibration is not None:
             threshold = model.calibration.threshold
             if defective(own.score, threshold) != defective(other.score, threshold):
