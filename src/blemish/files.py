@@ -1,7 +1,8 @@
-"""Writing without ever leaving half a file: to a neighbour first, then one rename."""
+"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, and hashed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -68,6 +69,19 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
+
+
+def sha256(*paths: Path) -> str:
+    """Return the SHA-256 of the content of files, one after the other, in hexadecimal.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from blemish.cli.watching import moment
+from blemish.cli.watching import load_model, moment
 from blemish.errors import InputError
+from blemish.files import sha256
 
 HERE = Path(__file__).resolve().parents[1] / "watching"
 COMMAND = """
@@ -208,3 +209,17 @@ def test_moments() -> None:
     for text in ("", "h", "2x", "31.1.2026", "1e400d", "nand"):
         with pytest.raises(InputError, match="--since"):
             moment(text)
+
+
+def test_the_hash_of_an_openvino_model_covers_both_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("blemish.loading.load", lambda path, device: None)
+    path = tmp_path / "part.xml"
+    path.write_bytes(b"<net/>")
+    hashes = []
+    for weights in (b"one", b"two"):
+        path.with_suffix(".bin").write_bytes(weights)
+        hashes.append(load_model(path, "cpu")[1])
+    alone = tmp_path / "part.onnx"
+    alone.write_bytes(b"<net/>")
+    assert len({*hashes, load_model(alone, "cpu")[1]}) == 3
+    assert load_model(alone, "cpu")[1] == sha256(alone)

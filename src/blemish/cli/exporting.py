@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,10 @@ from blemish.cli.options import (
     data_options,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
+from blemish.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from blemish.data import DataModule
     from blemish.inspector import Inspector
 
 
@@ -58,6 +61,10 @@ def export(
 
     inspector = Inspector.load(model)
     good, test = _parts(inspector, data, dataset, category, data_option or [])
+    if precision == "int8" and not good:
+        raise InputError(
+            "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
+        )
     compared = images_below(images) if images is not None else [r.image for r in test or good]
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
@@ -81,23 +88,50 @@ def _parts(
     inspector: Inspector, root: Path | None, dataset: str, category: str | None, options: list[str]
 ) -> tuple[list[Any], list[Any]]:
     """Return records of good parts to adjust to, and of parts of known truth (none if there are not both kinds)."""
-    learnt = inspector.about.get("data", {})
-    remembered = root is None
     if root is None:
-        if not learnt or not Path(learnt["root"]).exists():
+        found = _fitted_on(inspector)
+        if found is None:
             return [], []
-        root, dataset, category = Path(learnt["root"]), learnt["dataset"], learnt["category"]
-    known = data_options(dataset, options)
-    if learnt.get("dataset") == dataset:
-        known = {**learnt.get("options", {}), **known}
-        category = category or learnt.get("category")
-    split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
-    found = data_class(dataset)(root, category, **split, **known)
+    else:
+        learnt = inspector.about.get("data", {})
+        known = data_options(dataset, options)
+        if learnt.get("dataset") == dataset:
+            known = {**learnt.get("options", {}), **known}
+            category = category or learnt.get("category")
+        found = data_class(dataset)(root, category, **_split(learnt), **known)
     test = found.test_records
-    both = {0, 1} <= {record.label for record in test}
-    if remembered:
-        typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
-    return found.train_records, test if both else []
+    return found.train_records, test if {0, 1} <= {record.label for record in test} else []
+
+
+def _fitted_on(inspector: Inspector) -> DataModule | None:
+    """Return the data that the model was fitted on, or None, and say which.
+
+    The folder is kept as it was typed, and may be another one by now, or seen from here: the split has to be the same, and
+    every part that was learnt from has to have its name and size.
+    """
+    learnt = inspector.about.get("data", {})
+    if not learnt:
+        return None
+    root = Path(learnt["root"])
+    try:
+        found = data_class(learnt["dataset"])(root, learnt["category"], **_split(learnt), **learnt.get("options", {}))
+        used = {record.fingerprint for record in (*found.train_records, *found.held_out_records)}
+        same = found.split_sha256 == learnt.get("split_sha256") and used == set(inspector.about.get("learnt", used))
+    except (DataError, InputError):
+        same = False
+    if not same:
+        typer.echo(
+            f"{root} does not hold, seen from this folder, what the model was fitted on. Without it, made images are "
+            "compared; name the data with --data.",
+            err=True,
+        )
+        return None
+    typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
+    return found
+
+
+def _split(learnt: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import sys
@@ -94,12 +93,12 @@ def watch(
 
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
-    """Return what looks at parts, and the SHA-256 of its file."""
+    """Return what looks at parts, and the SHA-256 of its file, of both files one after the other with OpenVINO's."""
+    from blemish.files import sha256
     from blemish.loading import load
+    from blemish.runtime.metadata import model_files
 
-    model = load(path, device=device)
-    with path.open("rb") as stream:
-        return model, hashlib.file_digest(stream, "sha256").hexdigest()
+    return load(path, device=device), sha256(*model_files(path))
 
 
 def moment(text: str | None) -> float:

@@ -125,6 +125,11 @@ class DataModule:
         """The images of known truth that are measured, and used for nothing else."""
         return [r for r in self.records if r.split == "test" and r.label is not None]
 
+    @property
+    def split_sha256(self) -> str:
+        """The hash of who learns, who is held out and who is tested, see `blemish.data.split.split_hash`."""
+        return split_hash([*self.train_records, *self.held_out_records, *self.test_records])
+
     def train(self) -> Loader:
         """Return the batches to learn from, shuffled; unreadable images are skipped with a warning."""
         return Loader(
@@ -152,7 +157,7 @@ class DataModule:
                 "held_out": len(self.held_out_records),
                 "test": len(self.test_records),
             },
-            "split_sha256": split_hash([*self.train_records, *self.held_out_records, *self.test_records]),
+            "split_sha256": self.split_sha256,
         }
 
 

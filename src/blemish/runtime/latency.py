@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blemish.imaging import Imaging
 from blemish.runtime import Runtime
+from blemish.runtime.metadata import model_files
 
 SIDE = 1024
 """Pixels a side of the part that is prepared, where the region of interest needs no more."""
@@ -67,7 +68,6 @@ def latency(
     together = _times(lambda: runtime.score(many), max(3, repeats // batch_size))
     raw = next(runtime.raw([part]))[1]
     few = max(3, repeats // 10)
-    files = [runtime.path, runtime.path.with_suffix(".bin")] if runtime.path.suffix == ".xml" else [runtime.path]
     return Latency(
         file=str(path),
         precision=runtime.exported.precision,
@@ -80,7 +80,7 @@ def latency(
         judge=float(np.median(_times(lambda: runtime.judge("", raw), few))),  # type: ignore[arg-type]
         images_per_second=1e3 * batch_size / float(np.median(together)),
         batch_size=batch_size,
-        megabytes=sum(file.stat().st_size for file in files) / 1e6,
+        megabytes=sum(file.stat().st_size for file in model_files(runtime.path)) / 1e6,
         memory=_memory() - grown,
     )
 
