@@ -45,6 +45,11 @@ def test_one_model_for_all_is_reported_by_category(tmp_path) -> None:
     ]
     assert row.numbers["image_AUROC"].value == pytest.approx(0.75)
     assert row.categories == ("a", "b")
+    measured = {name: {"metrics": metrics, "decisions": {}, "scores": {}} for name, metrics in inside.items()}
+    row = table(tmp_path / "as measured", cell("padim", protocol="multi-class", by_category=measured))[
+        "padim", "multi-class"
+    ]
+    assert row.numbers["image_AUROC"].value == pytest.approx(0.75), "the runner writes metrics and scores by category"
 
 
 def best(found):

@@ -30,6 +30,14 @@ class Picture(NamedTuple):
     shown: tuple[tuple[str, float], ...]
 
 
+class Tested(NamedTuple):
+    """The tested images of one category: labels (0 good, 1 defective), raw scores, and names where they are known."""
+
+    labels: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
 class Setting(NamedTuple):
     """Under what a method ran. Numbers of two settings are never ranked against each other."""
 
@@ -42,8 +50,8 @@ class Setting(NamedTuple):
 class Cell:
     """One method on one category (or, in one model, on all) with one seed, and one draw where parts are drawn.
 
-    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `labels` and `scores` are
-    those of the tested images, in the order of `keys` where that is known. `failed` is {"error", "traceback"} or None.
+    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `tested` holds the tested
+    images by category: raw scores of two categories are never pooled. `failed` is {"error", "traceback"} or None.
     """
 
     method: str
@@ -54,9 +62,7 @@ class Cell:
     metrics: Mapping[str, Measured]
     by_category: Mapping[str, Mapping[str, Measured]]
     costs: Mapping[str, float]
-    labels: tuple[int, ...]
-    scores: tuple[float, ...]
-    keys: tuple[str, ...]
+    tested: Mapping[str, Tested]
     stamps: Mapping[str, Any]
     failed: Mapping[str, str] | None
     file: str
@@ -172,24 +178,23 @@ def _cell(content: Any, file: str) -> Cell | None:
         return None
     what = content["cell"]
     try:
-        scores = content.get("scores") or {}
         failed = content.get("failed")
+        category = str(what.get("category") or "")
+        inside = {} if failed else {str(name): one for name, one in (content.get("by_category") or {}).items()}
+        by_category = {name: _measured(one.get("metrics", one)) for name, one in inside.items()}
+        parts = {name: one.get("scores") for name, one in inside.items()} or {category: content.get("scores")}
         return Cell(
             method=str(what["method"]),
             setting=Setting(
                 str(what["dataset"]), str(what.get("protocol") or ONE_CLASS), str(what.get("preset") or "")
             ),
-            category=str(what.get("category") or ""),
+            category=category,
             seed=int(what["seed"]),
             draw=None if what.get("draw") is None else int(what["draw"]),
             metrics={} if failed else _measured(content.get("metrics")),
-            by_category={}
-            if failed
-            else {str(name): _measured(one) for name, one in (content.get("by_category") or {}).items()},
+            by_category=by_category,
             costs={name: float(v) for name, v in (content.get("costs") or {}).items() if _number(v)},
-            labels=tuple(int(v) for v in scores.get("labels") or ()),
-            scores=tuple(float(v) for v in scores.get("scores") or ()),
-            keys=tuple(str(v) for v in scores.get("keys") or ()),
+            tested={name: _tested(found) for name, found in parts.items() if found},
             stamps=content.get("stamps") or {},
             failed=_failure(failed) if failed else None,
             file=file,
@@ -198,6 +203,14 @@ def _cell(content: Any, file: str) -> Cell | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error
+
+
+def _tested(scores: Mapping[str, Any]) -> Tested:
+    return Tested(
+        tuple(int(v) for v in scores.get("labels") or ()),
+        tuple(float(v) for v in scores.get("scores") or ()),
+        tuple(str(v) for v in scores.get("keys") or ()),
+    )
 
 
 def _picture(found: Any) -> Picture | None:
