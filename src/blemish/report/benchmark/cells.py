@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from blemish.errors import DataError, FormatError
 from blemish.files import read_json
 
-ONE_CLASS = "one-class"
+ONE_CLASS, MULTI_CLASS = "one-class", "multi-class"
 
 
 class Measured(NamedTuple):
@@ -76,7 +76,7 @@ class Cell:
 
     @property
     def run(self) -> str:
-        """The seed, with the draw where there is one: results of several runs are averaged."""
+        """The seed, with the draw of training parts where there is one."""
         return str(self.seed) if self.draw is None else f"{self.seed} draw {self.draw}"
 
     @property
@@ -128,8 +128,10 @@ METRICS = (
 )
 
 
-def read_cells(folder: Path | str) -> Cells:
+def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells:
     """Read every cell below `folder`. JSON files without a "cell" are not ours and are passed over.
+
+    `only` are names of files, without .json, beside which nothing is read: the cells of one grid of several in a folder.
 
     Raises:
         DataError: there is no such folder, it holds no cell, or two files hold the same one.
@@ -139,7 +141,7 @@ def read_cells(folder: Path | str) -> Cells:
         raise DataError(f"{folder} is not a folder. Give the folder that the benchmark wrote its cells to.")
     found: dict[tuple[Any, ...], Cell] = {}
     unread: dict[str, str] = {}
-    for path in sorted(root.rglob("*.json")):
+    for path in sorted(path for path in root.rglob("*.json") if only is None or path.stem in only):
         name = path.relative_to(root).as_posix()
         try:
             cell = _cell(read_json(path), name)
@@ -151,7 +153,8 @@ def read_cells(folder: Path | str) -> Cells:
         key = (cell.method, *cell.setting, cell.category, cell.run)
         if key in found:
             raise DataError(
-                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them."
+                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them; "
+                "where the grid was changed, those of before it."
             )
         found[key] = cell
     if not found:
