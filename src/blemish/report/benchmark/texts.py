@@ -44,6 +44,8 @@ SPECIALS = {
     SHORT: r"$\dagger$",
 }
 
+SAID = r"Percent, mean $\pm$ half of the 95\,\% interval over $n$ seeds or draws."
+
 
 def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
     """Return the results for people who read Markdown: a table a setting, numbers of others beside ours, failures."""
@@ -89,8 +91,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
         parts += [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape_latex(setting(one))}. Percent, mean $\pm$ half of the 95\,\% interval over $n$ "
-            r"seeds or draws.}",
+            rf"\caption{{{escape_latex(setting(one))}. {SAID}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
             r"\toprule",
             " & ".join(escape_latex(text) for text in head) + r" \\",
