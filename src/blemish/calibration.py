@@ -278,7 +278,9 @@ def _promise(n: int, rate: float, confidence: float | None) -> tuple[str, str]:
         text = f"{start} like the {n} held-out ones is rejected with a probability of at most {{}}, {sure}."
     else:
         least, needed = -math.expm1(math.log1p(-confidence) / n), _parts_needed(rate, confidence)
-        text = f"With {_sure(confidence)} confidence at most {{}} of good parts like the {n} held-out ones are rejected."
+        text = (
+            f"With {_sure(confidence)} confidence at most {{}} of good parts like the {n} held-out ones are rejected."
+        )
     if _wanted_rank(n, rate, confidence):
         return text.format(_percent(rate)), ""
     short = f"the wanted {_percent(rate)} cannot be guaranteed with {n} parts"
@@ -411,7 +413,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _sure(confidence: float) -> str:
-    """Return a confidence in percent, rounded down to 3 digits of it or of what it lacks to 100 %, which it never becomes."""
+    """Return a confidence in percent, rounded down to 3 digits of it, or of what it lacks to 100 %; never 100 %."""
     percent = 100 * Decimal(repr(float(confidence)))
     unit = Decimal(1).scaleb(min(percent, 100 - percent).adjusted() - 2)
     return f"{percent // unit * unit:f}".rstrip("0").rstrip(".") + " %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -68,6 +69,17 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
+
+
+def content_of(path: Path | str) -> str:
+    """Return by what a file's content is known again under any name: its size in bytes and 16 digits of its SHA-256.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with Path(path).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{stream.tell()}:{digest[:16]}"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Testing measures what is there: masks as they are drawn, nothing left out, the same numbers as the exact metrics."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -128,6 +129,36 @@ def test_parts_of_unknown_truth_are_refused(task) -> None:
     records[0] = replace(records[0], label=None)
     with pytest.raises(InputError, match=f"the label of 1 parts is None.*{records[0].key}"):
         evaluate(inspector, records)
+
+
+def flattering(report) -> list[str]:
+    return [note for note in report.notes if "flatter" in note]
+
+
+@pytest.mark.parametrize("by", ["records", "files"])
+def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) -> None:
+    """The command calibrates on files, tests on records, and the files may lie elsewhere under other names."""
+    inspector, data = task
+    judged = Inspector(inspector.detector, inspector.imaging, about={"learnt": ["train/good/x.png:10"]})
+    good, bad = ([r for r in data.test_records if r.label == label] for label in (0, 1))
+    copies = [tmp_path / f"copy{i}.png" for i in range(8)]
+    for copy, record in zip(copies, [*good[:4], *bad[:4]], strict=True):
+        shutil.copyfile(record.image, copy)
+    judged.calibrate(
+        *((good[:4], bad[:4]) if by == "records" else (copies[:4], [str(c) for c in copies[4:]])), costs=(9, 1, 0.5)
+    )
+    saved = Inspector.load(judged.save(tmp_path / "model.safetensors"))
+    (note,) = flattering(evaluate(saved, data.test_records))
+    assert note.startswith(
+        f"The files of 8 of {len(data.test_records)} tested parts are ones that the threshold was chosen"
+    )
+    assert good[0].key in note
+    judged.calibrate(good[:4], false_reject_rate=0.5)
+    assert flattering(evaluate(judged, [*good[4:], *bad])) == [], (
+        "what an earlier threshold was chosen from does not count"
+    )
+    judged.calibrate([np.zeros((8, 8, 3), np.float32) + i / 9 for i in range(4)], false_reject_rate=0.5)
+    assert judged.about == {"learnt": ["train/good/x.png:10"], "calibrated": []}
 
 
 def test_several_masks_are_one_truth(tmp_path, task) -> None:

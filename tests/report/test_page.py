@@ -86,7 +86,9 @@ def test_heat_means_the_same_whatever_the_sign_of_the_threshold(threshold) -> No
     grey = np.full((16, 16, 3), 128, np.uint8)
 
     def look(share: float, threshold: float) -> np.ndarray:
-        return heat(grey, np.full((16, 16), threshold + share * abs(threshold), np.float32), threshold)[8, 8].astype(int)
+        return heat(grey, np.full((16, 16), threshold + share * abs(threshold), np.float32), threshold)[8, 8].astype(
+            int
+        )
 
     for share in (-0.5, -0.26, 0.0, 0.1, 0.26, 0.6, 0.76):
         np.testing.assert_allclose(look(share, threshold), look(share, 1.0), atol=1)

@@ -16,7 +16,7 @@ from blemish.calibration import defective
 from blemish.data.record import Record
 from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
-from blemish.files import read_json
+from blemish.files import content_of, read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspection import Inspection, Raw
 from blemish.metrics import Interval
@@ -130,8 +130,8 @@ def evaluate(
         )
     if vanished:
         notes.append(
-            f"The defects of {len(vanished)} parts vanish at the network's input, where the protocol 'paper' compares: they "
-            f"count among the good pixels, and not in AUPIMO: {_first(vanished)}."
+            f"The defects of {len(vanished)} parts vanish at the network's input, where the protocol 'paper' compares; "
+            f"they count among the good pixels, and not in AUPIMO: {_first(vanished)}."
         )
     found, curves = _measure(labels, scores, pixels, seed)
     try:
@@ -233,14 +233,27 @@ def _check(records: Sequence[Record], protocol: str) -> None:
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
     learnt = set(inspector.about.get("learnt", ()))
-    both = sum(record.fingerprint in learnt for record in records) if learnt else 0
-    if not both:
-        return []
-    warning = (
-        f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
-        "threshold was chosen from: these results flatter. Test on other parts."
-    )
-    return [warning]
+    calibrated = set(inspector.about.get("calibrated", ()))
+    sizes = {content.partition(":")[0] for content in calibrated}
+    both = sum(record.fingerprint in learnt for record in records)
+    chosen = [r.key for r in records if r.fingerprint not in learnt and _among(calibrated, sizes, r.image)]
+    notes = []
+    if both:
+        notes.append(
+            f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
+            "threshold was chosen from: these results flatter. Test on other parts."
+        )
+    if chosen:
+        notes.append(
+            f"The files of {len(chosen)} of {len(records)} tested parts are ones that the threshold was chosen from "
+            f"({_first(chosen)}): decisions at it flatter, and nothing is guaranteed of them. Test on other parts."
+        )
+    return notes
+
+
+def _among(contents: set[str], sizes: set[str], image: Path) -> bool:
+    """Say whether a file's content is among those; it is read only if one of them has its size."""
+    return bool(sizes) and image.is_file() and str(image.stat().st_size) in sizes and content_of(image) in contents
 
 
 def _first(keys: Sequence[str]) -> str:
