@@ -119,7 +119,7 @@ def _say(folder: Path, table: list[Row], found: list[dict[str, Any]], failed: li
         name = f"{row.setting.dataset:<16} {row.setting.protocol:<22} {row.method:<14}"
         numbers = [row.numbers.get(metric) for metric in head]
         values = " ".join(f"{'-':>11}" if one is None else f"{one.value:11.4f}" for one in numbers)
-        typer.echo(f"{name} {seeds(row):>4} {values}")
+        typer.echo(f"{name} {seeds(row, head):>4} {values}")
         for note in notes(row, head):
             typer.echo(f"    note: {note}")
     for result in failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -63,10 +63,9 @@ class Row:
     failures: int
     splits: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    @property
-    def seeds(self) -> tuple[int, int]:
-        """The fewest and the most seeds, or draws, that one of its numbers comes from."""
-        each = [number.over_seeds.seeds for number in self.numbers.values()] or [0]
+    def seeds(self, metrics: Iterable[str]) -> tuple[int, int]:
+        """Return the fewest and the most seeds, or draws, that its numbers of these metrics come from."""
+        each = [self.numbers[name].over_seeds.seeds for name in metrics if name in self.numbers] or [0]
         return min(each), max(each)
 
 

@@ -53,7 +53,9 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
-        lines = [_line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, costs)]) for row in own]
+        lines = [
+            _line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, metrics, costs)]) for row in own
+        ]
         parts.append(f"## {_plain(setting(one))}\n")
         parts.append("\n".join([_line(head), _line(["---"] * len(head)), *lines]) + "\n")
         parts += [f"{SHORT} {_plain(note)}\n" for note in _notes(own, metrics)]
@@ -83,7 +85,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
             best = [m in row.numbers and row.numbers[m].best for m in metrics]
             shown = [rf"\textbf{{{text}}}" if mark else text for text, mark in zip(numbers, best, strict=True)]
             rest = [
-                escape_latex(seeds(row)),
+                escape_latex(seeds(row, metrics)),
                 f"{len(row.categories)} of {row.of}",
                 *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
             ]
@@ -158,9 +160,9 @@ def _marked(row: Row, metric: str) -> str:
     return f"**{text}**" if number is not None and number.best else text
 
 
-def _rest(row: Row, costs: Sequence[str]) -> list[str]:
+def _rest(row: Row, metrics: Sequence[str], costs: Sequence[str]) -> list[str]:
     covered = f"{len(row.categories)} of {row.of}" + (f", {row.failures} failed" if row.failures else "")
-    return [seeds(row), covered, *(cost(c, row.costs.get(c)) for c in costs)]
+    return [seeds(row, metrics), covered, *(cost(c, row.costs.get(c)) for c in costs)]
 
 
 def _beside(one: Beside) -> list[str]:

@@ -54,9 +54,9 @@ def bounds(number: Number | None) -> str:
     return f"[{percent(number.low)}, {percent(number.high)}]"
 
 
-def seeds(row: Row) -> str:
-    """Return how many seeds, or draws, the numbers of a row come from: 3, or 1–3 where they differ."""
-    fewest, most = row.seeds
+def seeds(row: Row, metrics: Iterable[str]) -> str:
+    """Return how many seeds, or draws, a row's numbers of these metrics come from: 3, or 1–3 where they differ."""
+    fewest, most = row.seeds(metrics)
     return str(most) if fewest == most else f"{fewest}–{most}"
 
 
