@@ -84,6 +84,16 @@ def sha256(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+def content_of(path: Path | str) -> str:
+    """Return by what a file's content is known again under any name: its size in bytes and 16 digits of its SHA-256.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    return f"{path.stat().st_size}:{sha256(path)[:16]}"
+
+
 @contextmanager
 def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn the operating system's error about `path` into one that says what to do."""
