@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -132,6 +133,27 @@ class TestFromGood:
         assert "5.04 %" in found.guarantee  # rounded up
         assert from_good(np.arange(59.0), 0.05, 0.95).note == ""
         assert "at least 299 held-out" in from_good(np.arange(58.0), 0.01, 0.95).note
+
+    @pytest.mark.parametrize(
+        ("confidence", "said"),
+        [
+            (0.95, "95 %"),
+            (0.9, "90 %"),
+            (0.5, "50 %"),
+            (0.999, "99.9 %"),
+            (0.99999, "99.999 %"),
+            (0.999999, "99.9999 %"),
+            (0.9999999999999999, "99.99999999999999 %"),
+            (0.9512345, "95.12 %"),
+            (0.6666666, "66.6 %"),
+            (0.001, "0.1 %"),
+            (0.0012349, "0.123 %"),
+        ],
+    )
+    def test_a_confidence_is_never_said_to_be_more_than_it_is(self, confidence: float, said: str) -> None:
+        assert f"With {said} confidence" in from_good(np.arange(500.0), 0.2, np.float64(confidence)).guarantee
+        with pytest.raises(InputError, match=f"with {re.escape(said)} confidence needs"):
+            from_escape_rate([0.0, 1.0], [0.0, 1.0], 1e-4 if confidence > 0.1 else 1e-6, confidence)
 
     def test_pixel_threshold_follows_the_same_rule_on_peaks(self) -> None:
         peaks = np.arange(19.0)[::-1] * 3

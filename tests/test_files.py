@@ -1,13 +1,14 @@
-"""Writing is all or nothing."""
+"""Writing is all or nothing; a hash is that of the whole content."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from blemish.errors import FormatError, StorageError
-from blemish.files import read_json, write_atomically, write_json, write_text
+from blemish.files import read_json, sha256, write_atomically, write_json, write_text
 
 
 def test_writes_and_replaces(tmp_path) -> None:
@@ -62,3 +63,13 @@ def test_damaged_json_says_so(tmp_path) -> None:
         read_json(path)
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, float("nan"))
+
+
+def test_a_hash_is_that_of_the_files_one_after_the_other(tmp_path) -> None:
+    one, two = tmp_path / "model.xml", tmp_path / "model.bin"
+    one.write_bytes(b"a" * 100_000)
+    two.write_bytes(b"bc")
+    assert sha256(one) == hashlib.sha256(b"a" * 100_000).hexdigest()
+    assert sha256(one, two) == hashlib.sha256(b"a" * 100_000 + b"bc").hexdigest()
+    with pytest.raises(FileNotFoundError):
+        sha256(tmp_path / "none")

@@ -76,6 +76,69 @@ def test_exif_rotation_is_applied(tmp_path, photo, orientation) -> None:
     np.testing.assert_allclose(read(path), expected, atol=0.03)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_mask_is_turned_as_its_image_is(tmp_path, suffix, orientation) -> None:
+    pixels = np.zeros((16, 32), np.uint8)
+    pixels[2:6, 3:9] = 255
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{suffix}"
+    Pillow.fromarray(pixels).save(path, exif=exif, **({"quality": 100} if suffix == "jpg" else {}))
+    np.testing.assert_array_equal(read_mask(path, above=127), read(path)[..., 0] > 0.5)
+
+
+def tiff(path, pixels: np.ndarray, **tags: list[int]):
+    """Write pixels, (H, W) or (H, W, C), as one strip; `tags` are those of the name `tNUMBER`, short integers."""
+    height, width = pixels.shape[:2]
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    known = {256: [width], 257: [height], 258: [pixels.itemsize * 8] * count, 259: [1], 262: [1 if count == 1 else 2]}
+    known |= {277: [count], 278: [height], 279: [pixels.nbytes], 273: [8]}
+    known |= {int(name[1:]): values for name, values in tags.items()}
+    data, spilt, start = pixels.tobytes(), b"", 8 + pixels.nbytes
+    entries, after = b"", start + 2 + 12 * len(known) + 4
+    for tag, values in sorted(known.items()):
+        kind, code = (4, "I") if tag in (273, 279) else (3, "H")
+        packed = struct.pack(f"<{len(values)}{code}", *values)
+        if len(packed) > 4:
+            packed, spilt = struct.pack("<I", after + len(spilt)), spilt + packed
+        entries += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    head = b"II*\0" + struct.pack("<I", start)
+    path.write_bytes(head + data + struct.pack("<H", len(known)) + entries + struct.pack("<I", 0) + spilt)
+    return path
+
+
+def test_tiffs_are_read_rightly_or_refused(tmp_path, photo) -> None:
+    path, deep, grey = tmp_path / "a.tif", photo.astype(np.uint16) * 257, photo[..., 0]
+    planes = np.ascontiguousarray(deep.transpose(2, 0, 1))
+    for pixels, tags in [(photo, {}), (deep, {}), (grey, {}), (grey.astype(np.uint16) * 257, {})]:
+        expected = np.broadcast_to(photo if pixels.ndim == 3 else grey[..., None], photo.shape) / 255
+        np.testing.assert_allclose(read(tiff(path, pixels, **tags)), expected, atol=1e-6)
+    np.testing.assert_allclose(read(tiff(path, grey, t262=[0]))[..., 0], 1 - grey / 255, atol=1e-6)
+    with pytest.raises(ImageError, match=r"more than 8 bits in which 0 is white.*Save it as PNG"):
+        read(tiff(path, grey.astype(np.uint16) * 257, t262=[0]))
+    with pytest.raises(ImageError, match=r"more than 8 bits whose colours are stored one after the other"):
+        read(tiff(path, planes.reshape(24, 40, 3), t284=[2]))
+    for signed in (np.int8, np.int16):
+        with pytest.raises(ImageError, match="another kind of numbers than unsigned integers"):
+            read(tiff(path, (grey // 2).astype(signed), t339=[2]))
+
+
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+def test_colours_under_transparency_are_never_dimmed(tmp_path, photo, alpha) -> None:
+    clear = np.dstack([photo, np.full(photo.shape[:2], alpha, np.uint8)])
+    for suffix in ("png", "bmp", "tif"):
+        path = tmp_path / f"clear.{suffix}"
+        Pillow.fromarray(clear).save(path)
+        if suffix == "tif" and alpha < 255:
+            with pytest.raises(ImageError, match=r"in part transparent.*Save it as PNG"):
+                read(path)
+            with pytest.raises(ImageError, match="in part transparent"):
+                read_mask(path)
+        else:
+            np.testing.assert_allclose(read(path), photo / 255, atol=1e-6)
+
+
 def test_arrays_are_read_like_files(photo) -> None:
     np.testing.assert_array_equal(read(photo), read(Pillow.fromarray(photo)))
     np.testing.assert_allclose(read(photo.astype(np.float64) / 255), photo / 255, atol=1e-6)

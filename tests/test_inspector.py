@@ -1,7 +1,9 @@
 """Inspector: from any source to a verdict at the image's own size, and a file that is what was fitted."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from blemish.calibration import from_good
 from blemish.errors import DataError, FormatError, ImageError, InputError, NotFitted, UnknownName
 from blemish.imaging import Imaging
+from blemish.inspection import images_below
 from blemish.inspector import Inspector
 from blemish.models import PaDiM, PatchCore
 from parts import Parts, deface, stripes, write_folder, write_png
@@ -257,3 +260,40 @@ def test_region_of_interest_and_ignored_places_never_raise_an_alarm(inspector) -
 def test_folders_written_by_the_tests_are_what_they_say(tmp_path) -> None:
     root = write_folder(tmp_path, good=9, bad=2)
     assert len(list(root.rglob("*.png"))) == 13
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named_and_never_left_out(tmp_path, monkeypatch) -> None:
+    for name in ("a.png", "shut/b.png", ".hidden/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "absent")
+    assert images_below(tmp_path) == [tmp_path / "a.png", tmp_path / "shut" / "b.png"]
+    for kind in ("shut", ".hidden"):
+        scandir = os.scandir
+
+        def refuses(path, kind=kind, scandir=scandir):
+            if str(path).endswith(kind):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", refuses)
+            if kind == ".hidden":
+                assert len(images_below(tmp_path)) == 2
+                continue
+            with pytest.raises(DataError, match="shut cannot be looked into: Permission denied"):
+                images_below(tmp_path)
+
+
+def test_a_file_that_cannot_be_asked_what_it_is_is_named_and_never_left_out(tmp_path, monkeypatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    status = Path.stat
+
+    def refuses(path, **options):
+        if path.name == "a.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return status(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuses)
+    with pytest.raises(DataError, match=r"a\.png cannot be looked into: Permission denied"):
+        images_below(tmp_path)

@@ -408,12 +408,12 @@ def learn_together(batch: int, folder: Path | None, steps: int) -> dict[str, obj
     with seeded(0):
         net = nn.ModuleDict({name: nn.Linear(3, 1) for name in "ab"})
     net.register_buffer("seen", torch.zeros(()))
-    dice: list[float] = []
+    dice: list[tuple[float, float]] = []
 
     def loss(name: str) -> Callable[[Batch], Tensor]:
         def run(batch: Batch) -> Tensor:
             net.seen += batch.inputs["x"].sum()
-            dice.append(float(torch.rand(())))
+            dice.append((float(torch.rand(())), float(torch.rand((), generator=generator))))
             return (net[name](batch.inputs["x"]) - batch.inputs["y"]).square().mean()
 
         return run
@@ -421,10 +421,12 @@ def learn_together(batch: int, folder: Path | None, steps: int) -> dict[str, obj
     data = Points(batch)
     one = torch.optim.Adam(net["a"].parameters(), 0.05)
     two = torch.optim.SGD(net["b"].parameters(), 0.05)
-    with session(folder, held_out=None if folder is None else list(Points()), check_every=2):
+    watched = session(folder, held_out=None if folder is None else list(Points()), check_every=2)
+    with watched, seeded(5) as generator:
         losses = optimise(net, loss("a"), data, steps=steps, optimiser=one, clip=0.5)
         losses += optimise(net, [loss("a"), loss("b")], data, steps=steps, optimiser=[one, two], every=(1, 2))
-    return {"net": net.state_dict(), "losses": losses, "dice": dice}
+        after = torch.rand(3, generator=generator)
+    return {"net": net.state_dict(), "losses": losses, "dice": dice, "after": after}
 
 
 def test_two_processes_learn_what_one_does_with_batches_twice_as_large(tmp_path) -> None:
@@ -457,7 +459,9 @@ def test_two_processes_learn_what_one_does_with_batches_twice_as_large(tmp_path)
     for key in zero["net"]:
         assert torch.equal(zero["net"][key], one["net"][key])
         assert torch.equal(zero["unwatched"]["net"][key], one["unwatched"]["net"][key])
-    assert zero["dice"] != one["dice"], "each process draws its own random numbers"
+    own = list(zip(*zero["unwatched"]["dice"], strict=True)), list(zip(*one["unwatched"]["dice"], strict=True))
+    assert all(set(a).isdisjoint(b) for a, b in zip(*own, strict=True)), "each process draws its own random numbers"
+    assert torch.equal(zero["after"], one["after"])
     assert torch.equal(zero["afterwards"], one["afterwards"]), "and afterwards they agree again"
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
         p.name for p in (tmp_path / "alone").iterdir()

@@ -14,6 +14,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, overload
 
@@ -248,7 +249,7 @@ def from_escape_rate(
     rank = _confident_rank(len(bad), rate, confidence)
     if rank == 0:
         raise InputError(
-            f"an escape rate of {_percent(rate)} with {_percent(confidence)} confidence needs at least "
+            f"an escape rate of {_percent(rate)} with {_sure(confidence)} confidence needs at least "
             f"{_parts_needed(rate, confidence)} defective parts; there are {len(bad)}. "
             "Collect more, or ask for a higher rate or less confidence."
         )
@@ -262,8 +263,8 @@ def from_escape_rate(
         rule="escape_rate",
         wanted=rate,
         guarantee=(
-            f"With {_percent(confidence)} confidence at most {_percent(rate)} of defects like the {len(bad)} given "
-            f"score below the threshold ({escaped} of them did), and, also with {_percent(confidence)} confidence, at "
+            f"With {_sure(confidence)} confidence at most {_percent(rate)} of defects like the {len(bad)} given "
+            f"score below the threshold ({escaped} of them did), and, also with {_sure(confidence)} confidence, at "
             f"most {_percent(bound)} of good parts like the {len(good)} given are rejected ({rejected} of them were)."
         ),
     )
@@ -277,7 +278,9 @@ def _promise(n: int, rate: float, confidence: float | None) -> tuple[str, str]:
         text = f"{start} like the {n} held-out ones is rejected with a probability of at most {{}}, {sure}."
     else:
         least, needed = -math.expm1(math.log1p(-confidence) / n), _parts_needed(rate, confidence)
-        text = f"With {_percent(confidence)} confidence at most {{}} of good parts like the {n} held-out ones are rejected."
+        text = (
+            f"With {_sure(confidence)} confidence at most {{}} of good parts like the {n} held-out ones are rejected."
+        )
     if _wanted_rank(n, rate, confidence):
         return text.format(_percent(rate)), ""
     short = f"the wanted {_percent(rate)} cannot be guaranteed with {n} parts"
@@ -407,6 +410,13 @@ def _exact(rate: float) -> Fraction:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+
+
+def _sure(confidence: float) -> str:
+    """Return a confidence in percent, rounded down to 3 digits of it, or of what it lacks to 100 %; never 100 %."""
+    percent = 100 * Decimal(repr(float(confidence)))
+    unit = Decimal(1).scaleb(min(percent, 100 - percent).adjusted() - 2)
+    return f"{percent // unit * unit:f}".rstrip("0").rstrip(".") + " %"
 
 
 def _percent(share: float) -> str:

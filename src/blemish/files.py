@@ -1,7 +1,8 @@
-"""Writing without ever leaving half a file: to a neighbour first, then one rename."""
+"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, and hashed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,6 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from blemish.errors import FormatError, StorageError
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+UMASK = _umask()
+"""Asked once: it can only be read by setting it, and another thread's file would slip through in between."""
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
@@ -31,7 +42,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
             write(part)
             with part.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            part.chmod(0o666 & ~_umask())
+            part.chmod(0o666 & ~UMASK)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -60,6 +71,29 @@ def read_json(path: Path | str) -> Any:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
 
 
+def sha256(*paths: Path) -> str:
+    """Return the SHA-256 of the content of files, one after the other, in hexadecimal.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
+
+
+def content_of(path: Path | str) -> str:
+    """Return by what a file's content is known again under any name: its size in bytes and 16 digits of its SHA-256.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    return f"{path.stat().st_size}:{sha256(path)[:16]}"
+
+
 @contextmanager
 def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn the operating system's error about `path` into one that says what to do."""
@@ -76,9 +110,3 @@ def storage_errors(path: Path | str) -> Iterator[None]:
 
 def _spill(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

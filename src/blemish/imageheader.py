@@ -13,12 +13,14 @@ Kind = Literal["PNG", "JPEG", "BMP", "TIFF", "WebP"]
 
 
 class Header(NamedTuple):
-    """The kind of file, the stored width and height in pixels, and what is missing ("" if the file is whole)."""
+    """What the header says; `missing` and `misread` are "" where all is well."""
 
     kind: Kind
-    width: int
+    width: int  # stored, in pixels
     height: int
-    missing: str
+    missing: str  # what the file lacks
+    misread: str = ""  # what it is that decoders get wrong
+    spoilt_by_alpha: bool = False  # whether decoders multiply the colours by the transparency
 
 
 class BadHeader(ValueError):
@@ -91,18 +93,34 @@ def _bmp(data: bytes) -> Header:
 
 
 def _tiff(data: bytes) -> Header:
+    tags = _tiff_tags(data)
+    deep = tags.get(258, 1) > 8  # bits of a sample
+    misread = ""
+    if deep and tags.get(262) == 0:
+        misread = "with more than 8 bits in which 0 is white"
+    elif deep and tags.get(284) == 2:
+        misread = "with more than 8 bits whose colours are stored one after the other (planar)"
+    # a strip that is missing is found by the decoder, which then fails
+    return Header("TIFF", tags.get(256, 0), tags.get(257, 0), "", misread, not deep and tags.get(338) == 2)
+
+
+def _tiff_tags(data: bytes) -> dict[int, int]:
+    """Return the first value of each whole-number tag of the first page."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
     count = struct.unpack_from(order + ("Q" if big else "H"), data, at)[0]
-    first, step, inline = at + (8 if big else 2), 20 if big else 12, 12 if big else 8
-    width = height = 0
+    first, step, room = at + (8 if big else 2), 20 if big else 12, 8 if big else 4
+    tags: dict[int, int] = {}
     for entry in range(first, first + min(count, 4096) * step, step):
-        tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if tag in (256, 257):
-            value = struct.unpack_from(order + {3: "H", 4: "I", 16: "Q"}.get(kind, "I"), data, entry + inline)[0]
-            width, height = (value, height) if tag == 256 else (width, value)
-    return Header("TIFF", width, height, "")  # a strip that is missing is found by the decoder, which then fails
+        tag, kind, values = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, entry)
+        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+        if code is not None:
+            place = entry + step - room
+            if values * struct.calcsize(order + code) > room:
+                place = struct.unpack_from(order + ("Q" if big else "I"), data, place)[0]
+            tags[tag] = struct.unpack_from(order + code, data, place)[0]
+    return tags
 
 
 def _webp(data: bytes) -> Header:

@@ -36,10 +36,11 @@ def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixe
     """Return any image as (H, W, 3) float32 RGB in [0, 1].
 
     Files may be PNG, JPEG, BMP, TIFF or WebP; 8 or 16 bits; grey, colour or palette; the camera's EXIF rotation is
-    applied, transparency is dropped, and of a TIFF with several pages the first is read. Arrays may be (H, W),
-    (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float. `white` is the value that
-    becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images lie in 16-bit files. By default it is
-    the largest value of the integer type, and 1.0 for floats.
+    applied, transparency is dropped, and of a TIFF with several pages the first is read. Kinds of TIFF that OpenCV reads
+    wrongly are refused: planar, or with white as 0, of more than 8 bits; colours under a transparency of 8 bits.
+    Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float. `white` is the value
+    that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images lie in 16-bit files. By default it
+    is the largest value of the integer type, and 1.0 for floats.
 
     Raises:
         ImageError: the file is absent, empty, cut off, too large, of another kind, or its values make no sense.
@@ -51,11 +52,13 @@ def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixe
 def read_mask(source: Path | str | ArrayLike, *, above: int = 0, max_pixels: int = MAX_PIXELS) -> Mask:
     """Return a ground-truth mask as (H, W) bool: True where any channel of the stored value is greater than `above`.
 
+    Like `read` it drops transparency and applies an EXIF rotation, so a mask turned like its image fits it.
+
     Raises:
         ImageError: as `read`.
     """
-    pixels, _ = _decode(source, cv2.IMREAD_UNCHANGED, max_pixels)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:  # an opaque alpha channel marks nothing
+    pixels, _ = _decode(source, cv2.IMREAD_ANYCOLOR, max_pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:  # an array's opaque alpha channel marks nothing
         pixels = pixels[..., :3]
     marked = pixels > above
     return np.asarray(marked.any(axis=2) if marked.ndim == 3 else marked)
@@ -140,7 +143,8 @@ class Imaging:
         if self.ignore is not None:
             image = np.where(resize_mask(self.ignore, original)[..., None], np.float32(0.5), image)
         left, top, right, bottom = self._box(original)
-        return self._centre(resize(image[top:bottom, left:right], self.size))
+        prepared = self._centre(resize(image[top:bottom, left:right], self.size))
+        return prepared if prepared.base is None else prepared.copy()  # a view would keep the whole image in memory
 
     def prepare_mask(self, mask: Mask) -> Mask:
         """Return an original-size mask at the network's input size (nearest), for the papers' protocol."""
@@ -259,15 +263,26 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
             f"{source} holds {header.width} x {header.height} pixels; the limit is {max_pixels:,} in all. "
             "Make it smaller, or raise the limit (max_pixels) if you trust the file."
         )
+    if header.misread:
+        raise ImageError(f"{source} is a {header.kind} file {header.misread}, which is not supported. Save it as PNG.")
     try:
+        if header.spoilt_by_alpha:
+            flag = cv2.IMREAD_UNCHANGED
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise ImageError(f"{source} cannot be decoded as {header.kind}: {error.err}.") from error
-    if pixels is None or pixels.size == 0:
+    if pixels is None or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise ImageError(
             f"{source} is a {header.kind} file whose pixels cannot be decoded: it is damaged, or holds another kind of "
-            "numbers than 8 or 16-bit integers."
+            "numbers than unsigned integers of 8 or 16 bits."
         )
+    if header.spoilt_by_alpha and pixels.ndim == 3 and pixels.shape[2] == 4:
+        if (pixels[..., 3] < 255).any():
+            raise ImageError(
+                f"{source} is a {header.kind} file in part transparent, whose colours there are lost in reading. "
+                "Save it as PNG, or without transparency."
+            )
+        pixels = pixels[..., :3]
     return (cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels), str(
         source
     )

@@ -5,9 +5,12 @@ Reading, preparing, batching, thresholds, masks and regions are the same code fo
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -18,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from blemish import regions
 from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_good
 from blemish.errors import DataError, ImageError, InputError
+from blemish.files import content_of
 from blemish.imaging import SUFFIXES, Imaging, named
 from blemish.read_ahead import read_ahead
 from blemish.types import Prediction
@@ -38,7 +42,8 @@ class Raw:
 class Inspection(ABC):
     """The way to prepare images, something that scores them, and a threshold (or none yet).
 
-    `about` says in JSON values what the model was fitted on; it decides nothing.
+    `about` says in JSON values what the model was fitted on ("learnt") and which files its threshold was chosen from
+    ("calibrated"); it decides nothing.
     """
 
     imaging: Imaging
@@ -131,6 +136,8 @@ class Inspection(ABC):
     ) -> Calibration:
         """Choose the threshold on parts that the detector has not learnt from, by exactly one rule, and keep it.
 
+        `about` says afterwards which files it was chosen from, so that a test on them is noticed; arrays leave no trace.
+
         `good` and `defects` are files, arrays or Records. The rules: `false_reject_rate` (good parts alone suffice),
         `escape_rate`, or `costs` = (cost of an escape, cost of a false reject, share of defective parts); see
         `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
@@ -140,13 +147,13 @@ class Inspection(ABC):
         """
         if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
             raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
-        scores, peaks = self.calibration_scores(good)
+        used: list[str] = []
+        scores, peaks = self.calibration_scores(_noting(good, used))
         if false_reject_rate is not None:
-            self.calibration = from_good(scores, false_reject_rate, confidence, pixel_peaks=peaks)
-            return self.calibration
+            return self._keep(from_good(scores, false_reject_rate, confidence, pixel_peaks=peaks), used)
         if defects is None:
             raise InputError("an escape rate or costs need defective parts as well; give some, or a false_reject_rate")
-        bad, _ = self.calibration_scores(defects)
+        bad, _ = self.calibration_scores(_noting(defects, used))
         if escape_rate is not None:
             chosen = from_escape_rate(scores, bad, escape_rate, 0.95 if confidence is None else confidence)
         else:
@@ -155,8 +162,7 @@ class Inspection(ABC):
         if peaks is not None:
             rejected = sum(defective(score, chosen.threshold) for score in scores)
             chosen = replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
-        self.calibration = chosen
-        return chosen
+        return self._keep(chosen, used)
 
     def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
         """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
@@ -180,6 +186,11 @@ class Inspection(ABC):
             )
         return scores, peaks or None
 
+    def _keep(self, chosen: Calibration, used: list[str]) -> Calibration:
+        self.calibration = chosen
+        self.about = {**self.about, "calibrated": used}
+        return chosen
+
     def _prepare(self, source: Any) -> tuple[NDArray[np.float32], tuple[int, int]]:
         source = getattr(source, "image", source)
         image = self.imaging.read(source)
@@ -194,19 +205,44 @@ class Inspection(ABC):
             yield source, Raw(float(values[i]), None if maps is None else maps[i], original)
 
 
+def _noting(sources: Iterable[S], used: list[str]) -> Iterator[S]:
+    """Yield the sources, and note by what those that are files are known again."""
+    for source in sources:
+        file = getattr(source, "image", source)
+        if isinstance(file, str | Path):
+            with suppress(OSError):  # reading it will say so
+                used.append(content_of(file))
+        yield source
+
+
 def images_below(folder: Path) -> list[Path]:
     """Return all image files in a folder and below, sorted; hidden ones are left out.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or a folder or file below cannot be looked into: its parts would count as good.
     """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found: list[Path] = []
+    try:
+        for place, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = (Path(place, name) for name in names if not name.startswith("."))
+            found += (path for path in paths if path.suffix.lower() in SUFFIXES and _is_file(path))
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be looked into: {error.strerror}. Allow reading it, or name the images to look at."
+        ) from error
     if not found:
         raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")
-    return found
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether it is one, or a link to one; raises OSError where that cannot be asked."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):  # a link to nothing
+        return False

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ def optimise(
     schedule: LRScheduler | Sequence[LRScheduler] | None = None,
     every: Sequence[int] | None = None,
     clip: float | None = None,
+    judge: Loss | Literal["first"] | None = "first",
+    plan: Mapping[str, Any] | None = None,
     label: str = "fit",
 ) -> list[float]:
     """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
@@ -49,6 +51,10 @@ def optimise(
     turn by its optimiser (and schedule), or with each `every[i]`-th batch only. Of the losses that took a turn the first
     is the one returned.
 
+    Who watches may stop early by what `judge` says of parts that are held out: the "first" loss, another one, or None where
+    no loss says how good the weights are, as with adversaries. `plan` is what else decides the result, in plain values: a
+    detector's `params`, if `module` is only a part of it.
+
     Raises:
         InputError: `steps` is not positive, there is no data, or a loss is no longer finite.
     """
@@ -57,7 +63,7 @@ def optimise(
     lower, by = _listed(loss), _listed(optimiser)
     falling = _listed(schedule) if schedule is not None else [None] * len(lower)
     turns = [Turn(*each) for each in zip(lower, by, falling, every or [1] * len(lower), strict=True)]
-    phase = Phase(label, module, turns, data, steps, clip)
+    phase = Phase(label, module, turns, data, steps, clip, lower[0] if judge == "first" else judge, dict(plan or {}))
     module.train()
     try:
         with watching.get()(phase) as stop:
@@ -102,6 +108,8 @@ class Phase:
     data: Iterable[Batch]
     steps: int
     clip: float | None
+    judge: Loss | None
+    plan: dict[str, Any]
     losses: list[float] = field(default_factory=list)
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))
 

@@ -76,11 +76,32 @@ def test_a_killed_run_goes_on_and_the_pages_are_written_from_it(place) -> None:
     assert "few-shot-2" in page
     few = page.partition("few-shot-2")[2]
     row = next(line for line in few.splitlines() if line.startswith("| PatchCore"))
-    assert "| 4 | 1 of 1 |" in row, "two seeds with two draws each are four runs"
+    assert "| 2 | 1 of 1 |" in row, "two draws, each the mean over two seeds"
     again = blemish(*call(place, "--json"))
     found = json.loads(again.stdout)
     assert (found["cells"], found["failed"]) == (8, 0)
     assert {row["method"] for row in found["table"]} == {"patchcore"}
+
+
+@pytest.mark.slow
+def test_a_changed_grid_in_the_same_folder_stands_by_itself(place, tmp_path) -> None:
+    """The cells of two image sizes have one name for a reader of the folder; none is computed only to be refused."""
+    small = GRID.partition("protocols")[0].replace("seeds = [0, 1]", "seeds = [0]") + GRID[GRID.index("[params") :]
+    grid, out = tmp_path / "grid.toml", tmp_path / "out"
+    arguments = ["bench", grid, "--data", f"parts={place / 'parts'}", "--out", out]
+    grid.write_text(small)
+    first = blemish(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "another grid" not in first.stdout
+    grid.write_text(small.replace("image_size = 32", "image_size = 24"))
+    done = blemish(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "1 cells of another grid" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("parts ")]
+    assert [line.split()[3] for line in lines] == ["1"]
+    found = json.loads(blemish(*arguments, "--json").stdout)
+    assert (found["other_cells"], len(found["table"]), found["table"][0]["n"]["image_AUROC"]) == (1, 1, 1)
+    assert found["table"][0]["notes"] == []
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The command line as people and scripts meet it: a real process, exit codes, text and JSON."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -254,3 +255,56 @@ def test_version_and_help() -> None:
         done = blemish(command, "--help")
         assert done.returncode == 0
         assert "default" in done.stdout or command in ("list", "info", "download")
+
+
+CRASH = """
+import sys
+from blemish import catalogue
+from blemish.cli import main
+def crash(*arguments, **options):
+    raise {error}
+catalogue.methods = crash
+sys.argv[1:] = ["list"]
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('ugh')", "ModuleNotFoundError('ugh', name='x')"])
+def test_a_crash_keeps_its_traceback_and_never_looks_like_a_defective_part(error) -> None:
+    code = CRASH.format(error=error)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "ugh" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered", "errors_too"),
+    [("list", "", False), ("list", "1", False), ("list", "", True), ("--help", "", False), ("taxonomy", "", False)],
+)
+def test_a_closed_pipe_never_looks_like_a_defective_part(arguments, unbuffered, errors_too) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [*COMMAND, arguments],
+        stdout=theirs,
+        stderr=theirs if errors_too else subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    assert done.returncode == 2
+    if not errors_too:
+        assert (
+            done.stderr
+            == "blemish: stopped: a pipe was closed before everything was said, so not everything was done.\n"
+        )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is that of Linux")
+def test_a_full_disk_under_the_output_never_looks_like_a_defective_part() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr

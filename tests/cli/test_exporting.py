@@ -41,6 +41,37 @@ def exported(model) -> Path:
     return path
 
 
+def called_from(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    call = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_another_folder_of_the_same_name_is_not_what_the_model_was_fitted_on(tmp_path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    write_folder(here / "parts", good=12)
+    write_folder(there / "parts", good=12)
+    for path in there.rglob("*.png"):  # the same names in the same split, other images
+        path.write_bytes(path.read_bytes() + b"other")
+    fast = ["--image-size", "64", "-s", "coreset_sampling_ratio=0.2"]
+    done = called_from(here, "fit", "parts", "--out", here / "runs", "--json", *fast)
+    assert done.returncode == 0, done.stderr
+    model = here / json.loads(done.stdout)["model"]
+    own = called_from(here, "export", model, "--json")
+    assert "Comparing on what the model was fitted and tested on: parts" in own.stderr
+    assert json.loads(own.stdout)["parity"]["source"] == "given"
+    other = called_from(there, "export", model, "--json")
+    assert other.returncode == 0, other.stderr
+    assert "does not hold, seen from this folder, what the model was fitted on" in other.stderr
+    assert json.loads(other.stdout)["parity"]["source"] == "made"
+    small = called_from(there, "export", model, "--precision", "int8")
+    assert small.returncode == 2
+    assert "name them with --data FOLDER" in small.stderr
+    named = called_from(there, "export", model, "--json", "--data", "parts")
+    assert json.loads(named.stdout)["parity"]["source"] == "given"
+    (here / "parts").rename(here / "moved")
+    assert "name the data with --data" in called_from(here, "export", model).stderr
+
+
 def test_inspect_says_the_same_with_both(model, exported) -> None:
     parts = model.parents[3] / "parts" / "test"
     own, other = (blemish("inspect", file, parts, "--json") for file in (model, exported))

@@ -1,6 +1,7 @@
 """`blemish watch` as people and service managers meet it; with a model that needs no torch."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from blemish.cli.watching import moment
+from blemish.cli.watching import load_model, moment
 from blemish.errors import InputError
+from blemish.files import sha256
 
 HERE = Path(__file__).resolve().parents[1] / "watching"
 COMMAND = """
@@ -100,7 +102,6 @@ def test_a_signal_ends_it_cleanly_and_another_watcher_may_begin(line, options, p
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals are those of POSIX")
 def test_in_a_terminal_the_status_renews_itself_and_results_stay_out_of_it(line, options, picture) -> None:
-    import os
     import pty
 
     (line / "1.png").write_bytes(picture(20))
@@ -135,6 +136,56 @@ def test_in_a_terminal_the_status_renews_itself_and_results_stay_out_of_it(line,
     assert b"verdict" not in b"".join(heard)
 
 
+SHUT = """
+import os
+scandir = os.scandir
+def refuses(path):
+    if str(path).rstrip("/").endswith("shut"):
+        raise PermissionError(13, "Permission denied", path)
+    return scandir(path)
+os.scandir = refuses
+"""
+
+
+def test_once_a_folder_that_cannot_be_listed_is_not_all_good(line, options, picture) -> None:
+    for folder in (line, line / "shut"):
+        folder.mkdir(exist_ok=True)
+        (folder / "1.png").write_bytes(picture(20))
+    python, c, code, *rest = command(line, *options, "--once")
+    done = subprocess.run([python, c, SHUT + code, *rest], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "shut/ cannot be listed: Permission denied" in done.stderr
+    assert "1 good, 0 defective, 0 errors; 0 waiting" in done.stderr
+    assert done.stderr.endswith("; 1 folders cannot be seen\n")
+    assert run(line, *options, "--once").returncode == 0, "now it can"
+
+
+@pytest.mark.parametrize("errors_too", [False, True])
+def test_a_reader_that_goes_away_ends_no_watcher(line, options, picture, tmp_path, errors_too) -> None:
+    for i in range(3):
+        (line / f"{i}.png").write_bytes(picture(20))
+    ours, theirs = os.pipe()
+    os.close(ours)
+    call = command(line, *options, "--once", "--json")
+    errors = theirs if errors_too else subprocess.PIPE
+    done = subprocess.run(call, stdout=theirs, stderr=errors, text=True, check=False, timeout=120)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "results.jsonl").read_text().count("\n") == 3
+    assert errors_too or done.stderr.count("stdout takes nothing any more (Broken pipe)") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is that of Linux")
+def test_a_full_disk_under_stdout_ends_no_watcher(line, options, picture, tmp_path) -> None:
+    (line / "bad.png").write_bytes(picture(230))
+    with Path("/dev/full").open("w") as full:
+        call = command(line, *options, "--once")
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert done.returncode == 1, "what was found, not what could be printed"
+    assert done.stderr.count("stdout takes nothing any more (No space left on device)") == 1
+    assert (tmp_path / "out" / "results.jsonl").read_text().count("\n") == 1
+
+
 def test_mistakes_are_said(line, options, tmp_path) -> None:
     done = run(line, *options[2:], "--model", tmp_path / "bare")
     assert done.returncode == 2
@@ -158,3 +209,17 @@ def test_moments() -> None:
     for text in ("", "h", "2x", "31.1.2026", "1e400d", "nand"):
         with pytest.raises(InputError, match="--since"):
             moment(text)
+
+
+def test_the_hash_of_an_openvino_model_covers_both_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("blemish.loading.load", lambda path, device: None)
+    path = tmp_path / "part.xml"
+    path.write_bytes(b"<net/>")
+    hashes = []
+    for weights in (b"one", b"two"):
+        path.with_suffix(".bin").write_bytes(weights)
+        hashes.append(load_model(path, "cpu")[1])
+    alone = tmp_path / "part.onnx"
+    alone.write_bytes(b"<net/>")
+    assert len({*hashes, load_model(alone, "cpu")[1]}) == 3
+    assert load_model(alone, "cpu")[1] == sha256(alone)

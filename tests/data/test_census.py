@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 from blemish.card import Counts, DatasetCard
+from blemish.data import kolektor_sdd
 from blemish.data.census import census
 from blemish.data.mvtec_ad import CARD, index
 
@@ -57,6 +58,13 @@ def test_missing_categories_and_unreadable_folders(draw):
     errors = {one.category: one.error for one in result.categories}
     assert "holds no image" in errors["cable"]
     assert "no category 'wood'" in errors["wood"]
+
+
+def test_a_damaged_mask_is_reported_not_raised(draw):
+    root = draw("kos01/Part0.jpg", "kos01/Part0_label.bmp")
+    (root / "kos01/Part0_label.bmp").write_bytes(b"")
+    result = census(kolektor_sdd.CARD, kolektor_sdd.index, root)
+    assert "Part0_label.bmp is empty" in result.categories[0].error
 
 
 def test_wrong_root_is_reported_not_raised(tmp_path):

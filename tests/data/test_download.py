@@ -337,6 +337,25 @@ def test_empty_folder_is_filled(shelf, tmp_path):
     assert content(download(card(f"{shelf.url}/x"), tmp_path / "toy")) == dict(FILES)
 
 
+def test_a_link_to_an_empty_folder_is_filled_where_it_points(shelf, tmp_path):
+    far = tmp_path / "disk" / "far"
+    far.mkdir(parents=True)
+    (tmp_path / "near").symlink_to(far)
+    shelf.content = TAR
+    root = download(card(f"{shelf.url}/x"), tmp_path / "near")
+    assert root.is_symlink()
+    assert content(far) == dict(FILES)
+    assert [path.name for path in far.parent.iterdir()] == ["far"]
+
+
+def test_a_mount_point_is_refused_before_anything_is_fetched(shelf, tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(module.os.path, "ismount", lambda path: path == tmp_path / "disk")
+    with pytest.raises(StorageError, match=r"disk is mounted.*Choose a folder in it, for example .*disk/"):
+        download(card(f"{shelf.url}/x"), tmp_path / "disk")
+    assert shelf.log == []
+
+
 def test_disk_too_small(shelf, tmp_path, monkeypatch):
     shelf.content = TAR
     usage = type("Usage", (), {"free": 2 * len(TAR) - 1})

@@ -119,6 +119,37 @@ def test_masks_decide_where_no_folder_does(draw, image, mask):
     assert {r.label for r in index(root, mask_above=200)} == {0}
 
 
+def test_masks_decide_within_train_and_test(draw):
+    draw("train/images/0.png", "train/images/1.png", "train/masks/0.png", "test/images/0.png", "test/masks/0.png")
+    root = draw("train/images/2.png", "train/masks/2_mask.png", "test/images/1.png", "test/masks/1.png", value=200)
+    assert told(index(root)) == {
+        "test/images/0.png": ("good", "test"),
+        "test/images/1.png": ("defect", "test", "1.png"),
+        "train/images/2.png": ("defect", "test", "2_mask.png"),
+    }
+    draw("extra/0.png")
+    with pytest.raises(DataError, match="masks is named for masks but lies among images"):
+        index(root)
+
+
+@pytest.mark.parametrize("masks", ["train/masks", "test/ok/gt", "bad/mask/deep", "bad/mask"])
+def test_masks_among_parts_are_refused_and_never_parts(draw, masks):
+    top = masks.partition("/")[0]
+    root = draw(*(("train/good/0.png", "test/bad/1.png") if top in ("train", "test") else ("good/0.png", "bad/1.png")))
+    parts = [r.key for r in index(root)]
+    draw(f"{masks}/1.png", f"{masks}/0.png")
+    with pytest.raises(DataError, match=r"is named for masks but lies among images of parts.*masks=None"):
+        index(root)
+    assert [r.key for r in index(root, masks=None)] == parts
+
+
+def test_masks_beside_images_are_no_parts_when_others_count(draw):
+    root = draw("good/0.png", "good/0_mask.png", "bad/1.png", "bad/1.mask.png", "bad/face_mask.png", "masks/bad/1.png")
+    records = index(root, masks="masks")
+    assert {r.key: len(r.masks) for r in records} == {"good/0.png": 0, "bad/1.png": 1, "bad/face_mask.png": 0}
+    assert [r.key for r in index(root, masks=None)] == [r.key for r in records]
+
+
 def test_masks_can_be_ignored(draw):
     root = draw("good/0.png", "good/1_mask.png", "cut/0.png", "masks/cut/0.png")
     with pytest.raises(DataError, match="holds masks in masks/ and beside images"):
@@ -156,6 +187,21 @@ def test_names_below_train_and_test_keep_the_splits(draw):
         "test/fine/0.png": ("good", "test"),
         "test/ugly/0.png": ("ugly", "test"),
     }
+
+
+def test_a_test_folder_is_one_without_a_train_folder(draw):
+    root = draw("fine/0.png", "test/good/1.png", "test/fine/2.png", "test/cut/3.png", "val/4.png")
+    expected = {
+        "test/good/1.png": ("good", "test"),
+        "test/fine/2.png": ("good", "test"),
+        "test/cut/3.png": ("cut", "test"),
+    }
+    assert told(index(root, good=["fine", "val"])) == {**expected, "val/4.png": ("good", "validation")}
+
+
+def test_defective_parts_beside_train_and_test_are_tested(draw):
+    root = draw("train/good/0.png", "test/cut/1.png", "extra/2.png")
+    assert told(index(root, good="good")) == {"test/cut/1.png": ("cut", "test"), "extra/2.png": ("extra", "test")}
 
 
 @pytest.mark.parametrize(

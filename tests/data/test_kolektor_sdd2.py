@@ -16,6 +16,14 @@ def test_defective_training_images_are_left_out(draw):
     ]
 
 
+def test_the_archives_stray_copies_are_left_out(draw):
+    root = draw(
+        *("train/10301.png", "train/10301_GT.png", "train/10301 (copy).png", "train/10301_GT (copy).png"),
+        *("test/2.png", "test/2_GT.png"),
+    )
+    assert [r.key for r in index(root)] == ["test/2.png", "train/10301.png"]
+
+
 def test_image_without_mask(draw):
     root = draw("train/0.png", "train/0_GT.png", "test/2.png")
     with pytest.raises(DataError, match=r"no mask 2_GT\.png"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blemish.data.census import census
-from blemish.data.magnetic_tile import CARD, index, tiles
+from blemish.data.magnetic_tile import CARD, MagneticTile, index, tiles
 from blemish.errors import DataError, UnknownName
 
 
@@ -36,6 +36,17 @@ def test_exposures_of_a_tile_stay_together(draw):
     assert not {tile[r.image] for r in records if r.split == "train"} & {
         tile[r.image] for r in records if r.split == "test"
     }
+
+
+def test_what_is_held_out_shares_no_tile_with_what_is_learnt(draw):
+    root = copy(draw)
+    data = MagneticTile(root)
+    assert not {r.group for r in data.train_records} & {r.group for r in data.held_out_records}
+    assert len(data.held_out_records) == 12  # a fifth of 72 is 14: four whole tiles of three
+    by_file = MagneticTile(root, by="file")
+    assert {r.group for r in by_file.train_records} == {""}
+    with pytest.raises(DataError, match="no two for the threshold"):
+        _ = MagneticTile(root, holdout=0.02).held_out_records
 
 
 def test_by_file_tears_tiles_apart_and_is_exact(draw):

@@ -78,6 +78,26 @@ def test_unreadable_images_are_skipped_with_a_count_or_raised(records) -> None:
     assert len(list(loader)) == 3  # known by now: no second warning, which would be an error here
 
 
+def test_skipped_images_are_announced_when_the_pass_is_left_early(records) -> None:
+    records[0].image.write_bytes(b"")
+    loader = Loader(records, Imaging(size=(16, 16)), batch_size=2, on_error="skip")
+    stream = iter(loader)
+    next(stream)
+    with pytest.warns(UserWarning, match="1 of 7 images were skipped"):
+        stream.close()
+    assert len(list(loader)) == 3  # no second warning
+
+
+def test_what_is_kept_holds_no_more_than_it_counts(tmp_path) -> None:
+    for roi in ((4, 4, 20, 20), (4, 4, 21, 21), None):  # of the network's size, larger, the whole image
+        side = 16 if roi is None else 64
+        path = tmp_path / f"{side}.png"
+        cv2.imwrite(str(path), np.zeros((side, side, 3), np.uint8))
+        image = Imaging(size=(16, 16), roi=roi)(path)
+        assert image.base is None
+        assert image.nbytes == 16 * 16 * 3 * 4
+
+
 def test_nothing_readable_is_an_error(records) -> None:
     for record in records:
         record.image.write_bytes(b"x")

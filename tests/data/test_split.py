@@ -22,6 +22,10 @@ def parts(keys, **values):
     return [Record(key, Path(key), **values) for key in keys]
 
 
+def grouped(records, letters):
+    return [replace(record, group=record.key[:letters]) for record in records]
+
+
 FIXED = ["037.png", "047.png", "065.png", "082.png"]
 MANY = parts([f"{i:03}.png" for i in range(100)])
 
@@ -75,14 +79,18 @@ def test_same_key_twice():
 
 @given(KEYS, SHARES, st.integers(0, 9))
 def test_groups_stay_together(keys, share, seed):
-    fit, held = hold_out_groups(parts(keys), lambda r: r.key[0], share, seed)
+    fit, held = hold_out_groups(grouped(parts(keys), 1), share, seed)
     assert sorted(r.key for r in fit + held) == sorted(keys)
     assert not {r.key[0] for r in fit} & {r.key[0] for r in held}
     assert len(held) <= max(1, round(share * len(keys)))
 
 
+def test_without_a_group_a_record_stands_alone():
+    assert len(hold_out_groups(MANY, 0.35, 0)[1]) == 35
+
+
 def test_groups_fill_the_share():
-    held = hold_out_groups(MANY, lambda r: r.key[:2], 0.35, 0)[1]
+    held = hold_out_groups(grouped(MANY, 2), 0.35, 0)[1]
     assert len(held) == 30  # whole tens, and 40 would be more than 35
 
 

@@ -1,5 +1,6 @@
 """Testing measures what is there: masks as they are drawn, nothing left out, the same numbers as the exact metrics."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -9,9 +10,11 @@ import pytest
 from blemish import metrics
 from blemish.calibration import from_good
 from blemish.data import MVTec
-from blemish.engine.evaluate import evaluate, truth_mask
+from blemish.data.record import Record
+from blemish.engine.evaluate import PIMO_INTERVAL, evaluate, truth_mask
 from blemish.errors import DataError, ImageError, InputError
 from blemish.imaging import Imaging, read_mask
+from blemish.inspection import Raw
 from blemish.inspector import Inspector
 from blemish.models import PatchCore
 from parts import write_folder
@@ -83,6 +86,79 @@ def test_a_defective_part_without_a_mask_counts_at_image_level_and_is_named(task
     cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((96, 64), np.uint8))
     records[bad] = replace(records[bad], masks=(tmp_path / "empty.png",))
     assert any("or an empty one" in note for note in evaluate(inspector, records).notes)
+
+
+def test_a_defect_that_vanishes_at_the_networks_size_makes_no_good_image(tmp_path) -> None:
+    """AUPIMO's thresholds come from good images: a defect found where the small mask has nothing would raise them all."""
+    rng = np.random.default_rng(0)
+    records, maps = [], {}
+    for i in range(24):
+        bad, lost = i >= 16, i == 23
+        place, mask = tmp_path / f"{i}.png", tmp_path / f"mask{i}.png"
+        cv2.imwrite(str(place), np.zeros((256, 256, 3), np.uint8))
+        truth = np.zeros((256, 256), np.uint8)
+        truth[(slice(130, 131), slice(126, 127)) if lost else (slice(80, 120), slice(80, 120))] = 255
+        cv2.imwrite(str(mask), truth)
+        maps[place] = rng.random((128, 128)).astype(np.float32)
+        if bad:
+            maps[place][40:60, 40:60] += 5 if lost else 2
+        masks = (mask,) if bad else ()
+        records.append(Record(place.name, place, "hole" if bad else "good", int(bad), "test", masks=masks))
+    assert not Imaging(size=(128, 128)).prepare_mask(truth_mask(records[23], (256, 256))).any()
+
+    class Made:
+        imaging, calibration, about, backbones = Imaging(size=(128, 128)), None, {}, {}
+
+        def raw(self, sources, batch_size):
+            return ((r, Raw(float(maps[r.image].max()), maps[r.image], (256, 256))) for r in sources)
+
+    found, without = (evaluate(Made(), some, protocol="paper") for some in (records, records[:23]))
+    assert found.metrics["pixel_AUPIMO"] == without.metrics["pixel_AUPIMO"]
+    assert found.metrics["pixel_AUPIMO"].value > 0.9
+    assert found.metrics["pixel_AUROC"].value < without.metrics["pixel_AUROC"].value, "papers count its pixels"
+    (note,) = found.notes
+    assert note.startswith("The defects of 1 parts vanish")
+    assert "23.png" in note
+    assert PIMO_INTERVAL in found.text()
+    assert evaluate(Made(), records).notes == [], "at the images' own size it is there"
+
+
+def test_parts_of_unknown_truth_are_refused(task) -> None:
+    inspector, data = task
+    records = list(data.test_records)
+    records[0] = replace(records[0], label=None)
+    with pytest.raises(InputError, match=f"the label of 1 parts is None.*{records[0].key}"):
+        evaluate(inspector, records)
+
+
+def flattering(report) -> list[str]:
+    return [note for note in report.notes if "flatter" in note]
+
+
+@pytest.mark.parametrize("by", ["records", "files"])
+def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) -> None:
+    """The command calibrates on files, tests on records, and the files may lie elsewhere under other names."""
+    inspector, data = task
+    judged = Inspector(inspector.detector, inspector.imaging, about={"learnt": ["train/good/x.png:10"]})
+    good, bad = ([r for r in data.test_records if r.label == label] for label in (0, 1))
+    copies = [tmp_path / f"copy{i}.png" for i in range(8)]
+    for copy, record in zip(copies, [*good[:4], *bad[:4]], strict=True):
+        shutil.copyfile(record.image, copy)
+    judged.calibrate(
+        *((good[:4], bad[:4]) if by == "records" else (copies[:4], [str(c) for c in copies[4:]])), costs=(9, 1, 0.5)
+    )
+    saved = Inspector.load(judged.save(tmp_path / "model.safetensors"))
+    (note,) = flattering(evaluate(saved, data.test_records))
+    assert note.startswith(
+        f"The files of 8 of {len(data.test_records)} tested parts are ones that the threshold was chosen"
+    )
+    assert good[0].key in note
+    judged.calibrate(good[:4], false_reject_rate=0.5)
+    assert flattering(evaluate(judged, [*good[4:], *bad])) == [], (
+        "what an earlier threshold was chosen from does not count"
+    )
+    judged.calibrate([np.zeros((8, 8, 3), np.float32) + i / 9 for i in range(4)], false_reject_rate=0.5)
+    assert judged.about == {"learnt": ["train/good/x.png:10"], "calibrated": []}
 
 
 def test_several_masks_are_one_truth(tmp_path, task) -> None:

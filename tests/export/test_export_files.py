@@ -13,7 +13,7 @@ import torch
 import blemish.export as exporting
 from blemish.calibration import from_good
 from blemish.data import Folder
-from blemish.errors import ExportError, InputError, UnknownName
+from blemish.errors import ExportError, FormatError, InputError, UnknownName
 from blemish.export import export, to_onnx
 from blemish.export.images import made_images
 from blemish.export.parity import Difference, Parity, compare
@@ -98,8 +98,35 @@ def test_a_file_that_answers_differently_is_not_written(inspector, tmp_path, mon
     monkeypatch.setattr(exporting, "to_onnx", wrong)
     with pytest.raises(ExportError, match="does not answer as the model does"):
         export(inspector, tmp_path / "part.onnx")
-    assert [p.name for p in tmp_path.iterdir()] == ["part.parity.json"]
-    assert not read_json(tmp_path / "part.parity.json")["passed"]
+    assert [p.name for p in tmp_path.iterdir()] == ["part.parity.failed.json"]
+    assert not read_json(tmp_path / "part.parity.failed.json")["passed"]
+
+
+def test_an_export_that_fails_leaves_the_file_of_before_and_its_report(inspector, tmp_path) -> None:
+    path = tmp_path / "part.onnx"
+    export(inspector, path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ExportError, match="was not written"):
+        export(inspector, path, tolerance=1e-12)
+    failed = tmp_path / "part.parity.failed.json"
+    assert not read_json(failed)["passed"]
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p != failed} == before
+    export(inspector, path)
+    assert {p.name for p in tmp_path.iterdir()} == set(before)
+
+
+@pytest.mark.parametrize(("what", "said"), [("score", "the score of image 0"), ("map", "the map of image 0")])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_no_agreement(inspector, tmp_path, monkeypatch, what, said, value) -> None:
+    def broken(self, images):
+        score, map = Inspector.score(inspector, images)
+        (score if what == "score" else map).flat[0] = value
+        return score, map
+
+    monkeypatch.setattr(Runtime, "score", broken)
+    with pytest.raises(ExportError, match=f"{said} is not finite in the exported file"):
+        export(inspector, tmp_path / "part.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_in_fp32_no_decision_may_differ() -> None:
@@ -132,6 +159,28 @@ def test_differences_are_what_a_loop_says(inspector) -> None:
     ]
     with pytest.raises(InputError, match="none of 1 images"):
         compare(inspector, other, [np.zeros((3, 3, 3, 3), np.uint8)])
+
+
+def test_an_xml_opens_with_its_own_bin_only(inspector, tmp_path) -> None:
+    export(inspector, tmp_path / "part.xml", format="openvino")
+    own = (tmp_path / "part.bin").read_bytes()
+    (tmp_path / "part.bin").write_bytes(bytes([own[0] ^ 1]) + own[1:])  # as long, and of another model
+    with pytest.raises(FormatError, match=r"part\.bin is not the \.bin that .*part\.xml was exported with; copy both"):
+        Runtime(tmp_path / "part.xml")
+    (tmp_path / "part.bin").write_bytes(own)
+    assert "bin_sha256" not in Runtime(tmp_path / "part.xml").settings
+
+
+def test_an_xml_from_before_the_hash_was_kept_still_opens(inspector, tmp_path) -> None:
+    path = tmp_path / "part.xml"
+    export(inspector, path, format="openvino")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    left = [line for line in lines if "bin_sha256" not in line]
+    assert len(left) == len(lines) - 1
+    path.write_text("".join(left), encoding="utf-8")
+    own = (tmp_path / "part.bin").read_bytes()
+    (tmp_path / "part.bin").write_bytes(bytes([own[0] ^ 1]) + own[1:])
+    assert Runtime(path).exported.method == "PatchCore"
 
 
 def test_half_precision_halves_the_file_and_little_else(inspector, data, tmp_path) -> None:

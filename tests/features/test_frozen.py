@@ -46,6 +46,12 @@ def test_random_weights_are_always_the_same_and_the_hash_tells_weights_apart() -
     assert one.sha256 == two.sha256 != extractor("texnet_s", [8]).sha256
 
 
+@pytest.mark.parametrize("backbone", ["texnet_s", "resnet18"])
+def test_weights_and_random_weights_exclude_each_other(backbone) -> None:
+    with pytest.raises(InputError, match=r"weights is 'mine.safetensors', but pretrained=False"):
+        extractor(backbone, [8], weights="mine.safetensors", pretrained=False)
+
+
 @pytest.mark.parametrize("backbone", ["resnet_18", "wide_resnet50", "texnet", "mobilenetv2"])
 def test_unknown_backbones_are_suggested(backbone) -> None:
     with pytest.raises(UnknownName, match="Did you mean '"):

@@ -99,6 +99,62 @@ def test_the_schema_finds_what_is_twice_misplaced_or_out_of_order(tmp_path) -> N
     assert any("belongs in results/visa.jsonl" in line for line in problems(folder))
 
 
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def filed_again(folder: Path, method: str, number: int = 0, **fields: object) -> list[str]:
+    """Put one of a method's entries there once more with some fields changed; return what is wrong now."""
+    path = folder / "results" / "mvtec_ad.jsonl"
+    entry = [e for e in lines_of(path) if e["method"] == method][number] | fields
+    path.write_text(path.read_text(encoding="utf-8") + json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name, text in laid_out(folder).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return problems(folder)
+
+
+def test_one_number_of_one_source_stands_in_one_setting(tmp_path) -> None:
+    (said,) = filed_again(copy(tmp_path), "FoundAD", setting="one-class")
+    assert "anomalib/foundad gives FoundAD" in said
+    assert "in few-shot-1 and one-class" in said
+
+
+def test_one_aupro_of_anomalib_is_not_also_another_aupro(tmp_path) -> None:
+    (said,) = filed_again(copy(tmp_path), "AnomalyVFM", metric="aupro")
+    assert "in zero-shot and zero-shot as aupro_anomalib" in said
+
+
+def test_numbers_under_the_same_conditions_are_told_apart_or_allowed(tmp_path) -> None:
+    folder = copy(tmp_path)
+    (said,) = filed_again(folder, "FoundAD", value=12.5)
+    assert "FoundAD 12.5 and" in said
+    assert "under the same conditions" in said
+    allowed = folder / "allowed.jsonl"
+    more = {"source": "anomalib/foundad", "method": "FoundAD", "dataset": "mvtec_ad", "says": "for this test"}
+    allowed.write_text(json.dumps(more) + "\n" + allowed.read_text(encoding="utf-8"), encoding="utf-8")
+    assert problems(folder) == []
+
+
+def test_what_nothing_needs_is_not_allowed(tmp_path) -> None:
+    folder = copy(tmp_path)
+    change(folder / "allowed.jsonl", 0, value=1.5)
+    found = problems(folder)
+    assert any("allowed.jsonl:1: allows what nothing needs" in line for line in found)
+    assert any("CFA 67.6 in few-shot-4-augmented and few-shot-8-augmented" in line for line in found)
+
+
+def test_settings_are_those_of_the_sources() -> None:
+    """anomalib's FoundAD saw 1, 2 or 4 good images, its AnomalyVFM none, and MuSc all test images together."""
+    found = literature.results()
+    assert {r.setting for r in found if r.method == "FoundAD"} == {"few-shot-1", "few-shot-2", "few-shot-4"}
+    assert all("one model for all categories" in r.detail for r in found if r.method == "FoundAD")
+    assert {r.setting for r in found if r.method == "AnomalyVFM"} == {"zero-shot"}
+    assert {r.setting for r in found if r.method == "MuSc"} == {"zero-shot-batched"}
+    assert not [r for r in found if r.metric == "aupro" and any(source.startswith("anomalib/") for source in r.sources)]
+    four = literature.results(method="FoundAD", dataset="visa", setting="4-shot")
+    assert {(r.metric, r.value) for r in four} == {("image_auroc", 93.6), ("image_aupr", 92.0), ("pixel_auroc", 98.7)}
+
+
 def test_a_line_that_is_no_entry_is_named(tmp_path) -> None:
     folder = copy(tmp_path)
     (folder / "venues.jsonl").write_text('{"name": "A"}\n{"name"\n', encoding="utf-8")

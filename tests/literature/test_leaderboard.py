@@ -204,6 +204,52 @@ def test_ours_under_other_conditions_are_not_averaged_with_each_other(tmp_path) 
     }
 
 
+def test_variants_of_a_method_stay_apart_by_their_parameters(tmp_path) -> None:
+    cell(tmp_path, "a", preset="quick", params={"ratio": 0.1, "seed": 0}, value=0.9)
+    cell(tmp_path, "b", preset="quick", params={"ratio": 0.01, "seed": 0}, value=0.6)
+    cell(tmp_path, "c", preset="quick", params={"ratio": 0.01, "seed": 1}, seed=1, value=0.8)
+    cell(tmp_path, "d", preset="quick", params={"seed": 2}, seed=2, value=0.5)
+    found = {o.conditions: (o.value, o.seeds) for o in ours(tmp_path)}
+    assert found == {
+        "quick, ratio 0.1": (pytest.approx(90), 1),
+        "quick, ratio 0.01": (pytest.approx(70), 2),
+        "quick, ratio by default": (pytest.approx(50), 1),
+    }
+
+
+def test_parameters_that_go_with_the_category_do_not_tear_the_mean_apart(tmp_path) -> None:
+    cell(tmp_path, "a", category="tubes", params={"rotate": True}, value=0.9)
+    cell(tmp_path, "b", category="connector", params={"rotate": False}, value=0.7)
+    (found,) = ours(tmp_path)
+    assert (found.value, found.categories) == (pytest.approx(80), 2)
+
+
+def test_two_cells_in_one_place_are_an_error_that_names_both(tmp_path) -> None:
+    cell(tmp_path, "a", holdout=0.0, value=0.9)
+    cell(tmp_path, "b", holdout=0.2, value=0.6)
+    with pytest.raises(DataError, match=r"a\.json and .*b\.json hold .* differ only in holdout; put one of them"):
+        ours(tmp_path)
+
+
+def test_one_detector_for_all_categories_counts_for_as_many(tmp_path) -> None:
+    every = list(datasets()["mpdd"].categories)
+    cell(tmp_path, "all", category="all", categories=every, protocol="multi-class")
+    cell(tmp_path, "some", category="all", categories=every[:2], protocol="multi-class", method="padim")
+    whole, some = sorted(ours(tmp_path), key=lambda o: -o.categories)
+    assert (whole.categories, whole.shown) == (6, "50.0 (1 seed)")
+    assert some.shown == "50.0 (1 seed, 2 of 6 categories)"
+
+
+def test_a_set_with_a_name_of_its_own_is_found_by_its_reader(tmp_path) -> None:
+    cell(tmp_path, "own", dataset="line 3", category=None, source={"kind": "magnetic_tile", "name": "line 3"})
+    cell(tmp_path, "folder", dataset="nuts", category=None, source={"kind": "folder", "name": "nuts"})
+    found = {o.dataset: o.shown for o in ours(tmp_path)}
+    assert found == {"magnetic_tile": "50.0 (1 seed, named line 3)", "nuts": "50.0 (1 seed)"}
+    board = leaderboard("magnetic_tile", ours=tmp_path)
+    assert [o.shown for row in board.rows for o in row.ours] == ["50.0 (1 seed, named line 3)"]
+    assert "ours: 1 of other data sets, not shown: nuts 1." in board.notes()
+
+
 def test_draws_count_like_seeds(tmp_path) -> None:
     for draw, value in enumerate((0.6, 0.8, 1.0)):
         cell(tmp_path, f"d{draw}", value=value, draw=draw, params={"seed": draw}, images_sha256="0" * 64)

@@ -1,11 +1,12 @@
 """Intervals: the fast paths draw the same resamples as the plain loop; pixels are resampled by image."""
 
+import cv2
 import numpy as np
 import pytest
 
 from blemish import metrics
 from blemish.errors import InputError
-from blemish.metrics.bootstrap import around, sketch
+from blemish.metrics.bootstrap import around, pixel_bootstrap, sketch
 
 NAMES = {"image_AUROC": metrics.auroc, "image_AP": metrics.average_precision}
 
@@ -147,6 +148,28 @@ def test_large_images_are_sketched_in_little_memory() -> None:
     top = np.interp([0.999, 0.9999], held, found.good.scores)
     np.testing.assert_allclose(top, np.quantile(good, [0.999, 0.9999]), atol=0.3)
     np.testing.assert_allclose(np.quantile(found.bad.scores, shares), np.quantile(bad, shares), atol=0.05)
+
+
+@pytest.mark.parametrize("side", [512, 1024])
+def test_sketches_do_not_alias_with_the_grid_of_pixels(side) -> None:
+    """A map enlarged from a coarse grid is highest at the grid's own points: a step of whole columns saw only one kind."""
+    rng = np.random.default_rng(0)
+    found = metrics.PixelMetrics()
+    for i in range(6):
+        map = cv2.resize(rng.normal(size=(64, 64)).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+        mask = np.zeros((side, side), bool)
+        if i % 2:
+            y, x = rng.integers(0, side - side // 8, 2)
+            mask[y : y + side // 10, x : x + side // 12] = True
+            map[mask] += 1.5
+        found.update(map, mask)
+    drawn = pixel_bootstrap(found._sketches, (0.3, 0.05), repeats=1)
+    exact = found.histogram
+    expected = {"AUROC": exact.auroc(), "AUPRO@0.3": exact.aupro(0.3), "AUPRO@0.05": exact.aupro(0.05)}
+    expected |= {"AP": exact.average_precision(), "F1Max": exact.f1_max()[0]}
+    allowed = {"AUROC": 1e-3, "AUPRO@0.3": 2e-3, "AUPRO@0.05": 4e-3}  # as pixel_bootstrap says
+    for name, value in expected.items():
+        assert drawn[name][0] == pytest.approx(value, abs=allowed.get(name, 1e-2)), name
 
 
 def test_merged_streams_have_intervals_of_all_images() -> None:

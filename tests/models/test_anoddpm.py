@@ -14,6 +14,7 @@ import blemish.models.anoddpm
 from blemish.errors import InputError
 from blemish.models import AnoDDPM
 from blemish.ops.simplex import fractal, tables
+from blemish.ops.unet import UNet
 from blemish.training import optimise as real_optimise
 from blemish.training_session import session
 from blemish.types import Batch
@@ -138,6 +139,21 @@ def test_the_average_follows_every_step_and_no_held_out_loss(monkeypatch) -> Non
 
 def parameters(module: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
+
+
+def test_held_out_parts_judge_the_weights_that_will_answer(monkeypatch) -> None:
+    asked: list[tuple[bool, str]] = []
+    real = UNet.forward
+
+    def noted(self: UNet, *given: torch.Tensor) -> torch.Tensor:
+        asked.append((detector.training, "average" if self is detector.average else "network"))
+        return real(self, *given)
+
+    monkeypatch.setattr(UNet, "forward", noted)
+    detector = AnoDDPM(**{**TINY, "steps": 2})
+    with session(held_out=Parts(stripes(4, SIZE, seed=1)), check_every=1):
+        detector.fit(Parts(stripes(8, SIZE, seed=0)))
+    assert set(asked) == {(True, "network"), (False, "average")}
 
 
 def test_a_resumed_training_continues_the_average(tmp_path) -> None:

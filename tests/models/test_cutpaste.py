@@ -156,6 +156,14 @@ def test_the_density_knows_good_parts_as_they_are(fitted) -> None:
     torch.testing.assert_close(fitted.windows.mean[0], windows.mean((0, 1, 2)), rtol=1e-4, atol=1e-5)
 
 
+def test_the_seed_decides_where_trunk_and_head_begin() -> None:
+    one, same, other = (CutPaste(**{**TINY, "pretrained": False, "seed": seed}).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    for part in ("trunk", "head"):
+        drawn = [name for name, value in one.items() if name.startswith(part) and value.ndim > 1 and "mean" not in name]
+        assert not any(torch.equal(one[name], other[name]) for name in drawn if "std" not in name)
+
+
 def test_pretrained_weights_are_where_the_trunk_starts() -> None:
     warm = CutPaste(pretrained=True)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in warm.trunk.modules())

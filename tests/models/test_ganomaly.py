@@ -1,12 +1,18 @@
 """GANomaly's losses and score against their formulas, its networks against the published ones."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 
+import blemish.models.ganomaly
 from blemish.errors import InputError
 from blemish.models import GANomaly
 from blemish.ops.maps import enlarge
 from blemish.ops.square import to_square
+from blemish.training_session import session
+from blemish.types import Batch
 from parts import Parts, stripes
 
 TINY = {"image_size": 32, "width": 8, "latent": 16, "w_adv": 0.1, "w_con": 5.0, "steps": 300, "lr": 5e-4, "beta1": 0.9}
@@ -42,6 +48,44 @@ def test_the_defaults_are_the_codes() -> None:
     expected = {"image_size": 32, "width": 64, "latent": 100, "lr": 2e-4, "beta1": 0.5}
     assert expected.items() <= GANomaly().params.items()
     assert {"w_adv": 1, "w_con": 50, "w_enc": 1}.items() <= GANomaly().params.items()
+
+
+class Torn:
+    """Batches, until somebody presses Ctrl-C while one is read."""
+
+    def __init__(self, batches: Parts, at: int) -> None:
+        self.batches, self.left = batches, at
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_a_discriminator_that_has_won_begins_anew_and_so_after_a_resumption(monkeypatch, tmp_path) -> None:
+    real = GANomaly.discriminator_loss
+    data, kept = Parts(stripes(12, SIZE, seed=0)), {**TINY, "steps": 6}
+    begun: list[torch.Tensor] = []
+
+    def fit(factor: float, batches: Parts | Torn, folder: Path | None = None) -> GANomaly:
+        monkeypatch.setattr(GANomaly, "discriminator_loss", lambda *given: real(*given) * factor)
+        with session(folder):
+            return GANomaly(**kept).fit(batches)
+
+    monkeypatch.setattr(blemish.models.ganomaly, "start", lambda part: begun.append(next(part.parameters())))
+    fit(1.0, data)
+    assert begun == []
+    fit(1e-6, data)
+    assert len(begun) == 2 * 5  # both parts of it, before every step but the first
+    monkeypatch.undo()
+    whole = fit(1e-6, data)
+    with pytest.raises(KeyboardInterrupt):
+        fit(1e-6, Torn(data, at=4), tmp_path)
+    again = fit(1e-6, data, tmp_path).state_dict()
+    assert [name for name, value in whole.state_dict().items() if not torch.equal(value, again[name])] == []
+    assert "collapse" not in again
 
 
 def test_score_and_map_are_their_formulas(fitted) -> None:

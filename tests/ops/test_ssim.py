@@ -69,3 +69,13 @@ def test_gradients_survive_flat_images() -> None:
 def test_impossible_windows(window) -> None:
     with pytest.raises(InputError, match="window"):
         ssim(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16), window=window)
+
+
+def test_half_precision_around_it_changes_nothing() -> None:
+    torch.manual_seed(0)
+    flat, other = torch.full((1, 3, 24, 24), 0.6), torch.rand(1, 3, 24, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        same, found = ssim(flat, flat), ssim(other.bfloat16(), flat.bfloat16())
+    torch.testing.assert_close(same, torch.ones(1, 3, 24, 24), rtol=0, atol=1e-3)
+    assert torch.equal(same, ssim(flat, flat))
+    assert torch.equal(found, ssim(other.bfloat16().float(), flat.bfloat16().float()))

@@ -80,6 +80,33 @@ def test_pictures() -> None:
     assert not np.shares_memory(drawn, small)
 
 
+@pytest.mark.parametrize("threshold", [1.0, -0.3, -1.9])
+def test_heat_means_the_same_whatever_the_sign_of_the_threshold(threshold) -> None:
+    """Maps of FastFlow and CFLOW are never above 0; shifted by the threshold, they are coloured alike."""
+    grey = np.full((16, 16, 3), 128, np.uint8)
+
+    def look(share: float, threshold: float) -> np.ndarray:
+        return heat(grey, np.full((16, 16), threshold + share * abs(threshold), np.float32), threshold)[8, 8].astype(
+            int
+        )
+
+    for share in (-0.5, -0.26, 0.0, 0.1, 0.26, 0.6, 0.76):
+        np.testing.assert_allclose(look(share, threshold), look(share, 1.0), atol=1)
+    assert np.array_equal(look(-0.26, threshold), grey[8, 8]), "below, the part is left as it is"
+    steps = [np.abs(look(share, threshold) - look(share - 0.2, threshold)).max() for share in (0.0, 0.2, 0.4, 0.6)]
+    assert min(steps) > 10, "from the threshold on it gets hotter, and does not jump to red"
+
+
+def test_a_threshold_of_0_is_a_threshold() -> None:
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    map = np.full((16, 16), -1, np.float32)
+    map[:, 8:] = np.linspace(-0.6, 0.7, 8, dtype=np.float32)
+    shown = heat(grey, map, 0.0)
+    assert np.array_equal(shown[:, :8], grey[:, :8])
+    assert (shown[0, 8:] != 128).any(-1).tolist() == (map[0, 8:] > -0.25 * 1.5).tolist()
+    assert np.array_equal(heat(grey, np.zeros((16, 16), np.float32), 0.0), grey)
+
+
 def test_kinds_may_have_any_name() -> None:
     from blemish.report.figures import distributions
 

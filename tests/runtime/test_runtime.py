@@ -21,7 +21,7 @@ from blemish.inspector import Inspector
 from blemish.loading import load
 from blemish.models import PatchCore
 from blemish.runtime import Runtime
-from blemish.runtime.latency import latency
+from blemish.runtime.latency import latency, made_part
 from blemish.runtime.metadata import Exported, onnx_texts
 from parts import Parts, deface, stripes, write_png
 
@@ -127,7 +127,28 @@ def test_latency_measures_something(file) -> None:
     assert found.images_per_second > 0
     assert found.precision == "fp32"
     assert found.megabytes == pytest.approx(file.stat().st_size / 1e6)
+    assert found.part == (1024, 1024)
     json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_latency_takes_parts_as_the_models_camera_gives_them(file, tmp_path) -> None:
+    told = onnx.load(file)
+    imaging = next(prop for prop in told.metadata_props if prop.key == "blemish.imaging")
+    imaging.value = json.dumps({**json.loads(imaging.value), "white": 4095, "roi": [10, 100, 1100, 1300]})
+    onnx.save(told, tmp_path / "camera.onnx")
+    assert latency(tmp_path / "camera.onnx", threads=1, repeats=3, batch_size=2).part == (1300, 1100)
+
+
+@pytest.mark.parametrize(
+    ("white", "kind", "most"),
+    [(None, np.uint8, 255), (4095, np.uint16, 4095), (200.4, np.uint16, 200), (1e5, np.float32, 1e5)],
+)
+def test_a_made_part_reaches_the_white_level_and_can_be_read(white, kind, most) -> None:
+    imaging = Imaging(size=(64, 64), white=white, roi=(0, 0, 8, 1200))
+    part = made_part(imaging)
+    assert (part.shape, part.dtype) == ((1200, 1024, 3), kind)
+    assert 0.99 * most < part.max() <= most
+    assert imaging(part).shape == (64, 64, 3)
 
 
 def test_what_is_no_exported_file_says_so(file, tmp_path) -> None:

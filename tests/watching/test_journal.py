@@ -53,9 +53,9 @@ def test_wherever_the_file_ends_whole_lines_stay_and_the_torn_one_goes(tmp_path_
 
 
 @settings(max_examples=60, deadline=None)
-@given(at=st.integers(0, 4), junk=st.binary(min_size=1, max_size=60))
+@given(at=st.integers(0, 5), junk=st.binary(min_size=1, max_size=60))
 def test_damage_inside_is_moved_aside_and_its_part_is_open_again(tmp_path_factory, at, junk) -> None:
-    """As a power cut leaves it: a page that never reached the disk, with whole lines after it."""
+    """As a power cut leaves it: a page that never reached the disk, with whole lines after it or at the end."""
     folder = tmp_path_factory.mktemp("damaged")
     path = filled(folder, 6)
     before = path.read_bytes().splitlines(keepends=True)
@@ -68,6 +68,69 @@ def test_damage_inside_is_moved_aside_and_its_part_is_open_again(tmp_path_factor
     assert path.read_bytes() == b"".join([*before[:at], *before[at + 1 :]])
     assert (folder / "results.jsonl.damaged").read_bytes() == wrong
     assert "1 damaged lines" in said[0]
+
+
+def test_only_a_last_line_without_its_end_is_torn(tmp_path) -> None:
+    path = filled(tmp_path, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"damaged\nas well\ntorn")
+    said = []
+    Journal(tmp_path, say=said.append).close()
+    assert path.read_bytes() == whole
+    assert (tmp_path / "results.jsonl.damaged").read_bytes() == b"damaged\nas well\n"
+    assert ["torn line" in said[0], "2 damaged lines" in said[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"part":{"path":"a","size":1e999,"mtime_ns":1}}',
+        '{"part":{"path":"a","size":NaN,"mtime_ns":1}}',
+        '{"part":{"path":"a","size":[],"mtime_ns":1}}',
+        '{"part":{"path":"a","size":' + "9" * 5000 + ',"mtime_ns":1}}',
+        '{"part":' + "[" * 100_000,
+        '{"part":"a"}',
+        "[]",
+        "null",
+        "",
+    ],
+    ids=range(9),
+)
+def test_no_damage_keeps_the_journal_from_opening(tmp_path, text) -> None:
+    path = filled(tmp_path, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole + text.encode() + b"\n")
+    Journal(tmp_path, say=print).close()
+    assert path.read_bytes() == whole
+    assert (tmp_path / "results.jsonl.damaged").read_text() == text + "\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be taken away there")
+@pytest.mark.parametrize("rotate", [None, 50])
+@pytest.mark.parametrize("how", ["renamed", "removed", "replaced", "cut"])
+def test_a_file_that_is_taken_away_while_it_is_open_loses_no_line(tmp_path, how, rotate) -> None:
+    said: list[str] = []
+    kept = Journal(tmp_path, rotate_bytes=rotate, say=said.append)
+    add(kept, 0)
+    kept.commit()
+    if how == "renamed":
+        kept.path.rename(tmp_path / "taken")
+    elif how == "removed":
+        kept.path.unlink()
+    elif how == "cut":
+        os.truncate(kept.path, 0)
+    else:
+        (tmp_path / "other").write_text('{"part": {"path": "x", "size": 1, "mtime_ns": 1}}\n')
+        (tmp_path / "other").replace(kept.path)
+    for i in (1, 2):
+        add(kept, i)
+        kept.commit()
+    kept.close()
+    assert len(said) == 1
+    assert {"renamed": "taken away", "removed": "taken away"}.get(how, how) in said[0]
+    text = "".join(path.read_text() for path in [*sorted(tmp_path.glob("results-*.jsonl")), kept.path])
+    names = [json.loads(line)["part"]["path"] for line in text.splitlines()]
+    assert sorted(names) == ["1.png", "2.png", *(["x"] if how == "replaced" else [])]
 
 
 def test_nothing_is_on_the_disk_before_commit_and_everything_after(tmp_path) -> None:

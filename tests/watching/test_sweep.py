@@ -121,6 +121,53 @@ def test_a_folder_that_may_not_be_listed_keeps_its_files_waiting_and_is_said_onc
     assert looking.finish() == ["b.png", "shut/a.png"]
 
 
+def test_folders_that_cannot_be_seen_are_counted_until_they_can(tmp_path, looking, monkeypatch) -> None:
+    touch(tmp_path / "shut" / "a.png")
+    touch(tmp_path / "going" / "a.png")
+    touch(tmp_path / "asks" / "a.png")
+    touch(tmp_path / "asks" / "b.png")
+    scandir = os.scandir
+
+    class Unasked:
+        """A file in a folder that may be listed but not entered: its name is known, its size cannot be had."""
+
+        def __init__(self, entry) -> None:
+            self.entry, self.name = entry, entry.name
+
+        def __getattr__(self, name):
+            return getattr(self.entry, name)
+
+        def stat(self):
+            raise PermissionError(13, "Permission denied")
+
+    class Listing(list):
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda *arguments: None  # noqa: E731
+
+    def refuses(path):
+        if str(path).rstrip("/").endswith("shut"):
+            raise PermissionError(13, "Permission denied")
+        if str(path).rstrip("/").endswith("going"):
+            raise FileNotFoundError(2, "No such file or directory")
+        if str(path).rstrip("/").endswith("asks"):
+            return Listing(map(Unasked, scandir(path)))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuses)
+        looking.sweep()
+        looking.sweep()
+        assert looking.sweep.unseen == 2
+        assert looking.finish() == []
+    first, second = sorted(looking.said)
+    assert first.startswith("asks/")
+    assert "cannot be seen: Permission denied" in first
+    assert second.startswith("shut/ cannot be listed")
+    looking.sweep()
+    assert looking.sweep.unseen == 0
+    assert looking.finish() == ["asks/a.png", "asks/b.png", "going/a.png", "shut/a.png"]
+
+
 def test_a_file_that_vanishes_is_said_and_links_in_circles_end(tmp_path, looking) -> None:
     touch(tmp_path / "a.png")
     (tmp_path / "circle").symlink_to(tmp_path, target_is_directory=True)

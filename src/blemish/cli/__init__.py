@@ -1,14 +1,15 @@
 """The command line: parses, calls, prints. Everything it does can be done from Python as well.
 
 Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part or cells of bench failed,
-2 something went wrong.
+2 something went wrong: a mistake, a crash, or output that nobody takes.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import typer
@@ -22,7 +23,7 @@ from blemish.cli import bench  # noqa: F401
 from blemish.cli import bench_report  # noqa: F401
 from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app
-from blemish.cli.printing import ERROR, GOOD, INTERRUPTED
+from blemish.cli.printing import ERROR, GOOD, INTERRUPTED, let_go
 from blemish.errors import BlemishError, MissingExtra
 
 EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
@@ -34,12 +35,16 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # the parser has caught Ctrl-C already
             raise KeyboardInterrupt
-        sys.exit(code)
+        print(end="", flush=True)  # what cannot be printed shows here, not after the exit code is chosen
+    _end(code or GOOD)
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Turn what goes wrong inside into one clear paragraph and an exit code."""
+    """Turn what goes wrong inside into one clear paragraph, or a traceback if nobody expected it, and an exit code.
+
+    Never 1: that is what a defective part ends with.
+    """
     try:
         yield
     except (typer.Abort, KeyboardInterrupt):
@@ -48,20 +53,38 @@ def stopping() -> Iterator[None]:
         )
     except BlemishError as error:
         _stop(str(error), ERROR)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRAS:
-            raise
-        _stop(str(MissingExtra(f"{error.name}, which this command needs,", EXTRAS[error.name or ""])), ERROR)
-    except BrokenPipeError:  # `blemish ... | head` has seen enough
-        sys.stderr.close()
-        sys.exit(GOOD)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer and rich end with 1 when they meet one
+            _stop_unread()
+        raise
+    except BrokenPipeError:
+        _stop_unread()
     except Exception as error:
-        if not hasattr(error, "format_message"):  # the parser's own complaints about the command
-            raise
-        error.show()  # type: ignore[attr-defined]
-        sys.exit(ERROR)
+        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+            _stop(str(MissingExtra(f"{error.name}, which this command needs,", extra)), ERROR)
+        with suppress(OSError):
+            if hasattr(error, "format_message"):  # the parser's own complaints about the command
+                error.show()  # type: ignore[attr-defined]
+            else:
+                traceback.print_exc()
+        _end(ERROR)
+
+
+def _stop_unread() -> NoReturn:
+    _stop("stopped: a pipe was closed before everything was said, so not everything was done.", ERROR)
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(f"blemish: {message}", err=True)
+    with suppress(OSError):  # nobody reads that either
+        typer.echo(f"blemish: {message}", err=True)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End with this exit code; the interpreter would put its own in place if a stream could not be emptied."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed before we began
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            let_go(stream)
     sys.exit(code)

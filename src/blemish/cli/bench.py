@@ -16,6 +16,7 @@ from blemish.errors import InputError
 if TYPE_CHECKING:
     from blemish.benchmark.grid import Grid
     from blemish.benchmark.places import Place
+    from blemish.report.benchmark import Row
 
 
 @app.command()
@@ -47,6 +48,7 @@ def bench(
     from blemish.benchmark.reading import read
     from blemish.benchmark.runner import Runner
     from blemish.progress import progress
+    from blemish.report.benchmark import read_cells, rows
 
     on, asked = where(on), read(grid, dict(_root(text) for text in data or []))
     folder = out or Path("runs") / "bench" / asked.name
@@ -55,13 +57,22 @@ def bench(
     runner = Runner(cells, folder, place, retry_failed=retry_failed, device=device, features=keep_features)
     if not as_json and runner.before:
         typer.echo(f"{runner.before} of {runner.total} cells are there already.")
+    names = {cell.name for cell in cells}
+    others = sum(path.stem not in names for path in (folder / "cells").glob("*.json"))
+    if others and not as_json:
+        typer.echo(
+            f"{others} cells of another grid, or of this one before it was changed, lie in {folder / 'cells'}. They stay "
+            "and do not count here; bench-report reads them too. To keep them apart choose another folder (--out)."
+        )
     with closing(iter(runner)) as running:  # Ctrl-C, wherever it comes, ends the cells that still run
         found = list(progress(running, "cells", total=runner.total, left=runner.left))
     failed = [result for result in found if result["failed"]]
+    table = rows(read_cells(folder / "cells", only=names))
     if as_json:
-        print_json({"cells": len(found), "failed": len(failed), "folder": str(folder), "table": _rows(folder)})
+        counts = {"cells": len(found), "failed": len(failed), "other_cells": others, "folder": str(folder)}
+        print_json({**counts, "table": [_as_json(row) for row in table]})
     else:
-        _say(folder, found, failed)
+        _say(folder, table, found, failed)
     raise typer.Exit(DEFECTIVE if failed else GOOD)
 
 
@@ -83,30 +94,34 @@ def _place(grid: Grid, on: str, jobs: int, address: str | None, cpus: float, gpu
     return Local(jobs, limit)
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    from blemish.report.benchmark import read_cells
-    from blemish.report.benchmark.rows import rows
+def _as_json(row: Row) -> dict[str, Any]:
+    from blemish.report.benchmark.wording import notes
 
-    return [
-        {
-            **row.setting._asdict(),
-            "method": row.method,
-            "runs": len(row.seeds),
-            "categories": len(row.categories),
-            "of": row.of,
-            "failed": row.failures,
-            **{name: number.value for name, number in row.numbers.items()},
-        }
-        for row in rows(read_cells(folder / "cells"))
-    ]
+    return {
+        **row.setting._asdict(),
+        "method": row.method,
+        "runs": len(row.runs),
+        "categories": len(row.categories),
+        "of": row.of,
+        "failed": row.failures,
+        **{name: number.value for name, number in row.numbers.items()},
+        "n": {name: number.over_seeds.seeds for name, number in row.numbers.items()},
+        "notes": notes(row, row.numbers),
+    }
 
 
-def _say(folder: Path, found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+def _say(folder: Path, table: list[Row], found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    from blemish.report.benchmark.wording import notes, seeds
+
     head = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
-    typer.echo(f"{'data set':<16} {'protocol':<22} {'method':<14} {'runs':>4} " + " ".join(f"{n:>11}" for n in head))
-    for row in _rows(folder):
-        values = " ".join(f"{row[name]:11.4f}" if name in row else f"{'-':>11}" for name in head)
-        typer.echo(f"{row['dataset']:<16} {row['protocol']:<22} {row['method']:<14} {row['runs']:>4} {values}")
+    typer.echo(f"{'data set':<16} {'protocol':<22} {'method':<14} {'n':>4} " + " ".join(f"{n:>11}" for n in head))
+    for row in table:
+        name = f"{row.setting.dataset:<16} {row.setting.protocol:<22} {row.method:<14}"
+        numbers = [row.numbers.get(metric) for metric in head]
+        values = " ".join(f"{'-':>11}" if one is None else f"{one.value:11.4f}" for one in numbers)
+        typer.echo(f"{name} {seeds(row, head):>4} {values}")
+        for note in notes(row, head):
+            typer.echo(f"    note: {note}")
     for result in failed:
         cell = result["cell"]
         named = " ".join(str(cell[k]) for k in ("method", "dataset", "category", "protocol") if cell[k])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +19,11 @@ from blemish.cli.options import (
     data_class,
     data_options,
 )
-from blemish.cli.printing import print_json
+from blemish.cli.printing import ERROR, INTERRUPTED, print_json
+from blemish.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from blemish.data import DataModule
     from blemish.inspector import Inspector
 
 
@@ -58,6 +61,10 @@ def export(
 
     inspector = Inspector.load(model)
     good, test = _parts(inspector, data, dataset, category, data_option or [])
+    if precision == "int8" and not good:
+        raise InputError(
+            "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
+        )
     compared = images_below(images) if images is not None else [r.image for r in test or good]
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
@@ -81,23 +88,50 @@ def _parts(
     inspector: Inspector, root: Path | None, dataset: str, category: str | None, options: list[str]
 ) -> tuple[list[Any], list[Any]]:
     """Return records of good parts to adjust to, and of parts of known truth (none if there are not both kinds)."""
-    learnt = inspector.about.get("data", {})
-    remembered = root is None
     if root is None:
-        if not learnt or not Path(learnt["root"]).exists():
+        found = _fitted_on(inspector)
+        if found is None:
             return [], []
-        root, dataset, category = Path(learnt["root"]), learnt["dataset"], learnt["category"]
-    known = data_options(dataset, options)
-    if learnt.get("dataset") == dataset:
-        known = {**learnt.get("options", {}), **known}
-        category = category or learnt.get("category")
-    split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
-    found = data_class(dataset)(root, category, **split, **known)
+    else:
+        learnt = inspector.about.get("data", {})
+        known = data_options(dataset, options)
+        if learnt.get("dataset") == dataset:
+            known = {**learnt.get("options", {}), **known}
+            category = category or learnt.get("category")
+        found = data_class(dataset)(root, category, **_split(learnt), **known)
     test = found.test_records
-    both = {0, 1} <= {record.label for record in test}
-    if remembered:
-        typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
-    return found.train_records, test if both else []
+    return found.train_records, test if {0, 1} <= {record.label for record in test} else []
+
+
+def _fitted_on(inspector: Inspector) -> DataModule | None:
+    """Return the data that the model was fitted on, or None, and say which.
+
+    The folder is kept as it was typed, and may be another one by now, or seen from here: the split has to be the same, and
+    every part that was learnt from has to have its name and size.
+    """
+    learnt = inspector.about.get("data", {})
+    if not learnt:
+        return None
+    root = Path(learnt["root"])
+    try:
+        found = data_class(learnt["dataset"])(root, learnt["category"], **_split(learnt), **learnt.get("options", {}))
+        used = {record.fingerprint for record in (*found.train_records, *found.held_out_records)}
+        same = found.split_sha256 == learnt.get("split_sha256") and used == set(inspector.about.get("learnt", used))
+    except (DataError, InputError):
+        same = False
+    if not same:
+        typer.echo(
+            f"{root} does not hold, seen from this folder, what the model was fitted on. Without it, made images are "
+            "compared; name the data with --data.",
+            err=True,
+        )
+        return None
+    typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
+    return found
+
+
+def _split(learnt: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
 
 
 @app.command()
@@ -122,21 +156,24 @@ def benchmark(
         )
         if done.returncode:
             typer.echo(done.stderr, err=True, nl=False)
-            raise typer.Exit(done.returncode)
+            raise typer.Exit(done.returncode if done.returncode == INTERRUPTED else ERROR)
         found.append(json.loads(done.stdout))
     if as_json:
         return print_json(found)
     typer.echo(
-        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'img/s':>7} "
-        f"{'file':>8} {'memory':>8}"
+        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'part':>11} "
+        f"{'img/s':>7} {'file':>8} {'memory':>8}"
     )
     for row in found:
+        part = "{1} x {0}".format(*row["part"])
         typer.echo(
             f"{row['precision']:<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
-            f"{row['prepare']:8.1f} {row['judge']:7.1f} {row['images_per_second']:7.1f} {row['megabytes']:5.1f} MB "
-            f"{row['memory']:5.0f} MB  {row['file']}"
+            f"{row['prepare']:8.1f} {row['judge']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
+            f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
         )
-    typer.echo("Times in ms. prepare and judge: one part of 1024 x 1024 pixels, besides the network's own time.")
+    typer.echo(
+        "Times in ms. prepare and judge: one part of so many pixels (width x height), besides the network's own time."
+    )
 
 
 _MEASURE = """
@@ -144,5 +181,5 @@ import json, sys
 from blemish.cli import stopping
 from blemish.runtime.latency import latency
 with stopping():
-    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()))
+    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
 """

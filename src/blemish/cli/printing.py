@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -47,3 +49,11 @@ def print_tree(value: dict[str, Any], indent: int = 0) -> None:
                 typer.echo(f"{' ' * (indent + 2)}- {item}")
         else:
             typer.echo(f"{' ' * indent}{key}: {content}")
+
+
+def let_go(stream: TextIO) -> None:
+    """Lead a stream that takes nothing any more to nowhere, with what is still in its buffer."""
+    with suppress(OSError, ValueError):  # it has no file of the system's, or is closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -18,7 +17,7 @@ import typer
 
 from blemish.cli.app import app
 from blemish.cli.options import DeviceOption
-from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, INTERRUPTED
+from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, INTERRUPTED, let_go
 from blemish.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,26 +79,26 @@ def watch(
         since=moment(since),
         content_hash=content_hash,
         rotate_bytes=None if rotate is None else int(rotate * 1e6),
-        say=lambda message: typer.echo(f"blemish: {message}", err=True),
-        show=lambda line: typer.echo(json.dumps(line) if as_json else shown(line)),
+        say=say,
+        show=Showing(out, as_json),
     )
     with stopped_by_signals(watcher.stop) as stopped, status_line(watcher):
         status = watcher.run(once=once)
-    typer.echo(f"blemish: {status.text}", err=True)
+    say(status.text)
     if not once:
         raise typer.Exit(GOOD)
     if stopped.is_set():
         raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(ERROR if status.error else DEFECTIVE if status.defective else GOOD)
+    raise typer.Exit(ERROR if status.error or status.unseen else DEFECTIVE if status.defective else GOOD)
 
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
-    """Return what looks at parts, and the SHA-256 of its file."""
+    """Return what looks at parts, and the SHA-256 of its file, of both files one after the other with OpenVINO's."""
+    from blemish.files import sha256
     from blemish.loading import load
+    from blemish.runtime.metadata import model_files
 
-    model = load(path, device=device)
-    with path.open("rb") as stream:
-        return model, hashlib.file_digest(stream, "sha256").hexdigest()
+    return load(path, device=device), sha256(*model_files(path))
 
 
 def moment(text: str | None) -> float:
@@ -126,6 +125,33 @@ def shown(line: dict[str, Any]) -> str:
         return f"error      {path}: {printable(line['error'])}"
     where = "".join("  {},{}-{},{}".format(*region["box"]) for region in line["regions"][:3])
     return f"{line['verdict']:<10} score {line['score']:.5g}  p {line['p_value']:.3g}  {path}{where}"
+
+
+def say(message: str) -> None:
+    """Tell people something; that nobody can be told ends no watcher."""
+    with suppress(OSError):
+        typer.echo(f"blemish: {message}", err=True)
+
+
+class Showing:
+    """Prints lines of the journal in `out` until they cannot be printed, which is said once and ends no watcher."""
+
+    def __init__(self, out: Path, as_json: bool) -> None:
+        self.out, self.as_json, self.gone = out, as_json, False
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        """Print one line."""
+        if self.gone:
+            return
+        try:
+            typer.echo(json.dumps(line) if self.as_json else shown(line))
+        except OSError as error:
+            self.gone = True
+            let_go(sys.stdout)
+            say(
+                f"stdout takes nothing any more ({error.strerror or error}), so nothing more is printed there. "
+                f"Watching goes on; every result is in the journal in {self.out}."
+            )
 
 
 @contextmanager
@@ -180,5 +206,5 @@ def _say_status(watcher: Watch, ended: Event) -> None:
     while not ended.wait(SAY_EVERY):
         status = watcher.status
         if status != said:
-            typer.echo(f"blemish: {status.text}", err=True)
+            say(status.text)
         said = status

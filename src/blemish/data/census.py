@@ -11,7 +11,7 @@ from typing import Any
 
 from blemish.card import Counts, DatasetCard
 from blemish.data.record import Record
-from blemish.errors import DataError
+from blemish.errors import DataError, ImageError
 
 FIELDS = ("train_good", "validation_good", "test_good", "test_defective")
 
@@ -115,7 +115,7 @@ def _one(card: DatasetCard, index_fn: Callable[[Path, str], list[Record]], root:
     known = card.counts.get(category)
     try:
         records = index_fn(root, category)
-    except (DataError, OSError) as error:
+    except (DataError, ImageError, OSError) as error:
         return CategoryCensus(category, Counts(), known, error=str(error))
     bare = tuple(record.key for record in records if record.label == 1 and not record.masks)
     return CategoryCensus(category, count(records), known, bare)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from blemish.card import DatasetCard
 from blemish.data.reader import Loader
 from blemish.data.record import Record
-from blemish.data.split import hold_out, split_hash
+from blemish.data.split import hold_out, hold_out_groups, split_hash
 from blemish.errors import DataError, InputError
 from blemish.imaging import MAX_PIXELS, Imaging, read_mask
 
@@ -24,9 +24,9 @@ class DataModule:
     `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
     centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
     of `blemish.imaging.Imaging`.
-    `holdout` is the share of good training images kept for the threshold and never learnt from; a data set's own
-    validation images are used instead where it has them. With `holdout=0` and no validation images there is no threshold.
-    `seed` decides what is held out. `options` go to the data set's `index`.
+    `holdout` is the share of good training images kept for the threshold and never learnt from, those of one part
+    (`Record.group`) together; a data set's own validation images are used instead where it has them. With `holdout=0` and
+    no validation images there is no threshold. `seed` decides what is held out. `options` go to the data set's `index`.
 
     Raises:
         DataError: the folder is not laid out as expected, or holds no good image to learn from.
@@ -100,7 +100,14 @@ class DataModule:
                 f"{self.root} holds {len(good)} good images to learn from; at least 4 are needed, 2 to learn from and 2 "
                 "for the threshold. Add good images, or learn without a threshold (holdout=0)."
             )
-        fit, held = hold_out(good, max(self.holdout, 2 / len(good)), self.seed)
+        share = max(self.holdout, 2 / len(good))
+        grouped = any(record.group for record in good)
+        fit, held = (hold_out_groups if grouped else hold_out)(good, share, self.seed)
+        if len(held) < 2:
+            raise DataError(
+                f"{self.root} holds {len(good)} good images to learn from, several of one part each, and no two for the "
+                f"threshold without tearing a part's images apart. Raise holdout ({self.holdout:g}), or set it to 0."
+            )
         return fit, [replace(record, split="validation") for record in held]
 
     @property
@@ -117,6 +124,11 @@ class DataModule:
     def test_records(self) -> list[Record]:
         """The images of known truth that are measured, and used for nothing else."""
         return [r for r in self.records if r.split == "test" and r.label is not None]
+
+    @property
+    def split_sha256(self) -> str:
+        """The hash of who learns, who is held out and who is tested, see `blemish.data.split.split_hash`."""
+        return split_hash([*self.train_records, *self.held_out_records, *self.test_records])
 
     def train(self) -> Loader:
         """Return the batches to learn from, shuffled; unreadable images are skipped with a warning."""
@@ -145,7 +157,7 @@ class DataModule:
                 "held_out": len(self.held_out_records),
                 "test": len(self.test_records),
             },
-            "split_sha256": split_hash([*self.train_records, *self.held_out_records, *self.test_records]),
+            "split_sha256": self.split_sha256,
         }
 
 

@@ -64,11 +64,16 @@ def download(
     Raises:
         DownloadError: the data must be fetched by hand, the server fails or gives up, the checksum does not match (the
             file is kept aside), or the archive is damaged or unsafe.
-        StorageError: `root` is not empty, the disk is too small or may not be written.
+        StorageError: `root` is not empty or a mount point, the disk is too small or may not be written.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - a name for '.', and links keep theirs
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise StorageError(f"{root} already exists and is not empty. Remove it, or choose another folder.")
+    if os.path.ismount(root.resolve()):
+        raise StorageError(
+            f"{root} is where a disk is mounted, which cannot be replaced by what is unpacked. Choose a folder in it, for "
+            f"example {root / card.name.lower().replace(' ', '_')}."
+        )
     if url is not None and len(card.archives) != 1:
         raise DownloadError(f"{card.name} has {len(card.archives)} archives, so one url cannot replace them.")
     archives = [replace(archive, url=url or archive.url) for archive in card.archives]
@@ -88,7 +93,7 @@ def download(
         root.parent.mkdir(parents=True, exist_ok=True)
         for archive, path in zip(archives, kept, strict=True):
             fetch(archive, path, progress=progress, home=card.home)
-        _unpack_all(kept, root)
+        _unpack_all(kept, root.resolve())  # beside where a link points to: on the disk that was meant
         for path in fetched:
             path.unlink()
     return root

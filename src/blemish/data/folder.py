@@ -8,7 +8,8 @@ What is recognised without being told:
 - `train/good`, `test/<kind>`, `ground_truth/<kind>`, as in MVTec AD;
 - masks beside their images (`x_mask.png`, `x.mask.png`), or in a tree of their own (`masks/`, `ground_truth/`, ...) that
   repeats the images' folders, with or without `_mask`. Where no folder says which images are defective, the masks do:
-  those with an empty mask, or none, are good.
+  those with an empty mask, or none, are good;
+- `train/images`, `train/masks`, `test/images`, `test/masks`, as for segmentation: the masks decide there too.
 
 Anything that could be meant in two ways is an error that names the argument which decides it.
 """
@@ -102,11 +103,13 @@ def index(
     beside = _masks_beside(files) if plan.beside else {}
     mask_files = set(beside.values())
     parts = [path for path in files if path not in mask_files]
-    if masks == "auto" and plan.mask_folder and any(path.stem.lower().endswith(MASK_ENDS) for path in parts):
+    if masks == "auto" and plan.mask_folders and any(path.stem.lower().endswith(MASK_ENDS) for path in parts):
+        name = plan.mask_folders[0].relative_to(start).as_posix()
         raise DataError(
-            f"{start} holds masks in {plan.mask_folder.name}/ and beside images. Say which count: "
-            f'masks="{plan.mask_folder.name}" or masks="beside".'
+            f'{start} holds masks in {name}/ and beside images. Say which count: masks="{name}" or masks="beside".'
         )
+    if masks != "auto" and not plan.beside:  # masks lie elsewhere or do not count: these are no parts either
+        parts = _without_masks_beside(parts)
     if not parts:
         raise DataError(
             f"{start} holds no image ({', '.join(SUFFIXES)}), however deep; it holds {listing(start)}. Check the path."
@@ -137,18 +140,19 @@ class _Plan:
     kinds: dict[Path, str] = field(default_factory=dict)
     splits: dict[Path, Split] = field(default_factory=dict)
     parts: tuple[Path, ...] = ()
-    mask_folder: Path | None = None
+    mask_folders: tuple[Path, ...] = ()
     skip: tuple[Path, ...] = ()
     beside: bool = False
 
     def kind(self, path: Path, mask: Path | None, above: int) -> tuple[str, Split]:
         """Return an image's kind and split: from the nearest folder that says it, else from its mask."""
-        split: Split = next((self.splits[folder] for folder in path.parents if folder in self.splits), "train")
+        told = next((self.splits[folder] for folder in path.parents if folder in self.splits), None)
+        split = told or "train"
         for folder in path.parents:
             if folder in self.good:
                 return GOOD, split
             if folder in self.kinds:
-                return self.kinds[folder], split if self.splits else "test"
+                return self.kinds[folder], told or "test"
         if self.good or self.kinds:
             raise DataError(
                 f"{path} lies in no folder that says whether it is good or defective. Move it, or name the folders: "
@@ -159,20 +163,57 @@ class _Plan:
 
 
 def _plan(start: Path, good: tuple[str, ...], defective: tuple[str, ...], masks: str | None) -> _Plan:
-    mask_folder = _mask_folder(start, masks)
     splits = {f: SPLIT_NAMES[f.name.lower()] for f in folders(start) if f.name.lower() in SPLIT_NAMES}
+    within = _within_splits(start, splits) if masks == "auto" and not (good or defective) else None
+    if within is not None:
+        return within
+    mask_folder = _mask_folder(start, masks)
+    mask_folders = (mask_folder,) if mask_folder else ()
     beside = masks == "beside" or (masks == "auto" and mask_folder is None)
-    skip = tuple({*_mask_folders(start), *([mask_folder] if mask_folder else [])})
-    plan = _Plan(start, splits=splits, mask_folder=mask_folder, skip=skip, beside=beside)
+    skip = {*_mask_folders(start), *mask_folders}
+    among = _masks_among_parts(start, skip)
+    if among and masks == "auto":
+        raise DataError(
+            f"{among[0]} is named for masks but lies among images of parts. Move it to {start / 'ground_truth'}, in "
+            "folders named as the images' are, or leave all masks out with masks=None."
+        )
+    plan = _Plan(start, splits=splits, mask_folders=mask_folders, skip=(*skip, *among), beside=beside)
     if good or defective:
         return _named(plan, good, defective)
     return _with_splits(plan) if splits else _by_folder_names(plan)
 
 
+def _within_splits(start: Path, splits: dict[Path, Split]) -> _Plan | None:
+    """Return the plan of `train/images`, `train/masks`, `test/images`, `test/masks`, or None if the tree is another."""
+    pairs = []
+    for folder in splits:
+        inner = [f for f in folders(folder) if next(_files(f), None)]
+        masked = [f for f in inner if _for_masks(f)]
+        images = [f for f in inner if f not in masked and not _is_good(f) and not _is_defective(f)]
+        loose = any(path.parent == folder for path in _files(folder))
+        if len(masked) != 1 or len(images) != 1 or len(inner) != 2 or loose:
+            return None
+        pairs.append((images[0], masked[0]))
+    if "train" not in splits.values() or any(f not in splits and next(_files(f), None) for f in folders(start)):
+        return None
+    parts, mask_folders = (tuple(some) for some in zip(*pairs, strict=True))
+    return _Plan(start, splits=splits, parts=parts, mask_folders=mask_folders, skip=mask_folders)
+
+
+def _masks_among_parts(start: Path, skip: set[Path]) -> list[Path]:
+    """Return the folders named for masks that hold images and lie deeper than `_mask_folders` looks, outside `skip`."""
+    found = []
+    for here, inner, _ in os.walk(start):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and Path(here, name) not in skip)
+        found += [Path(here, name) for name in inner if _for_masks(Path(here, name))]
+    return [folder for folder in found if next(_files(folder), None)]
+
+
 def _named(plan: _Plan, good: tuple[str, ...], defective: tuple[str, ...]) -> _Plan:
-    """Take the folders that were named, below `start` or below its split folders; the others are the other sort."""
-    if "train" not in plan.splits.values():
-        plan = replace(plan, splits={})
+    """Take the folders that were named, below `start` or below its split folders; the others are the other sort.
+
+    A folder named for good parts, as `test/good`, holds good ones even where others were named.
+    """
     good_folders = [folder for name in good for folder in _named_folders(plan, name, "good")]
     kinds: dict[Path, str] = {}
     for name in defective:
@@ -180,8 +221,7 @@ def _named(plan: _Plan, good: tuple[str, ...], defective: tuple[str, ...]) -> _P
             kinds |= _kinds(folder)
     holders = [plan.start, *plan.splits]
     others = [f for holder in holders for f in folders(holder) if f not in plan.splits and f not in plan.skip]
-    if not good:
-        good_folders = [folder for folder in others if _is_good(folder) and folder not in kinds]
+    good_folders += [f for f in others if _is_good(f) and f not in kinds and (not good or f.parent in plan.splits)]
     if not defective:
         for folder in others:
             if not any(folder in (g, *g.parents) for g in good_folders):
@@ -255,7 +295,7 @@ def _by_folder_names(plan: _Plan) -> _Plan:
 
 
 def _has_masks(plan: _Plan) -> bool:
-    return plan.mask_folder is not None or any(path.stem.lower().endswith(MASK_ENDS) for path in _files(plan.start))
+    return bool(plan.mask_folders) or any(path.stem.lower().endswith(MASK_ENDS) for path in _files(plan.start))
 
 
 def _kinds(folder: Path) -> dict[Path, str]:
@@ -270,7 +310,11 @@ def _others(plan: _Plan) -> list[Path]:
 def _mask_folders(start: Path) -> list[Path]:
     """Return the folders named for masks: whatever they are used for, they hold no images of parts."""
     tests = [f for f in folders(start) if SPLIT_NAMES.get(f.name.lower()) == "test"]
-    return [f for parent in (start, *tests) for f in folders(parent) if f.name.lower() in MASK_NAMES]
+    return [f for parent in (start, *tests) for f in folders(parent) if _for_masks(f)]
+
+
+def _for_masks(folder: Path) -> bool:
+    return folder.name.lower() in MASK_NAMES
 
 
 def _mask_folder(start: Path, masks: str | None) -> Path | None:
@@ -284,6 +328,12 @@ def _mask_folder(start: Path, masks: str | None) -> Path | None:
             f"{start} holds several folders named for masks: {_names(found)}. Say which one it is: masks=..."
         )
     return found[0] if found else None
+
+
+def _without_masks_beside(files: list[Path]) -> list[Path]:
+    """Leave out `x_mask.png` and `x.mask.png` where an image x lies beside them."""
+    stems = {(path.parent, path.stem) for path in files}
+    return [path for path in files if _stem(path) == path.stem or (path.parent, _stem(path)) not in stems]
 
 
 def _masks_beside(files: list[Path]) -> dict[Path, Path]:
@@ -302,8 +352,6 @@ def _masks_beside(files: list[Path]) -> dict[Path, Path]:
 
 def _masks_in_tree(plan: _Plan, parts: list[Path]) -> dict[Path, Path]:
     """Pair masks with the images whose path they repeat, from `start`, from a split's folder, or from the defects'."""
-    if plan.mask_folder is None:
-        return {}
     holders = {plan.start, *plan.splits, *plan.parts, *plan.good, *plan.kinds, *(f.parent for f in plan.kinds)}
     by_place: dict[tuple[Path, str], list[Path]] = {}
     for path in parts:
@@ -311,9 +359,12 @@ def _masks_in_tree(plan: _Plan, parts: list[Path]) -> dict[Path, Path]:
             place = (path.parent.relative_to(holder), path.stem)
             by_place.setdefault(place, []).append(path)
     found: dict[Path, Path] = {}
-    for mask in sorted(_files(plan.mask_folder)):
-        where = mask.parent.relative_to(plan.mask_folder)
+    masks = [(folder, mask) for folder in plan.mask_folders for mask in sorted(_files(folder))]
+    for folder, mask in masks:
+        where = mask.parent.relative_to(folder)
         fitting = by_place.get((where, _stem(mask))) or by_place.get((where, mask.stem), [])
+        if len(plan.mask_folders) > 1:  # one for each split: it marks what lies beside it
+            fitting = [path for path in fitting if folder.parent in path.parents]
         if plan.good or plan.kinds:
             defective = [path for path in fitting if any(folder in plan.kinds for folder in path.parents)]
             if fitting and not defective:

@@ -57,7 +57,7 @@ def index(root: Path | str, category: str | None = None, *, train_share: float =
     base = single(CARD, "kolektor_sdd", root, category, looks_for="kos*/Part*.jpg", tops=("KolektorSDD",))
     records = [record for folder in sorted(base.glob("kos*")) if folder.is_dir() for record in _item(folder, base)]
     good = [record for record in records if record.label == 0]
-    train, held = hold_out_groups(good, lambda record: record.image.parent.name, held_share(train_share), seed)
+    train, held = hold_out_groups(good, held_share(train_share), seed)
     test = [replace(record, split="test") for record in held]
     return in_order([*train, *test, *(record for record in records if record.label == 1)])
 
@@ -77,7 +77,7 @@ def _item(folder: Path, base: Path) -> list[Record]:
 def _record(path: Path, mask: Path, base: Path) -> Record:
     key = path.relative_to(base).as_posix()
     if mask_is_empty(mask):
-        return Record(key, path, category="commutators")
+        return Record(key, path, category="commutators", group=path.parent.name)
     return Record(key, path, kind="defect", label=1, split="test", category="commutators", masks=(mask,))
 
 

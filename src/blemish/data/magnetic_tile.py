@@ -76,7 +76,8 @@ def index(
         train, held = hold_out(good, held_share(train_share), seed)
     else:
         tile = tiles(record.image for record in good)
-        train, held = hold_out_groups(good, lambda record: tile[record.image], held_share(train_share), seed)
+        good = [replace(record, group=tile[record.image]) for record in good]
+        train, held = hold_out_groups(good, held_share(train_share), seed)
     test = [replace(record, split="test") for record in held]
     return in_order([*train, *test, *(record for record in records if record.label == 1)])
 

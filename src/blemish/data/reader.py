@@ -47,6 +47,7 @@ class Loader:
         self.records, self.imaging, self.batch_size = list(records), imaging, batch_size
         self.shuffle, self.seed, self.on_error = shuffle, seed, on_error
         self.skipped: dict[str, str] = {}
+        self._announced = 0  # how many of them were warned of
         self._epoch = 0
         self._kept: dict[str, NDArray[np.float32]] = {}
         self._room = keep
@@ -62,39 +63,45 @@ class Loader:
             rng = np.random.default_rng((self.seed, self._epoch))
             order = [order[i] for i in rng.permutation(len(order))]
         self._epoch += 1
-        before = len(self.skipped)
         pending: list[tuple[Record, NDArray[np.float32]]] = []
         read_any = False
-        for record, image in read_ahead(self._read, order, ahead=2 * self.batch_size):
-            if isinstance(image, ImageError):
-                if self.on_error == "raise":
-                    raise image
-                self.skipped[record.key] = str(image)
-                continue
-            if self._epoch > 1 and record.key not in self._kept and image.nbytes <= self._room:
-                self._kept[record.key] = image
-                self._room -= image.nbytes
-            pending.append((record, image))
-            read_any = True
-            if len(pending) == self.batch_size:
+        try:
+            for record, image in read_ahead(self._read, order, ahead=2 * self.batch_size):
+                if isinstance(image, ImageError):
+                    if self.on_error == "raise":
+                        raise image
+                    self.skipped[record.key] = str(image)
+                    continue
+                if self._epoch > 1 and record.key not in self._kept and image.nbytes <= self._room:
+                    self._kept[record.key] = image
+                    self._room -= image.nbytes
+                pending.append((record, image))
+                read_any = True
+                if len(pending) == self.batch_size:
+                    yield collate(pending)
+                    pending = []
+            if self.skipped and not read_any:
+                self._announced = len(self.skipped)
+                raise DataError(f"none of {len(self.records)} images could be read. The first: {self._first_reason()}")
+            if pending:
                 yield collate(pending)
-                pending = []
-        if len(self.skipped) > before:
-            self._warn(read_any)
-        if pending:
-            yield collate(pending)
+        finally:  # also where the pass is left early, as training does at its last step
+            self._announce()
 
     def _read(self, record: Record) -> NDArray[np.float32]:
         kept = self._kept.get(record.key)
         return self.imaging(record.image) if kept is None else kept
 
-    def _warn(self, read_any: bool) -> None:
-        first = next(iter(self.skipped.values()))
-        if not read_any:
-            raise DataError(f"none of {len(self.records)} images could be read. The first: {first}")
-        warnings.warn(
-            f"{len(self.skipped)} of {len(self.records)} images were skipped. The first: {first}", stacklevel=3
-        )
+    def _announce(self) -> None:
+        if len(self.skipped) > self._announced:
+            self._announced = len(self.skipped)
+            warnings.warn(
+                f"{len(self.skipped)} of {len(self.records)} images were skipped. The first: {self._first_reason()}",
+                stacklevel=3,
+            )
+
+    def _first_reason(self) -> str:
+        return next(iter(self.skipped.values()))
 
 
 def collate(parts: Sequence[tuple[Record, NDArray[np.float32]]]) -> Batch:

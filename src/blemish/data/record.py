@@ -21,6 +21,8 @@ class Record:
     `masks` are the mask files of this image: none, one, or several instances kept apart (MVTec LOCO). A mask pixel
     above `mask_above` (in the file's own values) is defective. A defective record without a mask counts at image
     level only.
+    `group` names what an image shows where others show the same (a tile at several exposures): images of one group are
+    never divided between learning and the threshold. "" stands alone.
     `other` holds further files of the same part by name ("xyz": a depth image).
     """
 
@@ -32,6 +34,7 @@ class Record:
     category: str = ""
     masks: tuple[Path, ...] = ()
     mask_above: int = 0
+    group: str = ""
     other: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

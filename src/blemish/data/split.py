@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -29,10 +29,8 @@ def hold_out(records: Iterable[Record], share: float, seed: int) -> tuple[list[R
     return _part(records, share, seed, "hold out")
 
 
-def hold_out_groups(
-    records: Iterable[Record], group: Callable[[Record], str], share: float, seed: int
-) -> tuple[list[Record], list[Record]]:
-    """Split into (fit, held) without tearing a group apart: images of one part stay on one side.
+def hold_out_groups(records: Iterable[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Split into (fit, held) without tearing a `Record.group` apart: images of one part stay on one side.
 
     Groups are held in the order of their rank as long as they fit into `share` of the records, rounded; so `held` is
     never larger than that, and smaller only where no remaining group fits.
@@ -43,7 +41,7 @@ def hold_out_groups(
     """
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in _by_key(records):
-        groups[group(record)].append(record)
+        groups[record.group or record.key].append(record)
     room = _count(sum(map(len, groups.values())), share)
     held: list[Record] = []
     for name in sorted(groups, key=lambda name: _rank(name, seed, "hold out groups")):

@@ -12,6 +12,7 @@ import numpy as np
 
 from blemish.engine.cluster import connect
 from blemish.loading import load
+from blemish.runtime.metadata import model_files
 from blemish.types import Prediction, Region
 
 
@@ -40,7 +41,7 @@ def inspect_on_ray(
     """
     load(model, **settings)  # here first: what is wrong with it is said as always, not in Ray's words
     path = Path(model)
-    files = {part.name: part.read_bytes() for part in (path, path.with_suffix(".bin")) if part.is_file()}
+    files = {part.name: part.read_bytes() for part in model_files(path)}
     connected = connect(address)
     import ray
 

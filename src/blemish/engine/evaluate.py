@@ -16,7 +16,7 @@ from blemish.calibration import defective
 from blemish.data.record import Record
 from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
-from blemish.files import read_json
+from blemish.files import content_of, read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspection import Inspection, Raw
 from blemish.metrics import Interval
@@ -26,8 +26,13 @@ Protocol = Literal["original", "paper"]
 """At which size pixels are compared.
 
 "original": maps are enlarged to each image's own size and compared with the mask as it was drawn.
-"paper": masks are resized (nearest) and cropped to the network's input, as most papers do: small defects may vanish.
+"paper": masks are resized (nearest) and cropped to the network's input, as most papers do: small defects may vanish. A part
+whose defect does so then counts with good pixels only, but never as one of AUPIMO's good images.
 """
+
+
+PIMO_INTERVAL = "AUPIMO's interval is over defective images, with these good ones, which set its thresholds."
+"""Said wherever the interval is shown: other good images would move AUPIMO by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Report:
         """Return the table for a terminal."""
         rows = [f"{'metric':<20} {'value':>7}   95 % interval"]
         rows += [f"{name:<20} {m.value:7.4f}   {m.low:.4f} to {m.high:.4f}" for name, m in self.metrics.items()]
+        if "pixel_AUPIMO" in self.metrics:
+            rows.append(PIMO_INTERVAL)
         if self.decisions:
             rows += ["", f"At the threshold {self.decisions['threshold']:.6g}:"]
             for name in ("escape_rate", "false_reject_rate"):
@@ -102,23 +109,29 @@ def evaluate(
     """Score every record and measure; nothing is fitted or chosen here.
 
     Image metrics need good and defective parts. Pixel metrics count good parts, and defective parts that have a mask.
-    Intervals are bootstrapped over images with `seed`.
+    Intervals are bootstrapped over images with `seed`; AUPIMO's over the defective ones alone: the good images, which set
+    its thresholds, stay as they are.
 
     Raises:
-        InputError: good or defective parts are missing, or the protocol is unknown.
+        InputError: good or defective parts are missing, a part's label is None, or the protocol is unknown.
         ImageError: an image or a mask cannot be read: a test that leaves parts out would flatter.
         DataError: a mask has another size than its image.
     """
     _check(records, protocol)
     began = time.perf_counter()
-    parts, pixels, pimo, unmarked = _look(inspector, records, protocol, batch_size)
+    parts, pixels, pimo, unmarked, vanished = _look(inspector, records, protocol, batch_size)
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
     notes = _notes_on_overlap(inspector, records)
     if unmarked:
         notes.append(
             f"{len(unmarked)} defective parts have no mask, or an empty one, and count at image level only: "
-            f"{', '.join(unmarked[:3])}{', ...' if len(unmarked) > 3 else ''}."
+            f"{_first(unmarked)}."
+        )
+    if vanished:
+        notes.append(
+            f"The defects of {len(vanished)} parts vanish at the network's input, where the protocol 'paper' compares; "
+            f"they count among the good pixels, and not in AUPIMO: {_first(vanished)}."
         )
     found, curves = _measure(labels, scores, pixels, seed)
     try:
@@ -150,11 +163,15 @@ def evaluate(
 
 def _look(
     inspector: Inspection, records: Sequence[Record], protocol: Protocol, batch_size: int
-) -> tuple[list[Part], metrics.PixelMetrics, metrics.PimoHistogram, list[str]]:
-    """Score every record in one pass; return the parts, what was counted, and the keys of defects without a mask."""
+) -> tuple[list[Part], metrics.PixelMetrics, metrics.PimoHistogram, list[str], list[str]]:
+    """Score every record in one pass; return the parts, what was counted, and the keys of defects that cannot be compared.
+
+    They are those without a mask, and those whose mask is empty at the size the protocol compares at.
+    """
     parts: list[Part] = []
     pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
     unmarked: list[str] = []
+    vanished: list[str] = []
     raws = inspector.raw(records, batch_size=batch_size)
     for record, raw in progress(raws, "test", total=len(records)):
         if isinstance(raw, ImageError):
@@ -168,8 +185,11 @@ def _look(
             continue
         compared = _comparable(inspector.imaging, raw.map, truth, raw.original, protocol)
         pixels.update(*compared)
-        pimo.update(*compared)
-    return parts, pixels, pimo, unmarked
+        if record.label == 1 and not compared[1].any():
+            vanished.append(record.key)
+        else:
+            pimo.update(*compared)
+    return parts, pixels, pimo, unmarked, vanished
 
 
 def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -196,6 +216,12 @@ def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] |
 def _check(records: Sequence[Record], protocol: str) -> None:
     if protocol not in ("original", "paper"):
         raise InputError(f"protocol is {protocol!r}; known: 'original', 'paper'")
+    unknown = [record.key for record in records if record.label is None]
+    if unknown:
+        raise InputError(
+            f"the label of {len(unknown)} parts is None, so nobody says whether they are good (0) or defective (1): "
+            f"{_first(unknown)}. Leave them out, or use `blemish inspect`, which needs no truth."
+        )
     good, bad = (sum(r.label == label for r in records) for label in (0, 1))
     if not good or not bad:
         raise InputError(
@@ -207,21 +233,38 @@ def _check(records: Sequence[Record], protocol: str) -> None:
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
     learnt = set(inspector.about.get("learnt", ()))
-    both = sum(record.fingerprint in learnt for record in records) if learnt else 0
-    if not both:
-        return []
-    warning = (
-        f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
-        "threshold was chosen from: these results flatter. Test on other parts."
-    )
-    return [warning]
+    calibrated = set(inspector.about.get("calibrated", ()))
+    sizes = {content.partition(":")[0] for content in calibrated}
+    both = sum(record.fingerprint in learnt for record in records)
+    chosen = [r.key for r in records if r.fingerprint not in learnt and _among(calibrated, sizes, r.image)]
+    notes = []
+    if both:
+        notes.append(
+            f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
+            "threshold was chosen from: these results flatter. Test on other parts."
+        )
+    if chosen:
+        notes.append(
+            f"The files of {len(chosen)} of {len(records)} tested parts are ones that the threshold was chosen from "
+            f"({_first(chosen)}): decisions at it flatter, and nothing is guaranteed of them. Test on other parts."
+        )
+    return notes
+
+
+def _among(contents: set[str], sizes: set[str], image: Path) -> bool:
+    """Say whether a file's content is among those; it is read only if one of them has its size."""
+    return bool(sizes) and image.is_file() and str(image.stat().st_size) in sizes and content_of(image) in contents
+
+
+def _first(keys: Sequence[str]) -> str:
+    return f"{', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
 
 
 def _part(record: Record, raw: Raw, inspector: Inspection) -> Part:
     calibration = inspector.calibration
     p_value = None if calibration is None else calibration.p_value(raw.score)
     verdict = None if calibration is None else bool(defective(raw.score, calibration.threshold))
-    return Part(record.key, str(record.image), record.kind, int(record.label or 0), raw.score, p_value, verdict)
+    return Part(record.key, str(record.image), record.kind, int(record.label == 1), raw.score, p_value, verdict)
 
 
 def _comparable(

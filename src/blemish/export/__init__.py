@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from blemish.export.graph import describe, to_onnx
 from blemish.export.images import made_images
 from blemish.export.parity import TOLERANCE, Parity, compare, held_out, milliseconds
 from blemish.export.precision import halved, quantised
-from blemish.files import storage_errors, write_json
+from blemish.files import sha256, storage_errors, write_json
 from blemish.inspector import Inspector
 from blemish.runtime import Runtime
+from blemish.runtime.metadata import WEIGHTS
 
 __all__ = ["Parity", "export", "to_onnx"]
 
@@ -44,10 +46,11 @@ def export(
     parts: what precision costs on them is reported. `tolerance` is how far a score or a map value may be off, as a share of
     the largest; by default 1e-4, 1e-2 and 5e-2.
 
-    The report is kept beside the file, as NAME.parity.json. The file appears only if it passes.
+    The file appears only if it passes, and with it the report, NAME.parity.json. What does not pass leaves a file of before
+    and its report as they are; its own report is NAME.parity.failed.json, until an export passes.
 
     Raises:
-        ExportError: the method cannot be exported, or the file does not answer as the inspector does.
+        ExportError: the method cannot be exported, or the file does not answer as the inspector does, or with no number.
         InputError: int8 without `good`, a name that does not end as the format does, an impossible tolerance.
         MissingExtra: the packages that export needs are not installed.
         StorageError: the folder cannot be written.
@@ -76,14 +79,17 @@ def export(
                 place = _write(model, Path(folder) / precision, format)
             del whole
             parity = _parity(inspector, place, before, sources, said, test, precision, allowed, kept)
-            write_json(path.with_suffix(".parity.json"), parity.as_dict())
+            failed = path.with_suffix(".parity.failed.json")
             if not parity.passed:
+                write_json(failed, parity.as_dict())
                 raise ExportError(
                     f"the exported file does not answer as the model does, so {path} was not written.\n{parity.text()}\n"
                     "Allow more (tolerance) if you can live with it, or export in fp32."
                 )
-            for part in sorted(place.parent.iterdir()):  # .bin before .xml: the file that is opened comes last
-                shutil.move(part, path.with_suffix(part.suffix))
+            write_json(place.with_suffix(".parity.json"), parity.as_dict())
+            for part in sorted(place.parent.iterdir(), key=lambda part: part == place):  # what is opened comes last
+                shutil.move(part, path.with_name(path.stem + part.name.removeprefix(place.stem)))
+            failed.unlink(missing_ok=True)
     return parity
 
 
@@ -135,7 +141,9 @@ def _write(model: Any, folder: Path, format: Format) -> Path:
     for name, text in texts.items():
         converted.set_rt_info(text, ["blemish", name.removeprefix("blemish.")])
     xml = folder / "model.xml"
-    openvino.save_model(converted, str(xml), compress_to_fp16=False)
+    for _ in range(2):  # the .xml names its .bin by hash, known once that is written
+        openvino.save_model(converted, str(xml), compress_to_fp16=False)
+        converted.set_rt_info(json.dumps(sha256(xml.with_suffix(".bin"))), ["blemish", WEIGHTS])
     path.unlink()
     return xml
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blemish.calibration import defective
 from blemish.engine.evaluate import evaluate
-from blemish.errors import ImageError, InputError
+from blemish.errors import ExportError, ImageError, InputError
 from blemish.inspection import Inspection
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
@@ -104,7 +104,7 @@ def compare(
 
     Raises:
         InputError: no image could be read.
-        ExportError: see `blemish.export`.
+        ExportError: a score or a map is no number in one of them, so that nothing can be compared.
     """
     scores, maps = _Sum(), _Sum()
     changed: list[str] = []
@@ -113,15 +113,17 @@ def compare(
     for index, ((source, own), (_, other)) in enumerate(pairs):
         if isinstance(own, ImageError) or isinstance(other, ImageError):
             continue
-        scores.add(np.array([own.score]), np.array([other.score]))
+        place = getattr(source, "image", source)
+        named = str(place) if isinstance(place, str | Path) else f"image {index}"
+        scores.add(np.array([own.score]), np.array([other.score]), f"score of {named}")
         if own.map is not None and other.map is not None:
             localises = True
-            maps.add(*(model.imaging.restore(raw.map, raw.original) for raw in (own, other) if raw.map is not None))
+            first, second = (model.imaging.restore(map, own.original) for map in (own.map, other.map))
+            maps.add(first, second, f"map of {named}")
         if model.calibration is not None:
             threshold = model.calibration.threshold
             if defective(own.score, threshold) != defective(other.score, threshold):
-                place = getattr(source, "image", source)
-                changed.append(str(place) if isinstance(place, str | Path) else f"image {index}")
+                changed.append(named)
     if not scores.count:
         raise InputError(f"none of {len(sources)} images could be read, so nothing shows that the export is right.")
     return scores.found(), maps.found() if localises else None, changed if model.calibration is not None else None
@@ -160,7 +162,13 @@ class _Sum:
         self.largest = self.total = self.scale = 0.0
         self.count = 0
 
-    def add(self, own: NDArray[Any], other: NDArray[Any]) -> None:
+    def add(self, own: NDArray[Any], other: NDArray[Any], what: str) -> None:
+        for looks, values in (("model", own), ("exported file", other)):
+            if not np.isfinite(values).all():
+                raise ExportError(
+                    f"the {what} is not finite in the {looks}, so nothing shows that the export is right. "
+                    "Look at the part with the model; fp32 has the widest range."
+                )
         differ = np.abs(own.astype(np.float64) - other)
         self.largest = max(self.largest, float(differ.max()))
         self.total += float(differ.sum())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blemish.detector import loading
+from blemish.errors import InputError
 from blemish.features.frozen import Features
 from blemish.training import seeded
 
@@ -24,9 +26,14 @@ def extractor(
     weights, always the same, for tests and ablations.
 
     Raises:
+        InputError: `weights` are given, but `pretrained` is False.
         UnknownName: no such backbone or layer.
         WeightsError: the weights cannot be had, or belong to another network.
     """
+    if weights is not None and not pretrained and not loading.get():
+        raise InputError(
+            f"weights is {weights!r}, but pretrained=False asks for random ones; give one or the other (pretrained=True)."
+        )
     with seeded(0):  # random weights, where they are asked for, are the same ones every time
         if backbone in EMBEDDED:
             from blemish.features.texnet import texnet_features

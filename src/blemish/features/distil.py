@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +31,13 @@ def distil_teacher(
     pictures: int = 16,
     lr: float = 1e-4,
     weight_decay: float = 1e-5,
+    plan: Mapping[str, Any] | None = None,
 ) -> list[float]:
     """Teach a PDN to predict a frozen network's standardised features, and return the loss of each step.
 
     Each step takes a batch of `data` and `pictures` that `draw` draws, a tenth of all made grey. The backbone sees them at
     twice the size. Its features are standardised over the first 100 such mixtures (the paper: over 10 000 images).
+    `plan` goes to `optimise`.
     """
     channels = int(pdn[-1].bias.numel())  # type: ignore[operator]
 
@@ -56,7 +59,7 @@ def distil_teacher(
         return (answer - (target - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)).square().mean()
 
     optimiser = torch.optim.Adam(pdn.parameters(), lr, weight_decay=weight_decay)
-    return optimise(pdn, loss, data, steps=steps, optimiser=optimiser, label="teacher")
+    return optimise(pdn, loss, data, steps=steps, optimiser=optimiser, plan=plan, label="teacher")
 
 
 def load_teacher(pdn: nn.Sequential, path: Path) -> None:

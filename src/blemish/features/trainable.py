@@ -54,6 +54,7 @@ def trainable(
     trained with: without them nothing is learnt from random weights.
 
     Raises:
+        InputError: `weights` are given, but `pretrained` is False.
         UnknownName: no such backbone or layer.
         WeightsError: the weights cannot be had, or belong to another network.
     """

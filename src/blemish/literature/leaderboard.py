@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from blemish.errors import UnknownName
@@ -40,7 +42,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """A data set, a setting and a metric, with a row for every method; best published first."""
+    """A data set, a setting and a metric, with a row for every method; best published first.
+
+    `elsewhere` counts our numbers in the same setting and metric that belong to other data sets, by the name of the set.
+    """
 
     dataset: DatasetFacts
     setting: Setting
@@ -48,6 +53,7 @@ class Leaderboard:
     rows: tuple[Row, ...]
     disputes: tuple[Dispute, ...]
     columns: tuple[str, ...]
+    elsewhere: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def title(self) -> str:
@@ -79,6 +85,9 @@ class Leaderboard:
         ]
         if "recalled" in self.columns:
             said.append(f"{MARK} recalled, never checked against a source.")
+        if self.elsewhere:
+            named = ", ".join(f"{name} {count}" for name, count in self.elsewhere.items())
+            said.append(f"ours: {sum(self.elsewhere.values())} of other data sets, not shown: {named}.")
         said += [f"[{i}] {dispute.says}" for i, dispute in enumerate(self.disputes, start=1)]
         said += [f"{self.metric.name}: {text}" for text in self.metric.disagreements if traps]
         return tuple(said)
@@ -107,11 +116,10 @@ def leaderboard(
     if sort not in (*COLUMNS, "method"):
         raise UnknownName("column", sort, (*COLUMNS, "method"))
     found = results(dataset=facts.id, metric=measure.id, setting=said.id, recalled=recalled)
-    mine = [
-        o
-        for o in (read_ours(ours) if ours is not None else ())
-        if (o.dataset, o.metric, o.setting) == (facts.id, measure.id, said.id)
-    ]
+    ready = read_ours(ours) if ours is not None else ()
+    alike = [o for o in ready if (o.metric, o.setting) == (measure.id, said.id)]
+    mine = [o for o in alike if o.dataset == facts.id]
+    elsewhere = Counter(sorted(o.dataset for o in alike if o.dataset != facts.id))
     doubts = disputed(found, facts.id, about=("split",))
     by_method = {
         name: Row(
@@ -124,7 +132,7 @@ def leaderboard(
     }
     shown = [c for c in COLUMNS if (c != "ours" or ours is not None) and (c != "recalled" or recalled)]
     rows = list(by_method.values()) if sort == "method" else _sorted(by_method.values(), sort, measure)
-    return Leaderboard(facts, said, measure, tuple(rows), doubts, tuple(shown))
+    return Leaderboard(facts, said, measure, tuple(rows), doubts, tuple(shown), MappingProxyType(elsewhere))
 
 
 def _plain(number: Result | Ours, row: Row, board: Leaderboard) -> dict[str, Any]:

@@ -17,6 +17,15 @@ from blemish.literature.names import fold, known_name, look_up
 CONDITIONS = ("image_size", "train_images", "pixels")
 """Fields of a cell, beside its preset, that keep cells from being averaged with each other, and are shown."""
 
+Key = tuple[str, ...]
+"""Method, data set, protocol and conditions."""
+
+Found = tuple[Path, dict[str, Any]]
+"""A result file and what it holds."""
+
+Part = tuple[float, int]
+"""A number in percent, and how many categories it is the mean of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
@@ -24,7 +33,8 @@ class Ours:
 
     `spread` is the standard deviation over seeds (None with one seed). `categories` were run, of `of_categories` that the
     data set has (0 if unknown). `left_out` counts seeds that lack a category which others have, `failed` cells without a
-    result. `conditions` names the preset and whatever else sets the cells apart.
+    result. `conditions` names the preset and whatever else sets the cells apart: parameters of the method in which they
+    differ, and what the cells call the data set where that is no known name.
     """
 
     method: str
@@ -60,16 +70,18 @@ def ours(folder: Path | str) -> tuple[Ours, ...]:
     """Return our numbers from a folder of result files, also in folders below.
 
     A result file is {"cell": {method, dataset, category, seed, protocol, preset, ...}, "metrics": {name: {"value": share
-    of 1}}, "failed": null or why}. JSON files without a cell are something else and are passed over.
+    of 1}}, "failed": null or why}. JSON files without a cell are something else and are passed over. A cell of one detector
+    for all its `categories` counts for as many.
 
     Raises:
-        DataError: there is no such folder, it holds no cell, a cell is twice there, or a value is no share of 1.
+        DataError: there is no such folder, it holds no cell, a cell is twice there, two cells differ in something else than
+            conditions, or a value is no share of 1.
         FormatError: a file is not JSON.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder of benchmark results; give the folder that `blemish bench` wrote.")
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    groups: dict[Key, list[Found]] = {}
     seen: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.json")):
         content = read_json(path)
@@ -80,37 +92,79 @@ def ours(folder: Path | str) -> tuple[Ours, ...]:
         if same in seen:
             raise DataError(f"{path} and {seen[same]} hold the same cell; remove one of them.")
         seen[same] = path
-        groups.setdefault(_key(cell, path), []).append(content)
+        groups.setdefault(_key(cell, path), []).append((path, content))
     if not groups:
         raise DataError(f"{folder} holds no result of a benchmark (a JSON file with a cell).")
-    return tuple(found for key in sorted(groups) for found in _means(key, groups[key]))
+    alike = {key: group for found in groups.items() for key, group in _by_params(*found).items()}
+    return tuple(found for key in sorted(alike) for found in _means(key, alike[key]))
 
 
-def _key(cell: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _key(cell: Mapping[str, Any], path: Path) -> Key:
     missing = [name for name in ("method", "dataset", "protocol") if not isinstance(cell.get(name), str)]
     if missing:
         raise DataError(f"{path}: the cell says no {', '.join(missing)}.")
     extra = {name: cell[name] for name in CONDITIONS if cell.get(name) not in (None, "")}
-    preset = [str(cell["preset"])] if cell.get("preset") else []
-    conditions = ", ".join(preset + [f"{name} {value}" for name, value in extra.items()])
-    return (cell["method"], cell["dataset"], cell["protocol"], conditions)
+    parts = [str(cell["preset"])] if cell.get("preset") else []
+    parts += [f"{name} {value}" for name, value in extra.items()]
+    dataset, known = cell["dataset"], look_up("datasets", cell["dataset"])
+    if known is None:  # a set with a name of its own: its reader says which one it is
+        known = look_up("datasets", str((cell.get("source") or {}).get("kind", "")))
+        parts += [f"named {dataset}"] if known else []
+    return (cell["method"], known or dataset, cell["protocol"], ", ".join(parts))
 
 
-def _means(key: tuple[str, ...], group: list[dict[str, Any]]) -> list[Ours]:
-    """Return one number a metric from the cells of one method under one set of conditions."""
+def _slot(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the place of a cell among those that are averaged: one cell may stand in it."""
+    return (cell.get("seed"), cell.get("draw"), str(cell.get("category") or ""))
+
+
+def _by_params(key: Key, group: list[Found]) -> dict[Key, list[Found]]:
+    """Split cells by the method's parameters, but its seed, in which cells of one category differ; they are conditions."""
+    of_category: dict[str, list[Mapping[str, Any]]] = {}
+    for _, content in group:
+        of_category.setdefault(_slot(content["cell"])[-1], []).append(content["cell"].get("params") or {})
+    varied = sorted(
+        {
+            name
+            for variants in of_category.values()
+            for name in set().union(*variants) - {"seed"}
+            if any(params.get(name) != variants[0].get(name) for params in variants)
+        }
+    )
+    split: dict[Key, list[Found]] = {}
+    for path, content in group:
+        params = content["cell"].get("params") or {}
+        said = [f"{name} {params[name]}" if name in params else f"{name} by default" for name in varied]
+        conditions = ", ".join([*([key[-1]] if key[-1] else []), *said])
+        split.setdefault((*key[:-1], conditions), []).append((path, content))
+    return split
+
+
+def _means(key: Key, group: list[Found]) -> list[Ours]:
+    """Return one number a metric from the cells of one method under one set of conditions.
+
+    Raises:
+        DataError: two cells stand in one place, which would leave one of them out.
+    """
     method, dataset, protocol, conditions = key
-    failed = sum(bool(content.get("failed")) for content in group)
-    values: dict[str, dict[Any, dict[str, float]]] = {}  # metric, seed, category
-    for content in group:
+    failed = sum(bool(content.get("failed")) for _, content in group)
+    values: dict[str, dict[Any, dict[str, Part]]] = {}  # metric, seed, category
+    taken: dict[tuple[Any, ...], Found] = {}
+    for path, content in group:
         if content.get("failed"):
             continue
+        cell = content["cell"]
+        *seed, category = slot = _slot(cell)
+        if slot in taken:
+            raise _twice(taken[slot], (path, content))
+        taken[slot] = (path, content)
+        counts = len(cell.get("categories") or ()) if category == "all" else 1
         for name, found in (content.get("metrics") or {}).items():
             metric = look_up("metrics", name)
             share = found.get("value") if isinstance(found, dict) else found
             if metric is not None and share is not None:
-                cell = content["cell"]
-                seed, category = (cell.get("seed"), cell.get("draw")), str(cell.get("category") or "")
-                values.setdefault(metric, {}).setdefault(seed, {})[category] = _percent(share, key, name)
+                part = (_percent(share, key, name), max(1, counts))
+                values.setdefault(metric, {}).setdefault(tuple(seed), {})[category] = part
     known = look_up("datasets", dataset)
     return [
         _mean(
@@ -129,11 +183,12 @@ def _means(key: tuple[str, ...], group: list[dict[str, Any]]) -> list[Ours]:
     ]
 
 
-def _mean(by_seed: Mapping[Any, Mapping[str, float]], said: dict[str, Any]) -> Ours:
+def _mean(by_seed: Mapping[Any, Mapping[str, Part]], said: dict[str, Any]) -> Ours:
     """Average over categories, then over the seeds that have as many categories as any."""
-    most = max(len(categories) for categories in by_seed.values())
-    whole = [c for c in by_seed.values() if len(c) == most]
-    means = [sum(c.values()) / most for c in whole]
+    counts = {seed: sum(count for _, count in parts.values()) for seed, parts in by_seed.items()}
+    most = max(counts.values())
+    whole = [parts for seed, parts in by_seed.items() if counts[seed] == most]
+    means = [sum(value * count for value, count in parts.values()) / most for parts in whole]
     mean = sum(means) / len(means)
     spread = math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1)) if len(means) > 1 else None
     return Ours(
@@ -146,7 +201,18 @@ def _mean(by_seed: Mapping[Any, Mapping[str, float]], said: dict[str, Any]) -> O
     )
 
 
-def _percent(share: Any, key: tuple[str, ...], name: str) -> float:
+def _twice(one: Found, other: Found) -> DataError:
+    """Return the error about two cells in one place, with what they differ in."""
+    (here, first), (there, second) = one, other
+    a, b = first["cell"], second["cell"]
+    differ = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+    return DataError(
+        f"{here} and {there} hold the same method, data set, setting, category and seed, and differ only in "
+        f"{', '.join(differ)}; put one of them into another folder."
+    )
+
+
+def _percent(share: Any, key: Key, name: str) -> float:
     if not isinstance(share, int | float) or not 0 <= share <= 1:
         raise DataError(f"{name} of {key[0]} on {key[1]} is {share!r}; results are shares of 1.")
     return 100.0 * share

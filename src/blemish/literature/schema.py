@@ -12,13 +12,17 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from blemish.literature import fields as f
+from blemish.literature.contradictions import contradictions
 from blemish.literature.fields import Check
 from blemish.literature.names import KEYS, fold
 from blemish.literature.results import COLUMNS
 from blemish.literature.store import located
 from blemish.literature.taxonomy import node_ids
 
-KINDS = ("papers", "results", "recalled", "methods", "datasets", "metrics", "settings", "sources", "venues", "disputes")
+KINDS = (
+    *("papers", "results", "recalled", "methods", "datasets", "metrics", "settings", "sources", "venues", "disputes"),
+    "allowed",
+)
 """The kinds of entry; each has files of its own in data/."""
 
 Entry = dict[str, Any]
@@ -42,7 +46,7 @@ def problems(folder: Traversable) -> list[str]:
         if not said:  # files can be laid out only when their entries are sound
             said += _misplaced(kind, lines)
     said += _clashes(found)
-    return said
+    return said or contradictions(found["results"], found["allowed"])  # only sound entries can be compared
 
 
 def laid_out(folder: Traversable) -> dict[str, str]:
@@ -70,6 +74,8 @@ def sort_key(kind: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
         first = (entry["dataset"], entry["method"].lower(), entry["metric"], entry["setting"], entry.get("inputs", ""))
         rest = (entry.get("backbone", ""), entry.get("image_size", 0), entry.get("detail", ""), entry["value"])
         return (*first, *rest, json.dumps(entry["sources"]))
+    if kind == "allowed":
+        return tuple(str(entry.get(name, "")) for name in ("source", "dataset", "method", "metric", "value"))
     name = entry[{"papers": "key", "methods": "name", "venues": "name"}.get(kind, "id")]
     return (name.lower(), name)
 
@@ -96,6 +102,12 @@ def _rules(found: Mapping[str, list[Entry]]) -> dict[str, tuple[tuple[str, ...],
         "sources": (("id", "name"), {"id": f.text, "name": f.text, "url": f.link}),
         "venues": (("name", "kind"), {"name": f.text, "kind": kind_of_venue}),
         "disputes": (("id", "says"), _dispute_fields(result, f.one_of(known["sources"], "source"))),
+        "allowed": (
+            ("source", "dataset"),
+            {"source": f.one_of(known["sources"], "source")}
+            | {name: result[name] for name in ("method", "dataset", "metric", "value")}
+            | {"settings": f.many(result["setting"]), "says": f.text},
+        ),
     }
 
 
@@ -203,6 +215,8 @@ def _repeated(kind: str, lines: list[tuple[str, Entry]]) -> list[str]:
             kinds = entry.get("sources") or {}
             told = {k: v for k, v in entry.items() if k not in ("sources", "by_category", "averaged_here")}
             return json.dumps([told, sorted({COLUMNS.get(k, "") for k in kinds.values()})], sort_keys=True)
+        if kind == "allowed":
+            return json.dumps(entry, sort_keys=True)
         return str(entry.get({"papers": "key", "methods": "name", "venues": "name"}.get(kind, "id")))
 
     counts = Counter(identity(entry) for _, entry in lines)

@@ -113,10 +113,10 @@ def sketch(good: NDArray[np.float32], bad: NDArray[np.float32], region: NDArray[
     """Summarise an image by the scores of its good, its defective and its regions' pixels; `overlap` is for the last.
 
     Sorted scores are cut into runs, each kept as its median: runs of equal length, and among good pixels also shorter
-    and shorter ones towards the highest scores, which decide precision and AUPRO. Of more than 32,768 good pixels,
-    evenly spaced ones are looked at.
+    and shorter ones towards the highest scores, which decide precision and AUPRO. Of more than 32,768 good pixels as
+    many are looked at, one drawn from each of equal runs, always the same ones.
     """
-    sample = np.sort(good[:: max(-(-len(good) // SAMPLE), 1)])
+    sample = np.sort(good if len(good) <= SAMPLE else _drawn(good))
     share = np.full(len(sample), len(good) / max(len(sample), 1))
     order = np.argsort(bad)
     marked = bad[order]
@@ -134,8 +134,10 @@ def pixel_bootstrap(
     """Return "AUROC", "AP", "F1Max" and "AUPRO@limit" of all images (first) and of each resample, (repeats + 1,) each.
 
     The sketches are counted in at most 2,048 bins that hold equal amounts of good pixels, defective pixels and overlaps
-    together. This moves an AUROC or AUPRO by a few 1e-4 at most, all resamples alike: compare values from here with
-    each other only. A resample without any good pixel is left out.
+    together. This and the sketches' own sampling move the values, all resamples nearly alike: compare values from here
+    with each other only. In 36 tests of 6 made images, 256 to 1024 pixels a side, it was at most 1e-3 for the AUROC, 2e-3
+    for the AUPRO up to 0.3, 4e-3 for that up to 0.05, and 1e-2 for AP and F1-max. A resample without any good pixel is
+    left out.
     """
     truth = np.array([len(image.bad.scores) > 0 for image in sketches])
     tables = _histograms(sketches)
@@ -162,6 +164,15 @@ def around(value: float, resampled: Row, confidence: float) -> Interval:
         min(max(bound + value - float(resampled[0]), 0.0), 1.0) for bound in _bounds(resampled[1:], confidence)
     )
     return Interval(value, low, high)
+
+
+def _drawn(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `SAMPLE` of more values, one drawn from each of as many runs of equal length.
+
+    Not every k-th: pixels lie row after row, and a step that divides the width would take some columns only.
+    """
+    edges = np.arange(SAMPLE + 1) * len(values) // SAMPLE
+    return values[np.random.default_rng(0).integers(edges[:-1], edges[1:])]
 
 
 def _even(count: int, runs: int) -> NDArray[np.int64]:

@@ -152,7 +152,8 @@ class AnoDDPM(Detector):
                 x = self.grown(batch.image)
                 t = torch.randint(min(self.horizon, self.timesteps), (len(x),), generator=generator).to(x.device)
                 noise = self.noise(x, t, generator)
-                return F.mse_loss(self.network(self.diffusion.noised(x, t, noise), t), noise)
+                network = self.network if self.training else self.average  # held-out parts judge what will answer
+                return F.mse_loss(network(self.diffusion.noised(x, t, noise), t), noise)
 
             losses = optimise(self, loss, data, steps=self.steps, optimiser=adam, clip=1.0, label="AnoDDPM")
         self.follow()

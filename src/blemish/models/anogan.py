@@ -116,6 +116,7 @@ class AnoGAN(Detector):
                 data,
                 steps=self.steps,
                 optimiser=adams,
+                judge=None,
                 label="AnoGAN",
             )
         self.losses = torch.tensor(losses, device=self.losses.device)

@@ -92,7 +92,7 @@ class CutPaste(Detector):
     SGD with momentum 0.9 and weight decay 3e-5 takes `steps`, from `lr` to nothing along a cosine. `normalise` scales
     embeddings to unit length; `ridge` is added to the covariances, in units of the mean variance. `window` is the windows'
     side in cells of the trunk's map (odd), `sigma` the map's Gaussian smoothing in input pixels. `seed` decides the initial
-    head and the pasted pieces.
+    head, the initial trunk where it is not pretrained, and the pasted pieces.
     """
 
     losses: Tensor  # (steps,) the cross entropy of each step
@@ -120,7 +120,7 @@ class CutPaste(Detector):
         self.steps, self.lr, self.normalise, self.ridge = steps, lr, normalise, ridge
         self.window, self.sigma, self.seed = window, sigma, seed
         self._check()
-        self.trunk = trainable(backbone, [layer], weights=weights, pretrained=pretrained)
+        self.trunk = trainable(backbone, [layer], weights=weights, pretrained=pretrained, seed=seed)
         with seeded(seed):
             self.head = projection(self.trunk.channels[0], [512] * head_layers + [128], 1 + len(PASTE[variant]))
         self.images, self.windows = Gaussian(), Gaussian()

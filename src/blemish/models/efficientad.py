@@ -171,6 +171,7 @@ class EfficientAD(Detector):
                 steps=self.steps,
                 optimiser=optimiser,
                 schedule=schedule,
+                plan=self.params,
             )
         pair = torch.cat([maps.flatten(1) for maps in self._each(held, lambda image: torch.stack(self.maps(image)))], 1)
         self.marks = torch.stack([torch.stack([quantile(map, 0.9), quantile(map, 0.995)]) for map in pair])
@@ -189,6 +190,7 @@ class EfficientAD(Detector):
             pictures=self.teacher_pictures,
             lr=self.lr,
             weight_decay=self.weight_decay,
+            plan=self.params,
         )
 
     def _each(self, data: Iterable[Batch], answer: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:

@@ -111,6 +111,7 @@ class FAnoGAN(Detector):
                 data,
                 steps=self.encoder_steps,
                 optimiser=rmsprop,
+                plan=self.params,
                 label="encoder",
             )
             self.encoder_losses = torch.tensor(found, device=device)
@@ -131,6 +132,8 @@ class FAnoGAN(Detector):
             steps=self.steps * self.critic_steps,
             optimiser=adams,
             every=[1, self.critic_steps],
+            judge=None,
+            plan=self.params,
             label="GAN",
         )
 

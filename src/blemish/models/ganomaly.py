@@ -67,6 +67,9 @@ class GANomaly(Detector):
     """
 
     losses: Tensor  # (steps,), the generator's
+    collapse: (
+        Tensor  # (2,) while it is fitted, so that a resumed training knows: the discriminator's last loss, its redraws
+    )
 
     def __init__(
         self,
@@ -96,22 +99,22 @@ class GANomaly(Detector):
     def fit(self, data: Iterable[Batch]) -> Self:
         """Train generator and discriminator in turns; both look at the reconstruction made before the step."""
         generator = nn.ModuleList([self.encoder, self.decoder, self.second_encoder])
-        judged: dict[str, Tensor] = {}  # what the discriminator's turn needs of the generator's, and back
+        fakes: list[Tensor] = []  # what the discriminator's turn needs of the generator's
 
         def generator_loss(batch: Batch) -> Tensor:
-            if float(judged.get("loss", 1.0)) < 1e-5:
-                start(self.discriminator.features)
-                start(nn.Sequential(self.discriminator.verdict))
+            if self.training and float(self.collapse[0]) < 1e-5:
+                self._redraw()
             x = to_square(batch.image, self.image_size)
             fake, z, z_again = self.reconstruct(x)
-            judged["fake"] = fake.detach()
+            fakes[:] = [fake.detach()]
             return self.generator_loss(x, fake, z, z_again)
 
         def discriminator_loss(batch: Batch) -> Tensor:
-            loss = self.discriminator_loss(to_square(batch.image, self.image_size), judged["fake"])
-            judged["loss"] = loss.detach()
+            loss = self.discriminator_loss(to_square(batch.image, self.image_size), fakes[0])
+            self.collapse[0] = loss.detach()
             return loss
 
+        self.register_buffer("collapse", torch.tensor([1.0, 0.0], device=self.losses.device))
         with seeded(self.seed):
             adams = [
                 torch.optim.Adam(part.parameters(), lr=self.lr, betas=(self.beta1, 0.999))
@@ -120,8 +123,16 @@ class GANomaly(Detector):
             losses = optimise(
                 self, [generator_loss, discriminator_loss], data, steps=self.steps, optimiser=adams, label="GANomaly"
             )
+        del self.collapse
         self.losses = torch.tensor(losses, device=self.losses.device)
         return self
+
+    def _redraw(self) -> None:
+        """Begin the discriminator anew, by dice of its own: the same ones on every process, and after a resumption."""
+        self.collapse[1] += 1
+        with seeded(self.seed + int(self.collapse[1])):
+            start(self.discriminator.features)
+            start(nn.Sequential(self.discriminator.verdict))
 
     def forward(self, image: Tensor) -> Scores:
         """Score by the mean squared distance of the codes; the map is the residual."""

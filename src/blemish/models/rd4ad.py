@@ -112,7 +112,7 @@ class RD4AD(Detector):
         trained = nn.ModuleList([self.embedding, self.decoder])
         optimiser = torch.optim.Adam(trained.parameters(), self.lr, betas=(0.5, 0.999))
         with seeded(self.seed):
-            losses = optimise(trained, self.loss, data, steps=self.steps, optimiser=optimiser)
+            losses = optimise(trained, self.loss, data, steps=self.steps, optimiser=optimiser, plan=self.params)
         self.losses = torch.tensor(losses, device=self.losses.device)
         return self
 

@@ -102,7 +102,7 @@ class STPM(Detector):
             self.student.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
         with seeded(self.seed):
-            losses = optimise(self.student, self.loss, data, steps=self.steps, optimiser=optimiser)
+            losses = optimise(self.student, self.loss, data, steps=self.steps, optimiser=optimiser, plan=self.params)
         self.losses = torch.tensor(losses, device=self.losses.device)
         return self
 

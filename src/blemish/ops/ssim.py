@@ -19,6 +19,8 @@ def ssim(x: Tensor, y: Tensor, *, window: int = 11, sigma: float = 1.5, data_ran
         InputError: `window` is even, or too large for the images.
     """
     radius = window // 2
+    if x.dtype != torch.float64:
+        x, y = x.float(), y.float()
     if window < 1 or window % 2 == 0 or min(x.shape[2:]) <= radius:
         raise InputError(
             f"window is {window} for images of {x.shape[2]} x {x.shape[3]} pixels; it must be odd and at most twice the "
@@ -27,7 +29,8 @@ def ssim(x: Tensor, y: Tensor, *, window: int = 11, sigma: float = 1.5, data_ran
     at = torch.arange(window, dtype=x.dtype, device=x.device) - radius
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    mean_x, mean_y, xx, yy, xy = _local_means([x, y, x * x, y * y, x * y], kernel)
+    with torch.autocast(x.device.type, enabled=False):  # in half precision nothing is left of a difference of squares
+        mean_x, mean_y, xx, yy, xy = _local_means([x, y, x * x, y * y, x * y], kernel)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     variances = (xx - mean_x**2).clamp(min=0) + (yy - mean_y**2).clamp(min=0)  # rounding can push them below 0
     covariance = xy - mean_x * mean_y

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from blemish.data.record import GOOD, Record
-from blemish.engine.evaluate import Part, Report, truth_mask
+from blemish.engine.evaluate import PIMO_INTERVAL, Part, Report, truth_mask
 from blemish.errors import ImageError
 from blemish.files import write_text
 from blemish.inspection import Inspection
@@ -58,6 +58,7 @@ def write_page(
             report=report,
             title=_title(report.about.get("method", ""), report.about.get("data", {})),
             titles=TITLES,
+            pimo=PIMO_INTERVAL,
             distributions=figures.distributions(_scores_by_kind(report), report.decisions.get("threshold")),
             curves=_curves(report),
             groups=groups,

@@ -34,10 +34,14 @@ def fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
 def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
     """Lay a map over a picture of any size: clear where the score is low, from yellow to red where it is high.
 
-    With a pixel threshold the colours mean the same on every picture: heat begins at 3/4 of it and is full at 7/4.
+    With a pixel threshold t the colours mean the same on every picture: heat begins at t - |t| / 4, is a quarter at t and
+    full at t + 3 |t| / 4, also where scores are negative; for t = 0, which has no size, the map's own span stands for |t|.
     Without one they span the map from its median to its largest score.
     """
-    low, high = (threshold * 0.75, threshold * 1.75) if threshold else (float(np.median(map)), float(map.max()))
+    low, high = float(np.median(map)), float(map.max())
+    if threshold is not None:
+        span = abs(threshold) or high - low
+        low, high = threshold - 0.25 * span, threshold + 0.75 * span
     height, width = picture.shape[:2]
     share = np.clip((resize(map, (height, width)) - low) / max(high - low, 1e-12), 0, 1)[..., None]
     colours = cv2.applyColorMap(((0.55 + 0.4 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]

@@ -17,6 +17,15 @@ FORMAT = 1
 
 PREFIX = "blemish."
 
+WEIGHTS = "bin_sha256"
+"""The name under which an OpenVINO .xml keeps the SHA-256 of the .bin it was written with."""
+
+
+def model_files(path: Path | str) -> list[Path]:
+    """Return the files that a model consists of: the one that is opened, and with OpenVINO's .xml its .bin."""
+    path = Path(path)
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:

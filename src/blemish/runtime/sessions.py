@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.errors import FormatError, InputError, MissingExtra, UnknownName
-from blemish.runtime.metadata import PREFIX, onnx_texts
+from blemish.files import sha256
+from blemish.runtime.metadata import PREFIX, WEIGHTS, onnx_texts
 
 Images = NDArray[np.float32]
 Answer = tuple[NDArray[Any], NDArray[np.float32] | None]
@@ -72,6 +74,7 @@ class OpenVinoSession:
         try:
             model = core.read_model(str(path))
             self.texts = onnx_texts(path) if path.suffix == ".onnx" else openvino_texts(model)
+            _check_weights(path, self.texts.pop(PREFIX + WEIGHTS, None))
             if path.suffix == ".onnx" and self.texts.get(f"{PREFIX}precision") == '"int8"':
                 raise InputError(  # seen: scores of another order, image AUROC at chance
                     f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
@@ -94,6 +97,13 @@ def openvino_texts(model: Any) -> dict[str, str]:
     if not model.has_rt_info(["blemish"]):
         return {}
     return {PREFIX + name: text for name, text in model.get_rt_info(["blemish"]).value.items()}
+
+
+def _check_weights(path: Path, stored: str | None) -> None:
+    """Refuse an .xml beside another model's .bin; nothing is known of files from before the hash was kept."""
+    weights = path.with_suffix(".bin")
+    if stored is not None and json.loads(stored) != sha256(weights):
+        raise FormatError(f"{weights} is not the .bin that {path} was exported with; copy both files, or export again.")
 
 
 def open_session(

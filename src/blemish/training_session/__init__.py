@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ import torch
 from torch import Tensor
 
 from blemish.errors import InputError
-from blemish.training import Loss, Phase, Position, Stop, cycle, device_of, random_states, watching
+from blemish.training import Loss, Phase, Position, Stop, cycle, device_of, watching
 from blemish.training_session.chance import chance, own_randomness, set_chance
 from blemish.training_session.checkpoint import read_state, write_state
 from blemish.training_session.held_out import HeldOut
@@ -59,8 +60,9 @@ def session(
 
     `folder` is where curves and checkpoints are written, a checkpoint every `save_every` seconds; None writes nothing.
     With `precision` "bfloat16" the losses are computed by torch's autocast, weights stay float32. `held_out` are good parts
-    in a fixed order: every `check_every` steps the first loss is averaged over them (in eval mode, always with the same
-    random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken.
+    in a fixed order: every `check_every` steps the phase's loss is averaged over them (in eval mode, always with the same
+    random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken. A phase of
+    adversaries, whose losses do not say how good they are, takes all its steps and warns of it.
     `plan` is whatever else decides the result, in plain values; a folder of another plan is refused.
 
     On several processes (`distributed`) every process takes its share of the batches and gradients are averaged; all
@@ -103,8 +105,15 @@ class _Watch:
         self.phase, self.options, self.number = phase, options, f"{number:02}"
         self.measured = [_in_precision(turn.loss, device_of(phase.module), options.precision) for turn in phase.turns]
         self.held_out = None
-        if options.held_out is not None:
-            self.held_out = HeldOut(phase.module, self.measured[0], options.held_out, options.patience)
+        if options.held_out is not None and phase.judge is not None:
+            judge = _in_precision(phase.judge, device_of(phase.module), options.precision)
+            self.held_out = HeldOut(phase.module, judge, options.held_out, options.patience)
+        elif options.held_out is not None:
+            warnings.warn(
+                f"{phase.label} is not stopped early: its losses do not say how good its weights are. It takes all of its "
+                f"{phase.steps} steps.",
+                stacklevel=2,
+            )
         self.log: Log | None = None
         self.at, self.inside_step = Position(), False
         self.began = self.saved = time.monotonic()
@@ -118,8 +127,8 @@ class _Watch:
         with own_randomness(len(phase.losses)):
             left = 0 if state["complete"] or self._enough() else phase.steps - len(phase.losses)
             phase.batches = share(cycle(phase.data, left * processes(), self.at))
-            if "chance" in state:
-                set_chance(state["chance"] if rank() == 0 else {**state["chance"], "random": random_states()})
+            if "chance" in state and rank() == 0:  # the others' dice were not kept: they have fresh ones
+                set_chance(state["chance"])
             if state["complete"]:
                 yield self._after_step
             else:

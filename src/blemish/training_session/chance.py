@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,9 +24,20 @@ def set_chance(states: dict[str, Any]) -> None:
         generator.set_state(state)
 
 
-def own_randomness(step: int) -> AbstractContextManager[Any]:
+@contextmanager
+def own_randomness(step: int) -> Iterator[None]:
     """Let each of several processes draw its own random numbers, and all of them the same ones again afterwards."""
     if processes() == 1:
-        return nullcontext()
+        yield
+        return
     shared = int(torch.randint(2**31, ()))
-    return seeded(shared + processes() * step + rank())
+    outer = [(generator, generator.get_state()) for generator in generators.get()]
+    own = shared + processes() * step + rank()
+    try:
+        with seeded(own):
+            for generator, _ in outer:
+                generator.manual_seed(own)
+            yield
+    finally:
+        for generator, state in outer:
+            generator.set_state(state)

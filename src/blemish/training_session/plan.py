@@ -20,7 +20,7 @@ def plan_of(phase: Phase, fit: Mapping[str, Any], precision: str, held_out: Sequ
     plan = {
         "fit": dict(fit),
         "module": type(module).__name__,
-        "params": module.params if isinstance(module, Detector) else None,
+        "params": module.params if isinstance(module, Detector) else phase.plan,
         "label": phase.label,
         "steps": phase.steps,
         "every": [turn.every for turn in phase.turns],

@@ -2,7 +2,8 @@
 
 Lines are gathered in memory and committed together: written, then synced to the disk. What a kill or a power cut takes
 are whole parts that are inspected again, never half a result and never two. After a commit that failed (a full disk) the
-file is cut back to its last good length, and the lines are kept for the next attempt.
+file is cut back to its last good length, and the lines are kept for the next attempt. Where somebody takes the file away
+while it is open, a new one is begun: no line goes into a file that cannot be found.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class Journal:
         self._file = None
 
     def _put(self, text: bytes) -> None:
+        self._look_after_the_file()
         if self.rotate_bytes is not None and self._length >= self.rotate_bytes:
             self._rotate()
         file = self._open() if self._file is None else self._file
@@ -106,6 +108,26 @@ class Journal:
             os.ftruncate(file, self._length)
             raise
         self._length += len(text)
+
+    def _look_after_the_file(self) -> None:
+        """Let go of a file that was taken away or replaced, and take one that was cut as it is now; both are said."""
+        if self._file is None:
+            return
+        opened = os.fstat(self._file)
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, opened):
+            self.close()
+            self._length = 0
+            how = "taken away; a new one is begun" if there is None else "replaced; what follows goes into the new one"
+            self.say(f"{self.path} was {how}. At the next start, parts that no results file names are looked at again.")
+        elif opened.st_size < self._length:
+            self._length = opened.st_size
+            self.say(
+                f"{self.path} was cut to {self._length} bytes by somebody else; what follows is written after them."
+            )
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -124,7 +146,6 @@ class Journal:
     def _read(self, path: Path) -> None:
         if not path.exists():
             return
-        inside = 0  # damaged lines that a good one follows
         bad: list[tuple[int, bytes]] = []
         for number, (line, digest) in enumerate(_lines(path), 1):
             if digest is None:
@@ -133,30 +154,28 @@ class Journal:
             if digest in self._done:
                 self.say(f"{path} line {number} repeats a part that is done already.")
             self._done.add(digest)
-            inside = len(bad)
         if bad:
-            self._repair(path, bad, inside)
+            self._repair(path, bad)
 
-    def _repair(self, path: Path, bad: list[tuple[int, bytes]], inside: int) -> None:
-        """Cut off a torn end; damaged lines `inside` the file are moved beside it."""
-        torn = bad[inside:]
-        if torn:
-            size = path.stat().st_size - sum(len(text) for _, text in torn)
+    def _repair(self, path: Path, bad: list[tuple[int, bytes]]) -> None:
+        """Cut off a torn end, which is a last line without its newline; all other damaged lines are moved beside."""
+        if not bad[-1][1].endswith(b"\n"):
+            _, torn = bad.pop()
             with path.open("rb+") as stream:
-                stream.truncate(size)
+                stream.truncate(path.stat().st_size - len(torn))
                 os.fsync(stream.fileno())
             self.say(
                 f"{path} ended in a torn line (a crash or a power cut); it was cut off, its part is looked at again."
             )
-        if inside:
+        if bad:
             beside = path.with_name(path.name + ".damaged")
-            numbers = {number for number, _ in bad[:inside]}
+            numbers = {number for number, _ in bad}
             with beside.open("ab") as stream:
-                stream.writelines(text for _, text in bad[:inside])
+                stream.writelines(text for _, text in bad)
                 os.fsync(stream.fileno())
             write_atomically(path, lambda part: _keep(path, part, numbers))
             self.say(
-                f"{path} held {inside} damaged lines; they were moved to {beside.name}, their parts are looked at again."
+                f"{path} held {len(bad)} damaged lines; they were moved to {beside.name}, their parts are looked at again."
             )
 
 
@@ -166,7 +185,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, bytes | None]]:
         for line in stream:
             try:
                 yield line, Part.from_dict(json.loads(line)["part"]).digest if line.endswith(b"\n") else None
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whatever bytes may say
                 yield line, None
 
 

@@ -14,7 +14,8 @@ WINDOW = 30.0
 class Status:
     """`waiting` files, `rate` in parts a second lately, `oldest` in seconds since the file that waits longest was found.
 
-    `good`, `defective` and `error` count the lines written by this process; `paused` says why nothing goes on, if so.
+    `good`, `defective` and `error` count the lines written by this process; `unseen` the folders that cannot be looked
+    into, of whose parts nothing is known; `paused` says why nothing goes on, if so.
     """
 
     waiting: int
@@ -23,6 +24,7 @@ class Status:
     good: int
     defective: int
     error: int
+    unseen: int = 0
     paused: str | None = None
 
     @property
@@ -30,7 +32,8 @@ class Status:
         """The status on one line."""
         done = f"{self.good} good, {self.defective} defective, {self.error} errors"
         waits = f"{self.waiting} waiting" + (f", the oldest for {self.oldest:.0f} s" if self.waiting else "")
-        return f"{done}; {waits}; {self.rate:.1f} parts/s" + (f"; paused: {self.paused}" if self.paused else "")
+        unseen = f"; {self.unseen} folders cannot be seen" if self.unseen else ""
+        return f"{done}; {waits}; {self.rate:.1f} parts/s{unseen}" + (f"; paused: {self.paused}" if self.paused else "")
 
 
 class Pace:

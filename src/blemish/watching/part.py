@@ -48,12 +48,6 @@ def now_at(folder: Path, path: str) -> Part | None:
         return None
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal; raises OSError if it cannot be read."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def printable(path: str) -> str:
     """Return a file's name on one line: control characters and bytes that are no text are escaped."""
     shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)

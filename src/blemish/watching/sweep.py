@@ -27,7 +27,8 @@ class Sweep:
     """Looks over `folder`, but not into `skip`, and keeps the backlog up to date.
 
     `chosen` says by (path, name) which files count; `finished` whether a part is done. Files last written before
-    `since_ns` (nanoseconds since 1970) are left alone. Messages go to `say`.
+    `since_ns` (nanoseconds since 1970) are left alone. Messages go to `say`. `unseen` counts the folders whose files, or
+    some of them, the last look could not see.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Sweep:
         self.folder, self.skip, self.backlog = folder, skip.resolve(), backlog
         self.finished, self.chosen, self.since_ns, self.say = finished, chosen, since_ns, say
         self._known: dict[str, dict[str, int]] = {}  # directory: {name of a finished file: inode}
-        self._blind: set[str] = set()
+        self.unseen = 0
+        self._blind: set[str] = set()  # directories that cannot be listed
+        self._veiled: set[str] = set()  # directories with files whose size and time cannot be asked
         self._turn, self._slices = 0, 1
 
     def __call__(self) -> None:
@@ -55,6 +58,7 @@ class Sweep:
         known: dict[str, dict[str, int]] = {}
         present: set[str] = set()
         blind: set[str] = set()
+        veiled: set[str] = set()
         beyond = 0
         self._turn += 1
         waiting = [""]
@@ -70,17 +74,18 @@ class Sweep:
                     waiting += [f"{directory}{name}/"] if self._goes_into(entry) else []
                 elif not self.chosen(directory + name, name):
                     continue
-                elif (state := self._look(entry, directory + name, present)) is None:
+                elif (state := self._look(entry, directory, present, veiled)) is None:
                     beyond += 1
                 elif state:
                     fresh[name] = inode
             if fresh:
                 known[directory] = fresh
+        self._veiled, self.unseen = veiled, len(blind | veiled)
         self._close(known, present, blind, beyond)
 
-    def _look(self, entry: os.DirEntry[str], path: str, present: set[str]) -> bool | None:
+    def _look(self, entry: os.DirEntry[str], directory: str, present: set[str], veiled: set[str]) -> bool | None:
         """Look at one file that is not known as finished: True if it is, None if it must wait for room."""
-        now = monotonic()
+        path, now = directory + entry.name, monotonic()
         wanted = self.backlog.wants_look(path, now)
         if wanted is None and self.backlog.full:
             return None
@@ -91,7 +96,12 @@ class Sweep:
             if not entry.is_file():
                 return False
             stat = (self.folder / path).stat() if os.name == "nt" else entry.stat()
-        except OSError:  # it is being renamed, or we may not see it: the next sweep asks again
+        except FileNotFoundError:  # it is being renamed: the next sweep asks again
+            return False
+        except OSError as error:
+            if directory not in self._veiled | veiled:
+                self.say(f"{printable(path)} and perhaps others beside it cannot be seen: {error.strerror}; they wait.")
+            veiled.add(directory)
             return False
         part = Part.of(path, stat)
         if stat.st_mtime_ns < self.since_ns or self.finished(part):
@@ -111,8 +121,10 @@ class Sweep:
         except OSError as error:
             if not directory:
                 raise
+            if isinstance(error, FileNotFoundError | NotADirectoryError):  # it went since its name was read
+                return []
             blind.add(directory)
-            if directory not in self._blind and not isinstance(error, FileNotFoundError):
+            if directory not in self._blind:
                 self.say(f"{printable(directory)} cannot be listed: {error.strerror}; its files wait.")
             return []
 
@@ -125,7 +137,7 @@ class Sweep:
         return (hash(name) ^ self._turn) & (self._slices - 1) == 0
 
     def _close(self, known: dict[str, dict[str, int]], present: set[str], blind: set[str], beyond: int) -> None:
-        lost_sight = tuple(directory for directory in blind if (self.folder / directory).exists())
+        lost_sight = tuple(blind)
         if lost_sight:
             known |= {place: names for place, names in self._known.items() if place.startswith(lost_sight)}
         gone = [p for p in self.backlog.paths() if p not in present and not (lost_sight and p.startswith(lost_sight))]

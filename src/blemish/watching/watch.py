@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from blemish.calibration import Calibration
 from blemish.errors import ImageError, InputError
+from blemish.files import sha256
 from blemish.imaging import Imaging
 from blemish.types import Prediction
 from blemish.watching.backlog import Backlog
@@ -22,7 +23,7 @@ from blemish.watching.lock import only_watcher
 from blemish.watching.names import chooser
 from blemish.watching.overlay import sweep_up, write_overlay
 from blemish.watching.pace import Pace, Status
-from blemish.watching.part import Part, now_at, printable, sha256
+from blemish.watching.part import Part, now_at, printable
 from blemish.watching.room import Room, Stopped
 from blemish.watching.sweep import Sweep
 
@@ -92,6 +93,7 @@ class Watch:
         self._stop = Event()
         self._room, self._pace, self._counts = Room(self._stop, say), Pace(), Counter[str]()
         self._in_hand: deque[Part] = deque()
+        self._sweep: Sweep | None = None
 
     def stop(self) -> None:
         """Ask `run` to end when the parts that are being looked at are written. May be called from anywhere."""
@@ -108,6 +110,7 @@ class Watch:
             good=self._counts["good"],
             defective=self._counts["defective"],
             error=self._counts["error"],
+            unseen=0 if self._sweep is None else self._sweep.unseen,
             paused=self._room.reason,
         )
 
@@ -121,10 +124,10 @@ class Watch:
         with only_watcher(self.out):
             sweep_up(self.out)
             self._journal = Journal(self.out, rotate_bytes=self.rotate_bytes, say=self.say)
-            sweep = Sweep(
+            self._sweep = Sweep(
                 self.folder, self.out, self.backlog, self._journal.__contains__, self.chosen, self.since_ns, self.say
             )
-            finder = Finder(sweep, self.backlog, self.poll, self._stop, self.say)
+            finder = Finder(self._sweep, self.backlog, self.poll, self._stop, self.say)
             finder.start()
             try:
                 self._work(finder, once)

@@ -95,3 +95,33 @@ def test_images_that_are_not_known_to_be_the_same_are_not_compared(tmp_path) -> 
         one["scores"]["keys"] = [str(i) for i in range(40)]
     (found,) = same_images(read_cells(write(tmp_path / "4", {**a, "stamps": {"split": "x"}}, b)), ["one-class"])
     assert len(found.pairs) == 1, "the images' own names say more than the split's hash"
+
+
+def test_one_model_of_all_categories_is_compared_category_by_category(tmp_path) -> None:
+    """Pooled, scores that lie 20 apart in two categories make the better method the worse one."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+
+    def unified(method, apart, away):
+        inside = {}
+        for name, start in (("a", 0), ("b", away)):
+            scores = rng.normal(size=40) + apart * labels + start
+            inside[name] = {"metrics": {"image_AUROC": around(auroc(labels, scores))}}
+            keys = [f"{name}{i}" for i in range(40)]
+            inside[name]["scores"] = {"keys": keys, "labels": labels.tolist(), "scores": scores.tolist()}
+        both = {key: [v for one in inside.values() for v in one["scores"][key]] for key in ("keys", "labels", "scores")}
+        return cell(method, category="all", protocol="multi-class", by_category=inside, scores=both)
+
+    good, poor = unified("padim", 3.0, 20), unified("stpm", 1.0, 0)
+    found = same_images(read_cells(write(tmp_path, good, poor)), ["multi-class"])
+    assert [one.category for one in found] == ["a", "b"]
+    for one in found:
+        (pair,) = one.pairs
+        assert (pair.first, pair.second, pair.difference.good) == ("padim", "stpm", 20)
+        inside = [c["by_category"][one.category]["scores"]["scores"] for c in (good, poor)]
+        assert pair.difference == delong(labels, *inside)
+        assert pair.difference.value > 0.1
+        assert pair.difference.p < 0.05
+    for one in good["by_category"].values():
+        del one["scores"]  # an older cell
+    assert same_images(read_cells(write(tmp_path / "older", good, poor)), ["multi-class"]) == []

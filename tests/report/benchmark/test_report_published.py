@@ -48,6 +48,12 @@ def test_some_categories_give_no_difference(tmp_path) -> None:
     (one,) = found(tmp_path, categories=["bottle"])
     assert one.difference is None
     assert one.differs[0] == "categories: ours 1 of 15, so there is no difference to give"
+    made = [cell("padim", "mvtec_ad", c, metrics={"image_AUROC": around(0.9)}) for c in MVTEC.categories]
+    made[0]["metrics"]["pixel_AUROC"] = around(0.9)
+    cells = read_cells(write(tmp_path / "metric", *made))
+    ours = {one.metric: one.difference for one in beside(cells, rows(cells)) if one.kind == "published"}
+    assert ours["pixel_AUROC"] is None, "the row has all categories, this metric one of them"
+    assert ours["image_AUROC"] is not None
 
 
 def test_presets_and_pixels_are_named(tmp_path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from blemish.report.benchmark import read_cells, rows
+from blemish.report.benchmark import read_cells, rows, write_report
 from blemish.report.benchmark.published import beside
 from blemish.report.benchmark.texts import comma_separated, escape_latex, latex, markdown
 from blemish.report.benchmark.wording import cost, p_value, protocol
@@ -53,6 +53,42 @@ def test_csv_has_all_digits_and_no_invented_number(cells) -> None:
     assert {line["metric"] for line in nasty} == {"pixel_AUROC"}
     assert nasty[0]["seeds_low"] == ""
     assert not any(line["method"] == "ae" for line in lines)
+
+
+def test_what_a_number_lacks_is_said_in_every_format(tmp_path) -> None:
+    made = [cell("padim", category="a", seed=s, metrics={"image_AUROC": around(0.9)}) for s in range(3)]
+    made += [cell("padim", category="b", metrics={"image_AUROC": around(0.5)})]
+    made += [cell("stpm", category=c, metrics={"image_AUROC": around(0.4)}) for c in "ab"]
+    made[0]["metrics"]["pixel_AUPIMO"] = around(0.7)
+    read = read_cells(write(tmp_path, *made))
+    table = rows(read)
+    seeds, categories = "2 of 3 seeds left out: not every category has them", "1 of 2 categories: it is missing in b"
+    text = markdown(read, table, [])
+    assert "| PaDiM | **70.00† [69.00, 71.00]** | 70.00† [69.00, 71.00] | 1 | 2 of 2 |" in text
+    assert f"† PaDiM, image AUROC (n 1): {seeds}." in text
+    assert f"† PaDiM, AUPIMO (n 1): {categories}; {seeds}." in text
+    assert "| STPM | 40.00 [39.00, 41.00] | – | 1 | 2 of 2 |" in text
+    assert text.count("\n† ") == 2
+    assert r"\textbf{70.00$\dagger$} & 70.00$\dagger$ & 1 & 2 of 2 \\" in latex(read, table)
+    assert rf"\par\footnotesize $\dagger$ PaDiM, AUPIMO (n 1): {categories}; {seeds}." in latex(read, table)
+    lines = list(csv.DictReader(io.StringIO(comma_separated(read, table))))
+    means = {(line["method"], line["metric"]): line for line in lines if line["category"] == "*"}
+    assert (means["padim", "image_AUROC"]["seeds"], means["padim", "image_AUROC"]["notes"]) == ("1", seeds)
+    assert means["padim", "pixel_AUPIMO"]["notes"] == f"{categories}; {seeds}"
+    assert means["stpm", "image_AUROC"]["notes"] == ""
+    write_report(read, tmp_path, ["html"])
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert f'<small class="note">n 1: {categories}; {seeds}</small>' in page
+    assert '<td data-value="1">1</td>' in page
+    assert '<td data-value="3">' not in page
+
+
+def test_numbers_of_a_row_from_different_n_give_a_range(tmp_path) -> None:
+    made = [cell("padim", seed=s, metrics={"image_AUROC": around(0.9)}) for s in range(3)]
+    made[0]["metrics"]["pixel_AUPIMO"] = around(0.7)
+    read = read_cells(write(tmp_path, *made))
+    assert "| 1–3 | 1 of 1 |" in markdown(read, rows(read), [])
+    assert "& 1--3 & 1 of 1 " in latex(read, rows(read))
 
 
 def test_latex_is_escaped_and_balanced(cells) -> None:

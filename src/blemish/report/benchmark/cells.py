@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from blemish.errors import DataError, FormatError
 from blemish.files import read_json
 
-ONE_CLASS = "one-class"
+ONE_CLASS, MULTI_CLASS = "one-class", "multi-class"
 
 
 class Measured(NamedTuple):
@@ -30,6 +30,14 @@ class Picture(NamedTuple):
     shown: tuple[tuple[str, float], ...]
 
 
+class Tested(NamedTuple):
+    """The tested images of one category: labels (0 good, 1 defective), raw scores, and names where they are known."""
+
+    labels: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
 class Setting(NamedTuple):
     """Under what a method ran. Numbers of two settings are never ranked against each other."""
 
@@ -42,8 +50,8 @@ class Setting(NamedTuple):
 class Cell:
     """One method on one category (or, in one model, on all) with one seed, and one draw where parts are drawn.
 
-    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `labels` and `scores` are
-    those of the tested images, in the order of `keys` where that is known. `failed` is {"error", "traceback"} or None.
+    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `tested` holds the tested
+    images by category: raw scores of two categories are never pooled. `failed` is {"error", "traceback"} or None.
     """
 
     method: str
@@ -54,9 +62,7 @@ class Cell:
     metrics: Mapping[str, Measured]
     by_category: Mapping[str, Mapping[str, Measured]]
     costs: Mapping[str, float]
-    labels: tuple[int, ...]
-    scores: tuple[float, ...]
-    keys: tuple[str, ...]
+    tested: Mapping[str, Tested]
     stamps: Mapping[str, Any]
     failed: Mapping[str, str] | None
     file: str
@@ -70,7 +76,7 @@ class Cell:
 
     @property
     def run(self) -> str:
-        """The seed, with the draw where there is one: results of several runs are averaged."""
+        """The seed, with the draw of training parts where there is one."""
         return str(self.seed) if self.draw is None else f"{self.seed} draw {self.draw}"
 
     @property
@@ -122,8 +128,10 @@ METRICS = (
 )
 
 
-def read_cells(folder: Path | str) -> Cells:
+def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells:
     """Read every cell below `folder`. JSON files without a "cell" are not ours and are passed over.
+
+    `only` are names of files, without .json, beside which nothing is read: the cells of one grid of several in a folder.
 
     Raises:
         DataError: there is no such folder, it holds no cell, or two files hold the same one.
@@ -133,7 +141,7 @@ def read_cells(folder: Path | str) -> Cells:
         raise DataError(f"{folder} is not a folder. Give the folder that the benchmark wrote its cells to.")
     found: dict[tuple[Any, ...], Cell] = {}
     unread: dict[str, str] = {}
-    for path in sorted(root.rglob("*.json")):
+    for path in sorted(path for path in root.rglob("*.json") if only is None or path.stem in only):
         name = path.relative_to(root).as_posix()
         try:
             cell = _cell(read_json(path), name)
@@ -145,7 +153,8 @@ def read_cells(folder: Path | str) -> Cells:
         key = (cell.method, *cell.setting, cell.category, cell.run)
         if key in found:
             raise DataError(
-                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them."
+                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them; "
+                "where the grid was changed, those of before it."
             )
         found[key] = cell
     if not found:
@@ -172,24 +181,23 @@ def _cell(content: Any, file: str) -> Cell | None:
         return None
     what = content["cell"]
     try:
-        scores = content.get("scores") or {}
         failed = content.get("failed")
+        category = str(what.get("category") or "")
+        inside = {} if failed else {str(name): one for name, one in (content.get("by_category") or {}).items()}
+        by_category = {name: _measured(one.get("metrics", one)) for name, one in inside.items()}
+        parts = {name: one.get("scores") for name, one in inside.items()} or {category: content.get("scores")}
         return Cell(
             method=str(what["method"]),
             setting=Setting(
                 str(what["dataset"]), str(what.get("protocol") or ONE_CLASS), str(what.get("preset") or "")
             ),
-            category=str(what.get("category") or ""),
+            category=category,
             seed=int(what["seed"]),
             draw=None if what.get("draw") is None else int(what["draw"]),
             metrics={} if failed else _measured(content.get("metrics")),
-            by_category={}
-            if failed
-            else {str(name): _measured(one) for name, one in (content.get("by_category") or {}).items()},
+            by_category=by_category,
             costs={name: float(v) for name, v in (content.get("costs") or {}).items() if _number(v)},
-            labels=tuple(int(v) for v in scores.get("labels") or ()),
-            scores=tuple(float(v) for v in scores.get("scores") or ()),
-            keys=tuple(str(v) for v in scores.get("keys") or ()),
+            tested={name: _tested(found) for name, found in parts.items() if found},
             stamps=content.get("stamps") or {},
             failed=_failure(failed) if failed else None,
             file=file,
@@ -198,6 +206,14 @@ def _cell(content: Any, file: str) -> Cell | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error
+
+
+def _tested(scores: Mapping[str, Any]) -> Tested:
+    return Tested(
+        tuple(int(v) for v in scores.get("labels") or ()),
+        tuple(float(v) for v in scores.get("scores") or ()),
+        tuple(str(v) for v in scores.get("keys") or ()),
+    )
 
 
 def _picture(found: Any) -> Picture | None:

@@ -30,7 +30,7 @@ from blemish.metrics.comparison import (
     permutation,
     wilcoxon,
 )
-from blemish.report.benchmark.cells import Cell, Cells, Setting
+from blemish.report.benchmark.cells import Cell, Cells, Setting, Tested
 from blemish.report.benchmark.rows import values
 
 ALPHA = 0.05
@@ -112,11 +112,16 @@ def contests(cells: Cells, metrics: Sequence[str], protocols: Sequence[str]) -> 
 
 
 def same_images(cells: Cells, protocols: Sequence[str]) -> list[SameImages]:
-    """Return the pairs of methods on the same images, by setting of the protocols and category, where scores are known."""
+    """Return the pairs of methods on the same images, by setting of the protocols and category, where scores are known.
+
+    One model of all categories is compared category by category: its scores in two of them need not mean the same.
+    """
     grouped: dict[tuple[Setting, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:
-        if cell.failed is None and cell.setting.protocol in protocols and set(cell.labels) == {0, 1}:
-            grouped[cell.setting, cell.category][cell.method].append(cell)
+        if cell.failed is None and cell.setting.protocol in protocols:
+            for category, tested in cell.tested.items():
+                if set(tested.labels) == {0, 1}:
+                    grouped[cell.setting, category][cell.method].append(cell)
     order = {setting: i for i, setting in enumerate(cells.settings)}
     keys = sorted(grouped, key=lambda key: (order[key[0]], key[1]))
     return [_on_images(*key, grouped[key]) for key in keys if len(grouped[key]) > 1]
@@ -168,11 +173,11 @@ def _on_images(setting: Setting, category: str, own: Mapping[str, list[Cell]]) -
     compared: list[tuple[str, str, Difference, int]] = []
     refused: Counter[str] = Counter()
     for first, second in combinations(sorted(own), 2):
-        chosen = _common(own[first], own[second])
+        chosen = _common(category, own[first], own[second])
         if isinstance(chosen, str):
             refused[chosen] += 1
             continue
-        sides = [[cell.scores for cell in side] for side in zip(*chosen, strict=True)]
+        sides = [[tested.scores for tested in side] for side in zip(*chosen, strict=True)]
         compared.append((first, second, delong(chosen[0][0].labels, sides[0], sides[1]), len(chosen)))
     adjusted = holm([difference.p for _, _, difference, _ in compared])
     pairs = [ImagePair(*one, p) for one, p in zip(compared, adjusted, strict=True)]
@@ -181,27 +186,28 @@ def _on_images(setting: Setting, category: str, own: Mapping[str, list[Cell]]) -
     )
 
 
-def _common(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Cell, Cell]] | str:
-    """Return the cells of both methods, seed by seed, that tested the same images, or why there are none."""
+def _common(category: str, first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Tested, Tested]] | str:
+    """Return what both methods tested of a category, run by run, where it is the same images, or why there is none."""
     others = {cell.run: cell for cell in second}
     together = [(cell, others[cell.run]) for cell in first if cell.run in others]
     if not together:
         return "no seed in common"
-    by_images: dict[object, list[tuple[Cell, Cell]]] = defaultdict(list)
-    for pair in together:
-        mine, theirs = _images(pair[0]), _images(pair[1])
+    by_images: dict[object, list[tuple[Tested, Tested]]] = defaultdict(list)
+    for one, other in together:
+        mine, theirs = _images(one, category), _images(other, category)
         if mine is not None and mine == theirs:
-            by_images[mine].append(pair)
+            by_images[mine].append((one.tested[category], other.tested[category]))
     if not by_images:
-        known = all(_images(cell) is not None for pair in together for cell in pair)
+        known = all(_images(cell, category) is not None for pair in together for cell in pair)
         return "they tested other images" if known else "the cells do not say which images they tested"
     return max(by_images.values(), key=len)
 
 
-def _images(cell: Cell) -> object | None:
+def _images(cell: Cell, category: str) -> object | None:
     """Return what names the tested images: their keys, or else the split's hash; with their labels."""
-    name = cell.keys or cell.stamps.get("split")
-    return (str(name), cell.labels) if name else None
+    tested = cell.tested[category]
+    name = tested.keys or cell.stamps.get("split")
+    return (str(name), tested.labels) if name else None
 
 
 def _last(p: float | None) -> float:

@@ -81,8 +81,8 @@ def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
         metric = reported.metric
         if metric not in row.numbers:
             continue
-        partial = _partial(row, data)
         ours = row.numbers[metric]
+        partial = _partial(ours, data)
         differs = _differences(row, card, data, reported, own, metric)
         yield Beside(
             method=row.method,
@@ -125,8 +125,8 @@ def _dataset(name: str) -> DatasetCard | None:
         return None
 
 
-def _partial(row: Row, data: DatasetCard) -> str:
-    done, of = len(set(row.categories) & set(data.categories)), len(data.categories)
+def _partial(ours: Number, data: DatasetCard) -> str:
+    done, of = len(set(ours.categories) & set(data.categories)), len(data.categories)
     return f"categories: ours {done} of {of}, so there is no difference to give" if of and done < of else ""
 
 

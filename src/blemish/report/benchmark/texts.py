@@ -11,7 +11,19 @@ from itertools import groupby
 from blemish.report.benchmark.cells import Cells, Setting
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row, values
-from blemish.report.benchmark.wording import ASSUMED, MISSING, TITLES, bounds, cost, mean, percent, setting
+from blemish.report.benchmark.wording import (
+    ASSUMED,
+    MISSING,
+    SHORT,
+    TITLES,
+    bounds,
+    cost,
+    mean,
+    notes,
+    percent,
+    seeds,
+    setting,
+)
 
 SPECIALS = {
     "\\": r"\textbackslash{}",
@@ -29,7 +41,10 @@ SPECIALS = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
     "–": r"--",
+    SHORT: r"$\dagger$",
 }
+
+SAID = r"Percent, mean $\pm$ half of the 95\,\% interval over $n$ seeds or draws."
 
 
 def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
@@ -38,9 +53,12 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
-        lines = [_line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, costs)]) for row in own]
+        lines = [
+            _line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, metrics, costs)]) for row in own
+        ]
         parts.append(f"## {_plain(setting(one))}\n")
         parts.append("\n".join([_line(head), _line(["---"] * len(head)), *lines]) + "\n")
+        parts += [f"{SHORT} {_plain(note)}\n" for note in _notes(own, metrics)]
     if published:
         head = ["data set", "method", "metric", "theirs", "kind", "source", "ours", "difference", "what differs"]
         parts.append("## Numbers of others beside ours\n")
@@ -67,7 +85,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
             best = [m in row.numbers and row.numbers[m].best for m in metrics]
             shown = [rf"\textbf{{{text}}}" if mark else text for text, mark in zip(numbers, best, strict=True)]
             rest = [
-                str(len(row.seeds)),
+                escape_latex(seeds(row, metrics)),
                 f"{len(row.categories)} of {row.of}",
                 *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
             ]
@@ -75,7 +93,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
         parts += [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape_latex(setting(one))}. Percent, mean $\pm$ half of the 95\,\% interval over $n$ seeds.}}",
+            rf"\caption{{{escape_latex(setting(one))}. {SAID}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
             r"\toprule",
             " & ".join(escape_latex(text) for text in head) + r" \\",
@@ -83,6 +101,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par\footnotesize {escape_latex(f'{SHORT} {note}')}" for note in _notes(own, metrics)),
             r"\end{table}",
             "",
         ]
@@ -92,23 +111,26 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
 def comma_separated(cells: Cells, table: Sequence[Row]) -> str:
     """Return one line a method, setting, category and metric, with every seed's value; the category `*` is the mean of all.
 
-    Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty.
+    Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty. `seeds` is how many seeds,
+    or draws, a mean comes from; `notes` say of what it lacks.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["dataset", "protocol", "preset", "method", "category", "metric", "mean", "seeds_low", "seeds_high", "seeds"]
-    writer.writerow([*head, "images_low", "images_high", "best", "by_seed", *COSTS])
+    writer.writerow([*head, "images_low", "images_high", "best", "notes", "by_seed", *COSTS])
     for row in table:
         own = [c for c in cells.cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
         costs = [row.costs.get(name, "") for name in COSTS]
         for metric, number in row.numbers.items():
             s = number.over_seeds
             spread = [s.mean, _empty(s.low), _empty(s.high), s.seeds, _empty(number.low), _empty(number.high)]
-            writer.writerow([*row.setting, row.method, "*", metric, *spread, int(number.best), "", *costs])
+            writer.writerow(
+                [*row.setting, row.method, "*", metric, *spread, int(number.best), "; ".join(number.notes), "", *costs]
+            )
             for category, by_seed in sorted(values(own, metric).items()):
                 each = ";".join(f"{seed}:{found.value!r}" for seed, found in sorted(by_seed.items()))
                 value = sum(m.value for m in by_seed.values()) / len(by_seed)
-                blank = ["", "", len(by_seed), "", "", ""]
+                blank = ["", "", len(by_seed), "", "", "", ""]
                 writer.writerow([*row.setting, row.method, category, metric, value, *blank, each, *[""] * len(COSTS)])
     return out.getvalue()
 
@@ -128,15 +150,19 @@ def _columns(cells: Cells, own: Sequence[Row]) -> tuple[list[str], list[str]]:
     return metrics, [c for c in COSTS if any(c in row.costs for row in own)]
 
 
+def _notes(own: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    return [f"{title(row.method)}, {note}." for row in own for note in notes(row, metrics)]
+
+
 def _marked(row: Row, metric: str) -> str:
     number = row.numbers.get(metric)
     text = " ".join(filter(None, [mean(number), bounds(number)]))
     return f"**{text}**" if number is not None and number.best else text
 
 
-def _rest(row: Row, costs: Sequence[str]) -> list[str]:
+def _rest(row: Row, metrics: Sequence[str], costs: Sequence[str]) -> list[str]:
     covered = f"{len(row.categories)} of {row.of}" + (f", {row.failures} failed" if row.failures else "")
-    return [str(len(row.seeds)), covered, *(cost(c, row.costs.get(c)) for c in costs)]
+    return [seeds(row, metrics), covered, *(cost(c, row.costs.get(c)) for c in costs)]
 
 
 def _beside(one: Beside) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from blemish.report.benchmark.cells import Setting
-from blemish.report.benchmark.rows import Number
+from blemish.report.benchmark.rows import Number, Row
 
 TITLES = {
     "image_AUROC": "image AUROC",
@@ -20,13 +21,16 @@ TITLES = {
 }
 
 MISSING = "–"
+SHORT = "†"
 
 ASSUMED = (
     "Numbers are percent: the mean over categories for each seed, then over seeds. After ± stands half of Student's 95 % "
-    "interval over n seeds; it speaks of other seeds on the same images. In brackets is the "
-    "95 % interval over images, the mean of the cells' own; it speaks of other images with the same seeds. A number is "
-    "marked as the best only among rows of one data set, protocol and preset that cover the same categories with the same "
-    "split, and only where it is ahead of every other beyond both intervals."
+    "interval over n seeds; it speaks of other seeds on the same images. Where training parts were drawn several times, n "
+    "are the draws, each the mean over its seeds, and it speaks of other draws. In brackets is the 95 % interval over "
+    "images, the mean of the cells' own; it speaks of other images with the same seeds; that of AUPIMO of other defective "
+    "images beside the same good ones. A number is marked as the best only among rows of one data set, protocol and preset "
+    "that have it for the same categories with the same split, and only where it is ahead of every other beyond both "
+    "intervals. † marks a number from fewer categories, seeds or draws than its row has; the note says which."
 )
 
 
@@ -36,11 +40,11 @@ def percent(value: float | None) -> str:
 
 
 def mean(number: Number | None) -> str:
-    """Return the mean and half its interval over seeds: 97.31 ± 0.40."""
+    """Return the mean and half its interval over seeds: 97.31 ± 0.40; with a dagger where the number has a note."""
     if number is None:
         return MISSING
-    half = number.over_seeds.half
-    return percent(number.value) if half is None else f"{percent(number.value)} ± {percent(half)}"
+    half, mark = number.over_seeds.half, SHORT if number.notes else ""
+    return (percent(number.value) if half is None else f"{percent(number.value)} ± {percent(half)}") + mark
 
 
 def bounds(number: Number | None) -> str:
@@ -48,6 +52,18 @@ def bounds(number: Number | None) -> str:
     if number is None or number.low is None or number.high is None:
         return ""
     return f"[{percent(number.low)}, {percent(number.high)}]"
+
+
+def seeds(row: Row, metrics: Iterable[str]) -> str:
+    """Return how many seeds, or draws, a row's numbers of these metrics come from: 3, or 1–3 where they differ."""
+    fewest, most = row.seeds(metrics)
+    return str(most) if fewest == most else f"{fewest}–{most}"
+
+
+def notes(row: Row, metrics: Iterable[str]) -> list[str]:
+    """Return the notes on a row's numbers, each with the metric and the number's own n: 'AUPIMO (n 1): 1 of 2 ...'."""
+    numbers = {TITLES.get(name, name): row.numbers[name] for name in metrics if name in row.numbers}
+    return [f"{name} (n {one.over_seeds.seeds}): {'; '.join(one.notes)}" for name, one in numbers.items() if one.notes]
 
 
 def p_value(p: float | None) -> str:
