@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from blemish.cli.exporting import _parts, export
+from blemish.data import Folder
+from blemish.engine import Engine
+from blemish.errors import InputError
+from blemish.models import Patchcore
 from parts import write_folder
 
 COMMAND = [sys.executable, "-m", "blemish"]
@@ -41,35 +46,24 @@ def exported(model) -> Path:
     return path
 
 
-def called_from(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    call = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(call, capture_output=True, text=True, check=False, cwd=folder)
-
-
-def test_another_folder_of_the_same_name_is_not_what_the_model_was_fitted_on(tmp_path) -> None:
+def test_another_folder_of_the_same_name_is_not_what_the_model_was_fitted_on(tmp_path, monkeypatch, capsys) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     write_folder(here / "parts", good=12)
     write_folder(there / "parts", good=12)
     for path in there.rglob("*.png"):  # the same names in the same split, other images
         path.write_bytes(path.read_bytes() + b"other")
-    fast = ["--image-size", "64", "-s", "coreset_sampling_ratio=0.2"]
-    done = called_from(here, "fit", "parts", "--out", here / "runs", "--json", *fast)
-    assert done.returncode == 0, done.stderr
-    model = here / json.loads(done.stdout)["model"]
-    own = called_from(here, "export", model, "--json")
-    assert "Comparing on what the model was fitted and tested on: parts" in own.stderr
-    assert json.loads(own.stdout)["parity"]["source"] == "given"
-    other = called_from(there, "export", model, "--json")
-    assert other.returncode == 0, other.stderr
-    assert "does not hold, seen from this folder, what the model was fitted on" in other.stderr
-    assert json.loads(other.stdout)["parity"]["source"] == "made"
-    small = called_from(there, "export", model, "--precision", "int8")
-    assert small.returncode == 2
-    assert "name them with --data FOLDER" in small.stderr
-    named = called_from(there, "export", model, "--json", "--data", "parts")
-    assert json.loads(named.stdout)["parity"]["source"] == "given"
-    (here / "parts").rename(here / "moved")
-    assert "name the data with --data" in called_from(here, "export", model).stderr
+    monkeypatch.chdir(here)
+    fitted = Engine(here / "runs").fit(Patchcore(coreset_sampling_ratio=0.2), Folder("parts", image_size=64))
+    good, test = _parts(fitted, None, "folder", None, [])
+    assert len(good) == len(fitted.about["learnt"]) - fitted.about["data"]["counts"]["held_out"]
+    assert {record.label for record in test} == {0, 1}
+    assert "Comparing on what the model was fitted and tested on: parts" in capsys.readouterr().err
+    monkeypatch.chdir(there)
+    assert _parts(fitted, None, "folder", None, []) == ([], [])
+    assert "does not hold, seen from this folder, what the model was fitted on" in capsys.readouterr().err
+    assert len(_parts(fitted, Path("parts"), "folder", None, [])[0]) == len(good)  # named, it is taken
+    with pytest.raises(InputError, match="name them with --data FOLDER"):
+        export(fitted.save(tmp_path / "part.safetensors"), precision="int8")
 
 
 def test_inspect_says_the_same_with_both(model, exported) -> None:
