@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,27 +12,12 @@ from blemish import catalogue
 from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.training_session import session
-from blemish.types import Batch
-from parts import Parts, stripes
+from parts import Parts, Torn, stripes
 from tiny import make
 
 STEPS = ("steps", "encoder_steps", "teacher_steps")
 TRAINED = [name for name in catalogue.methods() if "steps" in make(name).params]
 GOOD = stripes(12, (64, 64), seed=0)
-
-
-class Torn:
-    """Batches, until somebody presses Ctrl-C while one is read."""
-
-    def __init__(self, batches: Parts, at: int) -> None:
-        self.batches, self.left = batches, at
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-            yield batch
 
 
 def fit(name: str, folder: Path, data: Parts | Torn, **changes: object) -> Detector:

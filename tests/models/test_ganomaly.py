@@ -1,6 +1,5 @@
 """GANomaly's losses and score against their formulas, its networks against the published ones."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from blemish.models import GANomaly
 from blemish.ops.maps import enlarge
 from blemish.ops.square import to_square
 from blemish.training_session import session
-from blemish.types import Batch
-from parts import Parts, stripes
+from parts import Parts, Torn, stripes
 
 TINY = {"image_size": 32, "width": 8, "latent": 16, "w_adv": 0.1, "w_con": 5.0, "steps": 300, "lr": 5e-4, "beta1": 0.9}
 SIZE = (64, 64)
@@ -48,20 +46,6 @@ def test_the_defaults_are_the_codes() -> None:
     expected = {"image_size": 32, "width": 64, "latent": 100, "lr": 2e-4, "beta1": 0.5}
     assert expected.items() <= GANomaly().params.items()
     assert {"w_adv": 1, "w_con": 50, "w_enc": 1}.items() <= GANomaly().params.items()
-
-
-class Torn:
-    """Batches, until somebody presses Ctrl-C while one is read."""
-
-    def __init__(self, batches: Parts, at: int) -> None:
-        self.batches, self.left = batches, at
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.batches:
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-            yield batch
 
 
 def test_a_discriminator_that_has_won_begins_anew_and_so_after_a_resumption(monkeypatch, tmp_path) -> None:
