@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from blemish.card import DatasetCard
 from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import hold_out, hold_out_groups, split_hash
-from blemish.errors import DataError, InputError
+from blemish.errors import DataError, InputError, UnknownName
 from blemish.imaging import MAX_PIXELS, Imaging, read_mask
 
 
@@ -31,6 +31,7 @@ class DataModule:
     Raises:
         DataError: the folder is not laid out as expected, or holds no good image to learn from.
         InputError: it holds several categories and none is named.
+        UnknownName: there is no such option.
     """
 
     card: ClassVar[DatasetCard]
@@ -53,6 +54,7 @@ class DataModule:
         seed: int = 0,
         **options: Any,
     ) -> None:
+        self._check_options(options)
         if not 0 <= holdout < 1:
             raise InputError(f"holdout is {holdout}; it is a share of the good images, from 0 to below 1")
         if min(train_batch_size, eval_batch_size) < 1:
@@ -68,6 +70,17 @@ class DataModule:
         )
         self.train_batch_size, self.eval_batch_size = train_batch_size, eval_batch_size
         self.holdout, self.seed = holdout, seed
+
+    @classmethod
+    def _check_options(cls, options: Iterable[str]) -> None:
+        """Refuse what neither this class nor its `index` takes now, not when the records are first wanted."""
+        own, further = (inspect.signature(function).parameters for function in (DataModule.__init__, cls.index))
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in further.values()):
+            return
+        for name in options:
+            if name not in further:
+                known = [known for known in (*own, *further) if known not in ("self", "options")]
+                raise UnknownName(f"argument of {cls.__name__}", name, dict.fromkeys(known))
 
     @property
     def name(self) -> str:
