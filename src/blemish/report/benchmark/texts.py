@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from blemish.report.benchmark.cells import Cells, Setting
+from blemish.report.benchmark.cells import ONE_CLASS, Cells, Setting
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row, values
 from blemish.report.benchmark.wording import (
@@ -168,7 +168,8 @@ def _rest(row: Row, metrics: Sequence[str], costs: Sequence[str]) -> list[str]:
 def _beside(one: Beside) -> list[str]:
     difference = MISSING if one.difference is None else f"{one.difference:+.2f}"
     source = f"{one.source}; {one.setting}" if one.setting else one.source
-    what = [one.dataset, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", one.kind, source]
+    data = one.dataset if one.protocol == ONE_CLASS else f"{one.dataset}, {one.protocol}"
+    what = [data, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", one.kind, source]
     return [*what, percent(one.ours.value), difference, "; ".join(one.differs)]
 
 
