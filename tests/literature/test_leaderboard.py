@@ -250,12 +250,33 @@ def test_a_set_with_a_name_of_its_own_is_found_by_its_reader(tmp_path) -> None:
     assert "ours: 1 of other data sets, not shown: nuts 1." in board.notes()
 
 
-def test_draws_count_like_seeds(tmp_path) -> None:
+def test_the_spread_is_over_draws_each_the_mean_of_its_seeds(tmp_path) -> None:
     for draw, value in enumerate((0.6, 0.8, 1.0)):
-        cell(tmp_path, f"d{draw}", value=value, draw=draw, params={"seed": draw}, images_sha256="0" * 64)
+        for seed, more in enumerate((-0.02, 0.0)):
+            cell(tmp_path, f"d{draw}{seed}", value=value + more, draw=draw, seed=seed, params={"seed": seed})
     (found,) = ours(tmp_path)
-    assert found.value == pytest.approx(80)
-    assert found.seeds == 3
+    assert found.value == pytest.approx(79)
+    assert (found.seeds, found.draws) == (6, 3)
+    assert found.spread == pytest.approx(20), "three draws of 59, 79 and 99, not six runs"
+    assert found.shown.startswith("79.0 ± 20.0 (3 draws, ")
+    for path in tmp_path.glob("d[12]*"):
+        path.unlink()
+    (one,) = ours(tmp_path)
+    assert (one.seeds, one.draws, one.spread) == (2, 0, pytest.approx(2**0.5)), "seeds of a single draw are seeds"
+
+
+def test_seeds_of_different_categories_are_not_averaged_with_each_other(tmp_path) -> None:
+    for seed, categories in {0: ("tubes", "connector"), 1: ("tubes", "bracket_black")}.items():
+        for category in categories:
+            value = {"tubes": 0.9, "connector": 0.3, "bracket_black": 0.6}[category]
+            cell(tmp_path, f"{category}{seed}", category=category, seed=seed, value=value)
+    (found,) = ours(tmp_path)
+    assert found.value == pytest.approx(60), "the mean of three categories, not of 60 and 75"
+    assert (found.seeds, found.categories, found.spread) == (0, 3, None)
+    assert found.shown == "60.0 (no seed has every category, 3 of 6 categories)"
+    cell(tmp_path, "bracket0", category="bracket_black", seed=0, value=0.6)
+    (whole,) = ours(tmp_path)
+    assert (whole.shown, whole.seeds) == ("60.0 (1 seed, 3 of 6 categories, 1 incomplete left out)", 1)
 
 
 def test_results_of_ours_that_cannot_be_used_are_errors(tmp_path) -> None:
