@@ -115,9 +115,20 @@ def leaderboard(
     measure = find_metric(metric)
     if sort not in (*COLUMNS, "method"):
         raise UnknownName("column", sort, (*COLUMNS, "method"))
+    return gathered(facts, said, measure, None if ours is None else read_ours(ours), recalled, sort)
+
+
+def gathered(
+    facts: DatasetFacts,
+    said: Setting,
+    measure: Metric,
+    ours: Sequence[Ours] | None,
+    recalled: bool = False,
+    sort: str = "published",
+) -> Leaderboard:
+    """Return a leaderboard with what fits of our numbers, None for no column of ours."""
     found = results(dataset=facts.id, metric=measure.id, setting=said.id, recalled=recalled)
-    ready = read_ours(ours) if ours is not None else ()
-    alike = [o for o in ready if (o.metric, o.setting) == (measure.id, said.id)]
+    alike = [o for o in ours or () if (o.metric, o.setting) == (measure.id, said.id)]
     mine = [o for o in alike if o.dataset == facts.id]
     elsewhere = Counter(sorted(o.dataset for o in alike if o.dataset != facts.id))
     doubts = disputed(found, facts.id, about=("split",))
