@@ -148,7 +148,9 @@ def gathered(
 
 def _plain(number: Result | Ours, row: Row, board: Leaderboard) -> dict[str, Any]:
     if isinstance(number, Ours):
-        return {name: getattr(number, name) for name in ("value", "spread", "seeds", "draws", "categories", "conditions")}
+        return {
+            name: getattr(number, name) for name in ("value", "spread", "seeds", "draws", "categories", "conditions")
+        }
     marks = [i for i in row.disputes if board.disputes[i - 1].touches(number)]
     said = {"value": number.value, "conditions": number.conditions, "sources": dict(number.sources)}
     return {**said, "recalled": number.recalled, "disputed": marks}
