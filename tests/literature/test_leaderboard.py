@@ -11,7 +11,7 @@ from blemish.literature import disputed, disputes, leaderboard, metrics, ours, r
 from blemish.literature.datasets import datasets
 from blemish.literature.disputes import Dispute
 from blemish.literature.results import COLUMNS, KINDS, MARK, RANK, Result
-from blemish.literature.tables import FORMATS
+from blemish.literature.tables import FORMATS, csv_text
 
 
 def cell(folder, name, *, method="patchcore", dataset="mpdd", category="tubes", seed=0, failed=None, value=0.5, **more):
@@ -153,6 +153,11 @@ def test_tables_read_back_the_same_in_every_format() -> None:
     assert len(table.written("markdown").splitlines()) == len(table.body) + 2
     with pytest.raises(UnknownName, match="format"):
         table.written("pdf")
+
+
+def test_numbers_stay_numbers_in_csv_and_formulas_do_not_stay_formulas() -> None:
+    texts = ["-3.1", "+1e-5", "–", "", "=1+1", "@x", "-x", "97.3"]
+    assert csv_text([texts]) == "-3.1,+1e-5,–,,'=1+1,'@x,'-x,97.3\n"
 
 
 def test_sources_settings_and_metrics_can_be_read() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from blemish.benchmark.protocols import Protocol, protocol
 from blemish.files import read_json
 
-
 LONGEST = 200
 """Bytes of a name beside its hash: with what is put around it while a file is written it stays below 255."""
 

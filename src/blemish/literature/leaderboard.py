@@ -79,6 +79,8 @@ class Leaderboard:
 
     def notes(self, *, traps: bool = True) -> tuple[str, ...]:
         """Return what stands under the table: what the columns are, the disputes by number, and the metric's traps."""
+        if not self.rows:
+            return (_elsewhere(self),)
         said = [
             "published: by the authors; quoted: in somebody else's table; re-run: by a benchmark or a third party.",
             "A range is lowest to highest, with how many numbers there are.",
@@ -144,6 +146,17 @@ def gathered(
     shown = [c for c in COLUMNS if (c != "ours" or ours is not None) and (c != "recalled" or recalled)]
     rows = list(by_method.values()) if sort == "method" else _sorted(by_method.values(), sort, measure)
     return Leaderboard(facts, said, measure, tuple(rows), doubts, tuple(shown), MappingProxyType(elsewhere))
+
+
+def _elsewhere(board: Leaderboard) -> str:
+    """Return what is said instead of an empty table: what numbers there are for this data set."""
+    known = results(dataset=board.dataset.id)
+    places = dict.fromkeys(r.setting for r in known if r.metric == board.metric.id)
+    measured = dict.fromkeys(r.metric for r in known if r.setting == board.setting.id)
+    other = [f"numbers in other settings: {', '.join(s for s in settings() if s in places)}"] if places else []
+    other += [f"numbers in other metrics: {', '.join(sorted(measured))}"] if measured else []
+    said = "; ".join(other) or "none in this setting, and none in this metric"
+    return f"No number is known here. {board.dataset.name} has {said}."
 
 
 def _plain(number: Result | Ours, row: Row, board: Leaderboard) -> dict[str, Any]:
