@@ -78,10 +78,12 @@ def test_an_empty_leaderboard_says_where_numbers_are() -> None:
     )
 
 
-def test_a_narrow_terminal_tears_no_heading_and_loses_no_column(monkeypatch) -> None:
+def test_a_narrow_terminal_tears_no_heading_and_loses_no_column(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    narrow = blemish("leaderboard", "mvtec_ad", "--setting", "few-shot-8").stdout
-    assert re.search(r"method +published +quoted +re-run +disputed", narrow)
+    said = {"method": "padim", "dataset": "visa", "seed": 0, "protocol": "one-class"}
+    (tmp_path / "a.json").write_text(json.dumps({"cell": said, "metrics": {}, "failed": None}))
+    narrow = blemish("leaderboard", "mvtec_ad", "--setting", "few-shot-4", "--ours", tmp_path).stdout
+    assert re.search(r"method +published +quoted +re-run +ours +disputed", narrow)
     every = blemish("leaderboard", "wfdd", "--every").stdout.partition("published: by")[0]
     assert max(map(len, every.splitlines())) <= 60
     assert "[1]" in every, "the last column"
