@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blemish.benchmark.cells import Cell
+from blemish.benchmark.claims import Claims
 from blemish.benchmark.reading import parse, presets, read
 from blemish.data import synthetic
 from blemish.errors import BlemishError, DataError, InputError, UnknownName
+from blemish.files import write_json
 from parts import write_folder
 
 SMALL = {"train": 4, "test_good": 2, "per_defect": 1, "size": 64}
@@ -114,6 +116,12 @@ def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
         ({"pixels": "papers"}, "unknown pixels 'papers'. Did you mean 'paper'"),
         ({"protocols": ["one-clas"]}, "unknown protocol 'one-clas'. Did you mean 'one-class'"),
         ({"protocols": [{"kind": "few-shot", "k": [1, 0]}]}, "k of few-shot is 0; it must be at least 1"),
+        (
+            {"protocols": ["one-class", {"kind": "few-shot", "k": []}]},
+            r"k of protocols is \[\]; it must be a list that is",
+        ),
+        ({"preset": "quik"}, "unknown preset of methods 'quik'. Did you mean 'quick'"),
+        ({"params": {"patchcore": {"seed": 1}}}, "params.patchcore has a seed: all cells would share it"),
         ({"protocols": [3]}, "protocols holds 3; a protocol is a name, or a table"),
         ({"params": {"padim": {}}}, "unknown method of params 'padim'"),
         ({"params": {"patchcore": {"neighbour": 2}}}, "parameter of patchcore 'neighbour'. Did you mean 'neighbours'"),
@@ -145,9 +153,30 @@ def test_what_is_missing_is_said(tmp_path) -> None:
         read("quick")
     with pytest.raises(InputError, match=r"the grid .*none.toml cannot be read: No such file"):
         read(tmp_path / "none.toml")
+    (tmp_path / "windows.toml").write_bytes('methods = ["padim"] # geprüft'.encode("cp1252"))
+    with pytest.raises(InputError, match=r"windows.toml is not UTF-8, which TOML is: .* Save it as UTF-8"):
+        read(tmp_path / "windows.toml")
     (tmp_path / "bad.toml").write_text("methods = [")
     with pytest.raises(InputError, match="is not TOML"):
         read(tmp_path / "bad.toml")
+
+
+def test_a_grid_may_begin_with_an_editors_mark(tmp_path) -> None:
+    (tmp_path / "notepad.toml").write_text(presets()["quick-look"], encoding="utf-8-sig")
+    assert read(tmp_path / "notepad.toml").methods == read("quick-look").methods
+
+
+def test_long_names_make_files_that_can_be_written(made, tmp_path) -> None:
+    for name in ("x" * 400, "零件" * 100):
+        grid = parse(
+            {**LEAST, "datasets": [{"name": name, "kind": "synthetic", "root": made, "categories": ["fabric"]}]}
+        )
+        (cell,) = grid.cells(tmp_path)
+        assert cell.sha256[:12] in cell.name
+        write_json(cell.path(tmp_path), {})
+        with contextlib.closing(Claims(tmp_path / "claims")) as claims:
+            assert claims.claim(cell.name)
+        write_json(tmp_path / "fitted" / f"{cell.learning.name}.safetensors", {})
 
 
 VALUE = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "all", "ae", "quick"])

@@ -164,9 +164,10 @@ def test_two_runners_share_a_folder_and_both_see_all_results(tmp_path, monkeypat
 def test_a_foreign_file_and_a_folder_that_cannot_be_written_are_said(tmp_path) -> None:
     (cell,) = cells(tmp_path)
     cell.path(tmp_path / "out").parent.mkdir(parents=True)
-    cell.path(tmp_path / "out").write_text("{}")
-    with pytest.raises(FormatError, match="is not a result of this benchmark"):
-        Runner([cell], tmp_path / "out", Counting())
+    for foreign in ("{}", "[]", "3", "null"):
+        cell.path(tmp_path / "out").write_text(foreign)
+        with pytest.raises(FormatError, match="is not a result of this benchmark"):
+            Runner([cell], tmp_path / "out", Counting())
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
         list(Runner([cell], tmp_path / "file", Counting()))

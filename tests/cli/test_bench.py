@@ -131,6 +131,10 @@ def test_what_is_wrong_is_said_at_once(place) -> None:
     wrong = blemish(*call(place, "--data", "parts"))
     assert wrong.returncode == 2
     assert "NAME=FOLDER" in wrong.stderr
+    device = blemish(*call(place, "--out", place / "device", "--device", "cudaa"))
+    assert device.returncode == 2
+    assert "device 'cudaa' is not known; use 'auto', 'cpu' or 'cuda:0'" in device.stderr
+    assert not (place / "device").exists(), "not a failure of every cell"
     nearest = blemish(*call(place, "--on", "rey"))
     assert nearest.returncode == 2
     assert "'ray'" in nearest.stderr

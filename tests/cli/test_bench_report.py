@@ -44,6 +44,7 @@ def test_errors_say_what_is_wrong(tmp_path) -> None:
     wrong = run(folder(tmp_path / "cells"), "--format", "pdf").exception
     assert isinstance(wrong, UnknownName)
     assert "Known: html, markdown, latex, csv" in str(wrong)
+    assert "no format is given" in str(run(tmp_path / "cells", "--format", ",").exception)
 
 
 def test_texts_need_neither_torch_nor_the_extra(tmp_path) -> None:

@@ -70,6 +70,25 @@ def test_leaderboard_prints_columns_apart_and_disputes_below(tmp_path) -> None:
     assert "97.9?" in blemish("leaderboard", "mvtec_ad", "--recalled").stdout
 
 
+def test_an_empty_leaderboard_says_where_numbers_are() -> None:
+    done = blemish("leaderboard", "btad", "--setting", "few-shot-8", "--format", "csv")
+    assert done.stdout == "method,published,quoted,re-run,disputed\n"
+    assert (
+        "No number is known here. BTAD has numbers in other settings: one-class, multi-class, zero-shot" in done.stderr
+    )
+
+
+def test_a_narrow_terminal_tears_no_heading_and_loses_no_column(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    said = {"method": "padim", "dataset": "visa", "seed": 0, "protocol": "one-class"}
+    (tmp_path / "a.json").write_text(json.dumps({"cell": said, "metrics": {}, "failed": None}))
+    narrow = blemish("leaderboard", "mvtec_ad", "--setting", "few-shot-4", "--ours", tmp_path).stdout
+    assert re.search(r"method +published +quoted +re-run +ours +disputed", narrow)
+    every = blemish("leaderboard", "wfdd", "--every").stdout.partition("published: by")[0]
+    assert max(map(len, every.splitlines())) <= 60
+    assert "[1]" in every, "the last column"
+
+
 def test_leaderboard_for_machines_keeps_notes_out_of_the_way_and_numbers_whole() -> None:
     done = blemish("leaderboard", "visa", "--metric", "aupro", "--every", "--format", "csv")
     table = leaderboard("visa", metric="aupro").table(every=True)

@@ -11,7 +11,7 @@ from blemish.literature import disputed, disputes, leaderboard, metrics, ours, r
 from blemish.literature.datasets import datasets
 from blemish.literature.disputes import Dispute
 from blemish.literature.results import COLUMNS, KINDS, MARK, RANK, Result
-from blemish.literature.tables import FORMATS
+from blemish.literature.tables import FORMATS, csv_text
 
 
 def cell(folder, name, *, method="patchcore", dataset="mpdd", category="tubes", seed=0, failed=None, value=0.5, **more):
@@ -155,6 +155,11 @@ def test_tables_read_back_the_same_in_every_format() -> None:
         table.written("pdf")
 
 
+def test_numbers_stay_numbers_in_csv_and_formulas_do_not_stay_formulas() -> None:
+    texts = ["-3.1", "+1e-5", "–", "", "=1+1", "@x", "-x", "97.3"]
+    assert csv_text([texts]) == "-3.1,+1e-5,–,,'=1+1,'@x,'-x,97.3\n"
+
+
 def test_sources_settings_and_metrics_can_be_read() -> None:
     r = results(method="padim", dataset="MVTec AD", metric="image AUROC", setting="one-class")
     assert any(x.value == 95.3 and x.backbone == "WideResNet-50" for x in r)
@@ -250,12 +255,33 @@ def test_a_set_with_a_name_of_its_own_is_found_by_its_reader(tmp_path) -> None:
     assert "ours: 1 of other data sets, not shown: nuts 1." in board.notes()
 
 
-def test_draws_count_like_seeds(tmp_path) -> None:
+def test_the_spread_is_over_draws_each_the_mean_of_its_seeds(tmp_path) -> None:
     for draw, value in enumerate((0.6, 0.8, 1.0)):
-        cell(tmp_path, f"d{draw}", value=value, draw=draw, params={"seed": draw}, images_sha256="0" * 64)
+        for seed, more in enumerate((-0.02, 0.0)):
+            cell(tmp_path, f"d{draw}{seed}", value=value + more, draw=draw, seed=seed, params={"seed": seed})
     (found,) = ours(tmp_path)
-    assert found.value == pytest.approx(80)
-    assert found.seeds == 3
+    assert found.value == pytest.approx(79)
+    assert (found.seeds, found.draws) == (6, 3)
+    assert found.spread == pytest.approx(20), "three draws of 59, 79 and 99, not six runs"
+    assert found.shown.startswith("79.0 ± 20.0 (3 draws, ")
+    for path in tmp_path.glob("d[12]*"):
+        path.unlink()
+    (one,) = ours(tmp_path)
+    assert (one.seeds, one.draws, one.spread) == (2, 0, pytest.approx(2**0.5)), "seeds of a single draw are seeds"
+
+
+def test_seeds_of_different_categories_are_not_averaged_with_each_other(tmp_path) -> None:
+    for seed, categories in {0: ("tubes", "connector"), 1: ("tubes", "bracket_black")}.items():
+        for category in categories:
+            value = {"tubes": 0.9, "connector": 0.3, "bracket_black": 0.6}[category]
+            cell(tmp_path, f"{category}{seed}", category=category, seed=seed, value=value)
+    (found,) = ours(tmp_path)
+    assert found.value == pytest.approx(60), "the mean of three categories, not of 60 and 75"
+    assert (found.seeds, found.categories, found.spread) == (0, 3, None)
+    assert found.shown == "60.0 (no seed has every category, 3 of 6 categories)"
+    cell(tmp_path, "bracket0", category="bracket_black", seed=0, value=0.6)
+    (whole,) = ours(tmp_path)
+    assert (whole.shown, whole.seeds) == ("60.0 (1 seed, 3 of 6 categories, 1 incomplete left out)", 1)
 
 
 def test_results_of_ours_that_cannot_be_used_are_errors(tmp_path) -> None:

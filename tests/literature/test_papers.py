@@ -29,6 +29,12 @@ def test_every_condition_narrows_as_a_plain_loop_would() -> None:
     assert 3 < len(found) < len(every)
 
 
+def test_text_is_found_without_its_accents() -> None:
+    assert (
+        {p.key for p in papers(text="Scholkopf")} == {p.key for p in papers(text="SCHÖLKOPF")} >= {"roth2022patchcore"}
+    )
+
+
 def test_a_place_counts_with_all_below_it_and_under_its_short_name() -> None:
     assert papers(family="memory-bank") == papers(family="embedding/memory-bank") == papers(family="Memory bank")
     assert set(papers(family="memory-bank")) < set(papers(family="embedding"))

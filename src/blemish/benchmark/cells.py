@@ -12,6 +12,9 @@ from typing import Any
 from blemish.benchmark.protocols import Protocol, protocol
 from blemish.files import read_json
 
+LONGEST = 200
+"""Bytes of a name beside its hash: with what is put around it while a file is written it stays below 255."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -95,7 +98,7 @@ class Cell:
         """A name for files: what a reader looks for, and the hash that tells cells apart."""
         said = [self.method, self.source.name, self.category or "", self.protocol.kind, f"seed{self.seed}"]
         plain = "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in text) for text in said if text)
-        return f"{plain}-{self.sha256[:12]}"
+        return f"{plain.encode()[:LONGEST].decode(errors='ignore')}-{self.sha256[:12]}"
 
     def path(self, out: Path) -> Path:
         """Return the file of the result below `out`."""

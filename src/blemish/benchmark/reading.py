@@ -37,9 +37,11 @@ def read(grid: Path | str, roots: Mapping[str, str] | None = None) -> Grid:
     path = Path(grid)
     if path.suffix == ".toml":
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
         except OSError as error:
             raise InputError(f"the grid {path} cannot be read: {error.strerror or error}. Check the path.") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"the grid {path} is not UTF-8, which TOML is: {error}. Save it as UTF-8.") from error
     elif str(grid) in presets():
         text = presets()[str(grid)]
     else:
@@ -80,7 +82,7 @@ def _protocols(key: str, value: Any) -> tuple[Protocol, ...]:
             raise InputError(
                 f"{key} holds {one!r}; a protocol is a name, or a table such as {{kind = 'few-shot', k = 4}}"
             )
-        each = [value if isinstance(value, list) else [value] for value in settings.values()]
+        each = [_filled(f"{name} of {key}", one) if isinstance(one, list) else [one] for name, one in settings.items()]
         for values in itertools.product(*each):
             found[protocol(dict(zip(settings, values, strict=True)))] = None
     return tuple(found)
@@ -131,6 +133,10 @@ def _params(value: Mapping[str, Any], methods: tuple[str, ...]) -> dict[str, dic
     for method, params in value.items():
         if method not in methods:
             raise UnknownName("method of params", method, methods, "It must be one of the grid's methods.")
+        if isinstance(params, dict) and "seed" in params:
+            raise InputError(
+                f"params.{method} has a seed: all cells would share it. Leave it out; seeds = [...] gives each its own"
+            )
         constructor = catalogue.method(method).__init__
         found[method] = _arguments(constructor, params, f"parameter of {method}", {"self"})
     return found
@@ -152,8 +158,8 @@ def _file_name(name: str) -> str:
 
 
 def _known_preset(preset: str | None, methods: tuple[str, ...]) -> None:
-    known = sorted({name for method in methods for name in catalogue.method_card(method).presets})
-    if preset is not None and preset not in (known or ["quick", "paper"]):
+    known = sorted({name for method in methods for name in catalogue.method_card(method).presets}) or ["paper", "quick"]
+    if preset is not None and preset not in known:
         raise UnknownName("preset of methods", preset, known)
 
 

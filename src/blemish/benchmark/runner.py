@@ -142,6 +142,6 @@ class Runner:
         if not path.exists():
             return None
         found: Result = read_json(path)
-        if not {"cell", "failed", "tries"} <= found.keys():
+        if not isinstance(found, dict) or not {"cell", "failed", "tries"} <= found.keys():
             raise FormatError(f"{path} is not a result of this benchmark. Delete it, or choose another folder (--out).")
         return found

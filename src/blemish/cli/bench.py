@@ -49,9 +49,12 @@ def bench(
     from blemish.benchmark.runner import Runner
     from blemish.progress import progress
     from blemish.report.benchmark import read_cells, rows
+    from blemish.training import choose_device
 
     on, asked = where(on), read(grid, dict(_root(text) for text in data or []))
     folder = out or Path("runs") / "bench" / asked.name
+    if on == "local":  # a device that is not there is one mistake, not a failure of every cell
+        choose_device(device)
     cells = asked.cells(folder)
     place = _place(asked, on, jobs, address, cpus, gpus)
     runner = Runner(cells, folder, place, retry_failed=retry_failed, device=device, features=keep_features)

@@ -197,12 +197,15 @@ def _show_table(table: Table) -> None:
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(title=Text(table.title) if table.title else None, box=box.SIMPLE_HEAD)
+    drawn, console = Drawn(title=Text(table.title) if table.title else None, box=box.SIMPLE_HEAD), _console(200)
+    whole = (
+        sum(len(name) + 3 for name in table.head) < console.width
+    )  # else headings are torn, or columns would be lost
     for name in table.head:
-        drawn.add_column(Text(name), overflow="fold")
+        drawn.add_column(Text(name), overflow="fold", min_width=len(name) if whole else None)
     for row in table.body:
         drawn.add_row(*map(Text, row))
-    _console(200).print(drawn)
+    console.print(drawn)
 
 
 def _console(width: int) -> Console:

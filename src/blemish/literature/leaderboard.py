@@ -79,6 +79,8 @@ class Leaderboard:
 
     def notes(self, *, traps: bool = True) -> tuple[str, ...]:
         """Return what stands under the table: what the columns are, the disputes by number, and the metric's traps."""
+        if not self.rows:
+            return (_elsewhere(self),)
         said = [
             "published: by the authors; quoted: in somebody else's table; re-run: by a benchmark or a third party.",
             "A range is lowest to highest, with how many numbers there are.",
@@ -115,9 +117,20 @@ def leaderboard(
     measure = find_metric(metric)
     if sort not in (*COLUMNS, "method"):
         raise UnknownName("column", sort, (*COLUMNS, "method"))
+    return gathered(facts, said, measure, None if ours is None else read_ours(ours), recalled, sort)
+
+
+def gathered(
+    facts: DatasetFacts,
+    said: Setting,
+    measure: Metric,
+    ours: Sequence[Ours] | None,
+    recalled: bool = False,
+    sort: str = "published",
+) -> Leaderboard:
+    """Return a leaderboard with what fits of our numbers, None for no column of ours."""
     found = results(dataset=facts.id, metric=measure.id, setting=said.id, recalled=recalled)
-    ready = read_ours(ours) if ours is not None else ()
-    alike = [o for o in ready if (o.metric, o.setting) == (measure.id, said.id)]
+    alike = [o for o in ours or () if (o.metric, o.setting) == (measure.id, said.id)]
     mine = [o for o in alike if o.dataset == facts.id]
     elsewhere = Counter(sorted(o.dataset for o in alike if o.dataset != facts.id))
     doubts = disputed(found, facts.id, about=("split",))
@@ -135,9 +148,22 @@ def leaderboard(
     return Leaderboard(facts, said, measure, tuple(rows), doubts, tuple(shown), MappingProxyType(elsewhere))
 
 
+def _elsewhere(board: Leaderboard) -> str:
+    """Return what is said instead of an empty table: what numbers there are for this data set."""
+    known = results(dataset=board.dataset.id)
+    places = dict.fromkeys(r.setting for r in known if r.metric == board.metric.id)
+    measured = dict.fromkeys(r.metric for r in known if r.setting == board.setting.id)
+    other = [f"numbers in other settings: {', '.join(s for s in settings() if s in places)}"] if places else []
+    other += [f"numbers in other metrics: {', '.join(sorted(measured))}"] if measured else []
+    said = "; ".join(other) or "none in this setting, and none in this metric"
+    return f"No number is known here. {board.dataset.name} has {said}."
+
+
 def _plain(number: Result | Ours, row: Row, board: Leaderboard) -> dict[str, Any]:
     if isinstance(number, Ours):
-        return {name: getattr(number, name) for name in ("value", "spread", "seeds", "categories", "conditions")}
+        return {
+            name: getattr(number, name) for name in ("value", "spread", "seeds", "draws", "categories", "conditions")
+        }
     marks = [i for i in row.disputes if board.disputes[i - 1].touches(number)]
     said = {"value": number.value, "conditions": number.conditions, "sources": dict(number.sources)}
     return {**said, "recalled": number.recalled, "disputed": marks}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from blemish.errors import DataError
@@ -23,18 +23,23 @@ Key = tuple[str, ...]
 Found = tuple[Path, dict[str, Any]]
 """A result file and what it holds."""
 
-Part = tuple[float, int]
-"""A number in percent, and how many categories it is the mean of."""
+Part = tuple[float, frozenset[str]]
+"""A number in percent, and the categories it is the mean of."""
+
+Run = tuple[Any, Any]
+"""A seed and the draw of the training parts, None where nothing is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ours:
     """One number of ours in percent: the mean over categories, then over seeds.
 
-    `spread` is the standard deviation over seeds (None with one seed). `categories` were run, of `of_categories` that the
-    data set has (0 if unknown). `left_out` counts seeds that lack a category which others have, `failed` cells without a
-    result. `conditions` names the preset and whatever else sets the cells apart: parameters of the method in which they
-    differ, and what the cells call the data set where that is no known name.
+    `spread` is the standard deviation over seeds (None with one seed). Where training parts were drawn several times it is
+    that over `draws`, each the mean over its seeds, for runs of one draw learnt from the same parts. `categories` were run,
+    of `of_categories` that the data set has (0 if unknown). `left_out` counts seeds that lack a category which others have;
+    if all do, `seeds` is 0 and the number is the mean of the categories' own means. `failed` counts cells without a result.
+    `conditions` names the preset and whatever else sets the cells apart: parameters of the method in which they differ, and
+    what the cells call the data set where that is no known name.
     """
 
     method: str
@@ -49,15 +54,17 @@ class Ours:
     conditions: str = ""
     left_out: int = 0
     failed: int = 0
+    draws: int = 0
 
     @property
     def shown(self) -> str:
-        """The number with its spread, seeds, and whatever keeps it from being complete."""
+        """The number with its spread, seeds or draws, and whatever keeps it from being complete."""
         spread = "" if self.spread is None else f" ± {self.spread:.1f}"
-        parts = [f"{self.seeds} seed{'s' * (self.seeds != 1)}"]
+        runs = f"{self.draws} draws" if self.draws else f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+        parts = [runs if self.seeds else "no seed has every category"]
         if self.of_categories and self.categories < self.of_categories:
             parts.append(f"{self.categories} of {self.of_categories} categories")
-        if self.left_out:
+        if self.left_out and self.seeds:
             parts.append(f"{self.left_out} incomplete left out")
         if self.failed:
             parts.append(f"{self.failed} failed")
@@ -148,23 +155,23 @@ def _means(key: Key, group: list[Found]) -> list[Ours]:
     """
     method, dataset, protocol, conditions = key
     failed = sum(bool(content.get("failed")) for _, content in group)
-    values: dict[str, dict[Any, dict[str, Part]]] = {}  # metric, seed, category
+    values: dict[str, dict[Run, dict[str, Part]]] = {}  # metric, run, category
     taken: dict[tuple[Any, ...], Found] = {}
     for path, content in group:
         if content.get("failed"):
             continue
         cell = content["cell"]
-        *seed, category = slot = _slot(cell)
+        seed, draw, category = slot = _slot(cell)
         if slot in taken:
             raise _twice(taken[slot], (path, content))
         taken[slot] = (path, content)
-        counts = len(cell.get("categories") or ()) if category == "all" else 1
+        named = frozenset(map(str, cell.get("categories") or ())) if category == "all" else frozenset()
         for name, found in (content.get("metrics") or {}).items():
             metric = look_up("metrics", name)
             share = found.get("value") if isinstance(found, dict) else found
             if metric is not None and share is not None:
-                part = (_percent(share, key, name), max(1, counts))
-                values.setdefault(metric, {}).setdefault(tuple(seed), {})[category] = part
+                part = (_percent(share, key, name), named or frozenset({category}))
+                values.setdefault(metric, {}).setdefault((seed, draw), {})[category] = part
     known = look_up("datasets", dataset)
     return [
         _mean(
@@ -183,22 +190,34 @@ def _means(key: Key, group: list[Found]) -> list[Ours]:
     ]
 
 
-def _mean(by_seed: Mapping[Any, Mapping[str, Part]], said: dict[str, Any]) -> Ours:
-    """Average over categories, then over the seeds that have as many categories as any."""
-    counts = {seed: sum(count for _, count in parts.values()) for seed, parts in by_seed.items()}
-    most = max(counts.values())
-    whole = [parts for seed, parts in by_seed.items() if counts[seed] == most]
-    means = [sum(value * count for value, count in parts.values()) / most for parts in whole]
-    mean = sum(means) / len(means)
-    spread = math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1)) if len(means) > 1 else None
+def _mean(by_run: Mapping[Run, Mapping[str, Part]], said: dict[str, Any]) -> Ours:
+    """Average over categories, then over the runs that have all of them; runs of one of several draws count as one."""
+    every = frozenset[str]().union(*(names for parts in by_run.values() for _, names in parts.values()))
+    whole = {
+        run: sum(value * len(names) for value, names in parts.values()) / len(every)
+        for run, parts in by_run.items()
+        if sum(len(names) for _, names in parts.values()) == len(every)
+    }
+    several = len({draw for _, draw in whole}) > 1
+    groups: dict[Any, list[float]] = {}
+    for (seed, draw), value in whole.items():
+        groups.setdefault(draw if several else (seed, draw), []).append(value)
+    means = [fmean(each) for each in groups.values()] or [_of_categories(by_run, every)]
     return Ours(
-        value=mean,
-        seeds=len(means),
-        categories=most,
-        spread=spread,
-        left_out=len(by_seed) - len(whole),
+        value=fmean(means),
+        seeds=len(whole),
+        draws=len(groups) if several else 0,
+        categories=len(every),
+        spread=stdev(means) if len(means) > 1 else None,
+        left_out=len(by_run) - len(whole),
         **said,
     )
+
+
+def _of_categories(by_run: Mapping[Run, Mapping[str, Part]], every: Iterable[str]) -> float:
+    """Return the mean over categories of what each has on average, over the runs that have it."""
+    parts = [part for run in by_run.values() for part in run.values()]
+    return fmean(fmean(value for value, names in parts if name in names) for name in every)
 
 
 def _twice(one: Found, other: Found) -> DataError:

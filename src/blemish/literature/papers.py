@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
@@ -81,7 +82,7 @@ def papers(
     `family` is a place in the taxonomy ("flow", "embedding", "embedding/memory-bank"); deeper places count, and so do
     further places of a paper. `year` is one year or a range with both ends included ("2021-2023", "2024-", "-2019").
     `venue` is compared as a word of the venue's name, without case. `code` asks for papers with (True) or without (False)
-    code. `text` must occur in the title, the authors, the short name or the key, without case.
+    code. `text` must occur in the title, the authors, the short name or the key, without case and accents.
 
     Raises:
         UnknownName: no such place in the taxonomy, or no such sort.
@@ -98,7 +99,7 @@ def papers(
         and (not year or (p.year is not None and first <= p.year <= last))
         and (not venue or venue.lower() in _words(p.venue))
         and (code is None or bool(p.code) == code)
-        and text.lower() in f"{p.title}\n{p.authors}\n{p.name}\n{p.key}".lower()
+        and _bare(text) in _bare(f"{p.title}\n{p.authors}\n{p.name}\n{p.key}")
     ]
     return tuple(sorted(found, key=lambda p: _order(p, sort)))
 
@@ -130,6 +131,11 @@ def _places(family: str) -> tuple[str, ...]:
     if family and not found:
         raise UnknownName("family", family, known, "See `blemish taxonomy`.")
     return found
+
+
+def _bare(text: str) -> str:
+    """Return text in lower case, without accents."""
+    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
 
 
 def _words(venue: str) -> set[str]:

@@ -11,12 +11,14 @@ from blemish.literature.bibtex import bibtex, escape
 from blemish.literature.datasets import DatasetFacts, datasets
 from blemish.literature.drawing import latex_picture, svg
 from blemish.literature.facts import settings
-from blemish.literature.leaderboard import Leaderboard, leaderboard
+from blemish.literature.leaderboard import Leaderboard
+from blemish.literature.leaderboard import gathered as gather
 from blemish.literature.methods import methods
 from blemish.literature.metrics import Metric, metrics
 from blemish.literature.names import find, known_name
+from blemish.literature.ours import ours as read_ours
 from blemish.literature.papers import every_paper, paper
-from blemish.literature.results import MARK, results
+from blemish.literature.results import MARK
 from blemish.literature.tables import Table
 from blemish.literature.taxonomy import Node, taxonomy
 
@@ -53,6 +55,7 @@ def survey(
 
     Raises:
         UnknownName: no such data set or metric.
+        DataError: `ours` holds no benchmark results.
         StorageError: the folder cannot be written.
     """
     from blemish.literature.survey_latex import written_latex
@@ -73,14 +76,16 @@ def survey(
     return tuple(paths)
 
 
-def gathered(sets: Sequence[str], measured: Sequence[str], ours: Path | str | None, recalled: bool) -> Content:
+def gathered(names: Sequence[str], measures: Sequence[str], ours: Path | str | None, recalled: bool) -> Content:
     """Gather what a survey says.
 
     Raises:
         UnknownName: no such data set or metric.
+        DataError: `ours` holds no benchmark results.
     """
-    sets = [find("datasets", name) for name in sets]
-    measured = [find("metrics", name) for name in measured]
+    sets = dict.fromkeys(find("datasets", name) for name in names)
+    measured = dict.fromkeys(find("metrics", name) for name in measures)
+    ready = None if ours is None else read_ours(ours)
     tree = taxonomy()
     places = {p.key: node for top in tree for node in top.walk() for p in node.papers}
     implemented = {known_name(name): name for top in tree for node in top.walk() for name in node.methods}
@@ -95,14 +100,9 @@ def gathered(sets: Sequence[str], measured: Sequence[str], ours: Path | str | No
         row = [entry.name, places[found.key].name, found.venue, year, code, implemented.get(entry.name, "")]
         compared.append(row)
     boards = []
-    for setting in settings():
-        known = [s for s in sets for m in measured if results(dataset=s, metric=m, setting=setting, recalled=recalled)]
-        shown = tuple(
-            board
-            for s in dict.fromkeys(known)
-            for m in measured
-            if (board := leaderboard(s, setting=setting, metric=m, ours=ours, recalled=recalled)).rows
-        )
+    for setting, said in settings().items():
+        every = (gather(datasets()[s], said, metrics()[m], ready, recalled) for s in sets for m in measured)
+        shown = tuple(board for board in every if board.rows)
         if shown:
             boards.append((setting, shown))
     table, more = _sets()

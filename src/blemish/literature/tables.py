@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from blemish.errors import UnknownName
 from blemish.literature.bibtex import escape
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.I)
 
 FORMATS = ("markdown", "csv", "json", "latex")
 """What a table can be written as."""
@@ -41,11 +45,14 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Return the table as CSV with a line of names."""
+    """Return the table as CSV with a line of names; see `csv_text`."""
+    return csv_text([table.head, *table.body])
+
+
+def csv_text(lines: Iterable[Iterable[Any]]) -> str:
+    """Return lines as CSV; an apostrophe stands before texts that a spreadsheet would take for a formula (=, +, -, @)."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.head)
-    writer.writerows(table.body)
+    csv.writer(out, lineterminator="\n").writerows(map(_harmless, line) for line in lines)
     return out.getvalue()
 
 
@@ -80,6 +87,13 @@ def latex(table: Table, columns: str = "", raw: Sequence[int] = ()) -> str:
             "",
         ]
     )
+
+
+def _harmless(value: Any) -> Any:
+    risky = (
+        isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not NUMBER.fullmatch(value)
+    )
+    return f"'{value}" if risky else value
 
 
 def _markdown(text: str) -> str:

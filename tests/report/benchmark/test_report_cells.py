@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blemish.errors import DataError
-from blemish.report.benchmark import read_cells
+from blemish.report.benchmark import read_cells, write_report
 from blemish.report.benchmark.cells import natural
 from report.benchmark.made_cells import around, cell, write
 
@@ -54,6 +54,28 @@ def test_damaged_files_are_named_and_others_passed_over(tmp_path) -> None:
     assert len(cells.cells) == 1
     assert sorted(cells.unread) == ["cut.json", "odd.json", "worse.json"]
     assert "no readable cell" in cells.unread["odd.json"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scores": {"labels": [0, 1], "scores": [0.1, float("nan")]}}, "a score that is not finite"),
+        ({"scores": {"labels": [0, 1], "scores": [0.1]}}, "2 labels, 1 scores and 0 keys"),
+        ({"scores": {"labels": [0, 1], "scores": [0.1, 0.2], "keys": ["a"]}}, "2 labels, 2 scores and 1 keys"),
+        ({"metrics": {"image_AUROC": 97.3}}, "image_AUROC 97.3, which must be a share from 0 to 1"),
+        ({"stamps": ["texnet_s"]}, "which must be an object"),
+    ],
+)
+def test_what_no_page_can_be_made_of_is_named_and_the_rest_is_shown(tmp_path, changed, said) -> None:
+    metrics = {"image_AUROC": around(0.9)}
+    sound = cell("padim", metrics=metrics, scores={"labels": [0, 1], "scores": [0.1, 0.2]})
+    cells = read_cells(write(tmp_path, sound, {**cell("stpm", metrics=metrics), **changed}))
+    assert [one.method for one in cells.cells] == ["padim"]
+    assert said in cells.unread["0001.json"]
+    write_report(cells, tmp_path / "report")
+    (tmp_path / "0000.json").unlink()
+    with pytest.raises(DataError, match=r"holds no cell .* 1 files could not be read, the first: 0001\.json is no"):
+        read_cells(tmp_path)
 
 
 def test_a_folder_without_cells_and_a_cell_twice_are_errors(tmp_path) -> None:

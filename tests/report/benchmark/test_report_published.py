@@ -6,6 +6,7 @@ from blemish import catalogue
 from blemish.literature import results
 from blemish.report.benchmark import read_cells, rows
 from blemish.report.benchmark.published import beside, title
+from blemish.report.benchmark.texts import markdown
 from report.benchmark.made_cells import STAMPS, around, cell, write
 
 MVTEC = catalogue.dataset("mvtec_ad").card
@@ -94,6 +95,52 @@ def test_what_others_ran_stands_apart_with_its_conditions_and_doubts(tmp_path) -
     (one,) = beside(tiles, rows(tiles))
     assert (one.kind, one.published) == ("re-run", 78.2)
     assert any(text.startswith("disputed: IM-IAD") or "IM-IAD" in text for text in one.differs)
+
+
+def test_only_what_the_authors_printed_is_called_published(tmp_path) -> None:
+    for method, metric in (("fastflow", "image_AUROC"), ("ganomaly", "image_AUROC"), ("ae", "pixel_AUROC")):
+        kinds = {}
+        for kind in ("published", "quoted", "re-run"):
+            each = found(tmp_path / method / kind, method, metric=metric, kind=kind)
+            kinds[kind] = [(one.published, one.source) for one in each]
+        assert all(source in ("paper", "official repository") for _, source in kinds["published"]), method
+        numbers = [(round(value, 1), source.partition(",")[0]) for kind in kinds for value, source in kinds[kind]]
+        assert method == "fastflow" or len(set(numbers)) == len(numbers), "no number stands there under two kinds"
+    (paper,) = found(tmp_path / "disputed", "fastflow")
+    assert paper.published == 99.4
+    assert any(text.startswith("disputed: 99.4 is as published; independent runs") for text in paper.differs)
+    ports = [one.published for one in found(tmp_path / "ports", "fastflow", kind="re-run")]
+    assert ports.count(96.3) == 1, "it is on the card and in the literature"
+
+
+def test_recalled_numbers_stand_beside_nothing(tmp_path) -> None:
+    assert any(r.source.startswith("recalled") for r in catalogue.method_card("anogan").reported)
+    for kind in ("published", "quoted"):
+        assert found(tmp_path / kind, "anogan", metric="pixel_AUROC", kind=kind) == []
+
+
+def test_few_shot_and_multi_class_rows_stand_beside_their_own_setting(tmp_path) -> None:
+    for i, setting in enumerate(("few-shot-4", "multi-class")):
+        printed = results(method="patchcore", dataset="mvtec_ad", metric="image_auroc", setting=setting)
+        whole = {"by_category": {c: {"image_AUROC": around(0.9)} for c in MVTEC.categories}}
+        made = cell("patchcore", "mvtec_ad", "all", protocol=setting, **whole)
+        if setting != "multi-class":
+            made = [
+                cell("patchcore", "mvtec_ad", c, protocol=setting, metrics={"image_AUROC": around(0.9)})
+                for c in MVTEC.categories
+            ]
+        cells = read_cells(write(tmp_path / str(i), *(made if isinstance(made, list) else [made])))
+        beside_ours = beside(cells, rows(cells))
+        assert sorted((one.kind, one.published) for one in beside_ours) == sorted((r.column, r.value) for r in printed)
+        assert printed
+        assert {one.protocol for one in beside_ours} == {setting}
+        assert all(one.difference == pytest.approx(90 - one.published) for one in beside_ours)
+        assert any("theirs are not known" in text for text in beside_ours[0].differs) == (setting == "few-shot-4")
+        assert any(text.startswith("training images: theirs 60,") for text in beside_ours[0].differs) == (
+            setting == "few-shot-4"
+        )
+        assert f"| MVTec AD, {setting} |" in markdown(cells, rows(cells), beside_ours)
+    assert found(tmp_path / "three", "patchcore", protocol="few-shot-3", kind="re-run") == []
 
 
 def test_a_data_set_under_a_name_of_the_grid_is_known_by_its_kind(tmp_path) -> None:

@@ -104,6 +104,18 @@ def test_latex_is_escaped_and_balanced(cells) -> None:
     assert columns.pop() + 1 == len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
 
 
+def test_names_are_no_formulas_and_letters_that_latex_does_not_know_are_written_out(tmp_path) -> None:
+    metrics = {"image_AUROC": around(0.9)}
+    made = [cell("padim", '=HYPERLINK("x")', "-2+3", metrics=metrics), cell("padim", "Prüfling 零", metrics=metrics)]
+    read = read_cells(write(tmp_path, *made))
+    lines = list(csv.DictReader(io.StringIO(comma_separated(read, rows(read)))))
+    assert {line["dataset"] for line in lines} == {'\'=HYPERLINK("x")', "Prüfling 零"}
+    assert "'-2+3" in {line["category"] for line in lines}
+    body = latex(read, rows(read)).partition("\n")[2]  # a comment stands before
+    assert body.isascii()
+    assert r"Pr{\"u}fling <U+96F6>" in body
+
+
 @pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on this machine")
 def test_latex_compiles(cells, tmp_path) -> None:
     head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}\begin{document}"

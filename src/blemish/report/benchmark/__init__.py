@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from blemish.errors import UnknownName
+from blemish.errors import InputError, UnknownName
 from blemish.files import write_text
 from blemish.report.benchmark.cells import Cells, read_cells
 from blemish.report.benchmark.published import Beside, beside
@@ -21,10 +21,13 @@ def write_report(cells: Cells, out: Path | str, formats: Sequence[str] = tuple(F
     """Write the results to the folder `out`, one file a format; returns the files.
 
     Raises:
+        InputError: no format is given.
         UnknownName: a format is not one of FORMATS.
         MissingExtra: the page was asked for and jinja2 or matplotlib is not installed.
         StorageError: a file cannot be written.
     """
+    if not formats:
+        raise InputError(f"no format is given; give one of {', '.join(FORMATS)}, or several")
     for name in formats:
         if name not in FORMATS:
             raise UnknownName("format", name, FORMATS)

@@ -158,7 +158,9 @@ def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells
             )
         found[key] = cell
     if not found:
-        raise DataError(f'{folder} holds no cell of a benchmark: no JSON file there has a readable "cell".')
+        broken = next(iter(unread.values()), "")
+        first = f" {len(unread)} files could not be read, the first: {broken}" if unread else ""
+        raise DataError(f'{folder} holds no cell of a benchmark: no JSON file there has a readable "cell".{first}')
     return Cells(str(folder), tuple(found[key] for key in sorted(found)), unread)
 
 
@@ -198,22 +200,33 @@ def _cell(content: Any, file: str) -> Cell | None:
             by_category=by_category,
             costs={name: float(v) for name, v in (content.get("costs") or {}).items() if _number(v)},
             tested={name: _tested(found) for name, found in parts.items() if found},
-            stamps=content.get("stamps") or {},
+            stamps=_mapping(content.get("stamps") or {}),
             failed=_failure(failed) if failed else None,
             file=file,
             picture=_picture(content.get("picture")),
             kind=str((what.get("source") or {}).get("kind") or what["dataset"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"{file} is no readable cell: {type(error).__name__} at {error}") from error
+        raise FormatError(f"{file} is no readable cell ({type(error).__name__}): {error}") from error
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r}, which must be an object")
+    return value
 
 
 def _tested(scores: Mapping[str, Any]) -> Tested:
-    return Tested(
+    found = Tested(
         tuple(int(v) for v in scores.get("labels") or ()),
         tuple(float(v) for v in scores.get("scores") or ()),
         tuple(str(v) for v in scores.get("keys") or ()),
     )
+    if not len(found.labels) == len(found.scores) == (len(found.keys) or len(found.labels)):
+        raise ValueError(f"{len(found.labels)} labels, {len(found.scores)} scores and {len(found.keys)} keys")
+    if not all(map(math.isfinite, found.scores)):
+        raise ValueError("a score that is not finite")
+    return found
 
 
 def _picture(found: Any) -> Picture | None:
@@ -234,6 +247,8 @@ def _measured(metrics: Any) -> dict[str, Measured]:
     for name, value in (metrics or {}).items():
         whole = value if isinstance(value, Mapping) else {"value": value}
         if _number(whole.get("value")):
+            if not 0 <= whole["value"] <= 1:
+                raise ValueError(f"{name} {whole['value']!r}, which must be a share from 0 to 1")
             low, high = (float(whole[side]) if _number(whole.get(side)) else None for side in ("low", "high"))
             found[str(name)] = Measured(float(whole["value"]), low, high)
     return found

@@ -1,14 +1,15 @@
 """Others' numbers beside ours, with the difference and by name what differs between the two.
 
-What authors published stands on a method's card, with its protocol. What benchmarks and third parties got when they ran the
-method stands in the literature, and is kept apart by its kind.
+What authors published as a one-class result stands on a method's card, with its protocol. What they published in other
+settings, and what benchmarks and third parties got when they ran the method, stands in the literature. Every number keeps
+its kind; what is only recalled is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,12 +18,21 @@ from blemish.card import Card, DatasetCard, Reported
 from blemish.errors import UnknownName
 from blemish.literature.disputes import disputed
 from blemish.literature.names import known_name, look_up
-from blemish.literature.results import results
+from blemish.literature.results import Result, results
 from blemish.report.benchmark.cells import METRICS, ONE_CLASS, Cell, Cells
 from blemish.report.benchmark.rows import Number, Row
 
 OURS = {"AUPRO": "pixel_AUPRO"}
 """Names that cards use for what our metrics call otherwise."""
+
+AUTHORS = ("paper", "official repository")
+"""How the source of a card's number begins if the authors printed it."""
+
+RECALLED = "recalled"
+"""How it begins if nobody has read the number again."""
+
+THEIRS = re.compile(r"one-class|multi-class|few-shot-(?P<k>\d+)")
+"""Protocols that mean the same as the literature's setting of that name."""
 
 BACKBONES = re.compile(
     r"(?:Wide)?ResNet-?\d+(?:-\d)?|EfficientNet-B\d|CaiT-M\d+|AlexNet|DeiT-\w+|ViT-\S+|DINOv2\S*|VGG-?\d+|CLIP\S*", re.I
@@ -34,12 +44,13 @@ SIZE = re.compile(r"(\d+) px")
 class Beside:
     """One number of others and ours, both in percent.
 
-    `kind` is "published" (by the authors) or "re-run" (by somebody else). `difference` is ours minus theirs in points, None
-    if it means nothing.
+    `kind` is "published" (by the authors), "quoted" (in somebody else's table) or "re-run" (by somebody else). `difference`
+    is ours minus theirs in points, None if it means nothing.
     """
 
     method: str
     dataset: str
+    protocol: str
     preset: str
     metric: str
     kind: str
@@ -67,9 +78,15 @@ def title(method: str) -> str:
 
 
 def beside(cells: Cells, table: Sequence[Row]) -> list[Beside]:
-    """Return every number of others that one of our one-class rows can stand beside, by data set, method and metric."""
-    found = [one for row in table if row.setting.protocol == ONE_CLASS for one in _of_row(row, cells.cells)]
-    return sorted(found, key=lambda one: (one.dataset, one.method, one.preset, one.metric, one.kind, -one.published))
+    """Return every number of others that one of our rows can stand beside: one-class, multi-class and few-shot ones."""
+    found = [one for row in table if THEIRS.fullmatch(row.setting.protocol) for one in _of_row(row, cells.cells)]
+    protocols = list(dict.fromkeys(row.setting.protocol for row in table))
+
+    def key(one: Beside) -> tuple[str, int, str, str, str, str, float]:
+        at = protocols.index(one.protocol)
+        return one.dataset, at, one.method, one.preset, one.metric, one.kind, -one.published
+
+    return sorted(found, key=key)
 
 
 def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
@@ -77,7 +94,7 @@ def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
     card, data = card_of(row.method), next((_dataset(c.kind) for c in own), None)
     if card is None or data is None:
         return
-    for kind, reported, doubts in _theirs(card, data):
+    for kind, reported, doubts in _theirs(card, data, row.setting.protocol):
         metric = reported.metric
         if metric not in row.numbers:
             continue
@@ -87,6 +104,7 @@ def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
         yield Beside(
             method=row.method,
             dataset=data.name,
+            protocol=row.setting.protocol,
             preset=row.setting.preset,
             metric=metric,
             kind=kind,
@@ -99,23 +117,28 @@ def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
         )
 
 
-def _theirs(card: Card, data: DatasetCard) -> Iterator[tuple[str, Reported, list[str]]]:
+def _theirs(card: Card, data: DatasetCard, protocol: str) -> Iterator[tuple[str, Reported, list[str]]]:
     """Yield the kind of each number of others on a data set, the number under our metric's name, and what is disputed."""
-    for one in card.reported:
-        if one.dataset.lower() == data.name.lower():
-            yield "published", replace(one, metric=OURS.get(one.metric, one.metric)), []
-    known, metrics = look_up("datasets", data.name), {look_up("metrics", name): name for name in METRICS}
-    if known is None:
-        return
-    for result in results(dataset=known, setting=ONE_CLASS):
-        same = result.method == known_name(card.name) and result.inputs in ("", "rgb")
-        if same and result.column == "re-run" and result.metric in metrics:
-            doubts = [d.says for d in disputed([result]) if d.touches(result)]
-            yield (
-                "re-run",
-                Reported(data.name, metrics[result.metric], result.value, result.cited, result.conditions),
-                doubts,
-            )
+    name, known = known_name(card.name), look_up("datasets", data.name)
+    metrics = {look_up("metrics", metric): metric for metric in METRICS}
+    printed = results(dataset=known, setting=protocol) if known and look_up("settings", protocol) else ()
+    same = [r for r in printed if r.method == name and r.inputs in ("", "rgb") and r.metric in metrics]
+    again = [r for r in same if r.column == "re-run"]
+    for one in card.reported if protocol == ONE_CLASS else ():
+        if one.dataset.lower() != data.name.lower() or one.source.startswith(RECALLED):
+            continue
+        kind = "paper" if one.source.partition(",")[0] in AUTHORS else "quoted"
+        metric = OURS.get(one.metric, one.metric)
+        said = Result(name, known or "", look_up("metrics", metric) or "", protocol, one.value, sources={"": kind})
+        if kind == "paper" or not any(r.metric == said.metric and abs(r.value - said.value) < 0.051 for r in again):
+            yield said.column, Reported(data.name, metric, one.value, one.source, one.setting), _doubts(said)
+    for result in again if protocol == ONE_CLASS else same:
+        reported = Reported(data.name, metrics[result.metric], result.value, result.cited, result.conditions)
+        yield result.column, reported, _doubts(result)
+
+
+def _doubts(result: Result) -> list[str]:
+    return [dispute.says for dispute in disputed([result]) if dispute.touches(result)]
 
 
 def _dataset(name: str) -> DatasetCard | None:
@@ -160,6 +183,10 @@ def _images(row: Row, data: DatasetCard, own: Sequence[Cell]) -> Iterator[str]:
     counts = [data.counts[name].train_good for name in row.categories if name in data.counts]
     known = [count for count in counts if count is not None]
     official = str(sum(known)) if known and len(known) == len(row.categories) else "all good ones"
+    drawn = THEIRS.fullmatch(row.setting.protocol)
+    if drawn and drawn["k"]:
+        official = str(int(drawn["k"]) * len(row.categories))
+        yield "parts: which ones were learnt from decides much, and theirs are not known"
     learnt = _learnt(own)
     if learnt is None or str(learnt) != official:
         yield f"training images: theirs {official}, ours {'not recorded' if learnt is None else learnt}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Any
 
-from blemish.report.benchmark.cells import Cells, Setting
+from blemish.literature.bibtex import escape
+from blemish.literature.tables import csv_text
+from blemish.report.benchmark.cells import ONE_CLASS, Cells, Setting
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row, values
 from blemish.report.benchmark.wording import (
@@ -114,30 +115,28 @@ def comma_separated(cells: Cells, table: Sequence[Row]) -> str:
     Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty. `seeds` is how many seeds,
     or draws, a mean comes from; `notes` say of what it lacks.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     head = ["dataset", "protocol", "preset", "method", "category", "metric", "mean", "seeds_low", "seeds_high", "seeds"]
-    writer.writerow([*head, "images_low", "images_high", "best", "notes", "by_seed", *COSTS])
+    lines: list[list[Any]] = [[*head, "images_low", "images_high", "best", "notes", "by_seed", *COSTS]]
     for row in table:
         own = [c for c in cells.cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
         costs = [row.costs.get(name, "") for name in COSTS]
         for metric, number in row.numbers.items():
             s = number.over_seeds
             spread = [s.mean, _empty(s.low), _empty(s.high), s.seeds, _empty(number.low), _empty(number.high)]
-            writer.writerow(
+            lines.append(
                 [*row.setting, row.method, "*", metric, *spread, int(number.best), "; ".join(number.notes), "", *costs]
             )
             for category, by_seed in sorted(values(own, metric).items()):
                 each = ";".join(f"{seed}:{found.value!r}" for seed, found in sorted(by_seed.items()))
                 value = sum(m.value for m in by_seed.values()) / len(by_seed)
                 blank = ["", "", len(by_seed), "", "", "", ""]
-                writer.writerow([*row.setting, row.method, category, metric, value, *blank, each, *[""] * len(COSTS)])
-    return out.getvalue()
+                lines.append([*row.setting, row.method, category, metric, value, *blank, each, *[""] * len(COSTS)])
+    return csv_text(lines)
 
 
 def escape_latex(text: str) -> str:
-    """Return text that LaTeX prints as it stands."""
-    return "".join(SPECIALS.get(letter, letter) for letter in text)
+    """Return text that LaTeX prints as it stands, in ASCII: letters as `literature.bibtex.escape` writes them."""
+    return "".join(SPECIALS.get(letter, letter if letter.isascii() else escape(letter)) for letter in text)
 
 
 def _by_setting(table: Sequence[Row]) -> Iterable[tuple[Setting, list[Row]]]:
@@ -168,7 +167,8 @@ def _rest(row: Row, metrics: Sequence[str], costs: Sequence[str]) -> list[str]:
 def _beside(one: Beside) -> list[str]:
     difference = MISSING if one.difference is None else f"{one.difference:+.2f}"
     source = f"{one.source}; {one.setting}" if one.setting else one.source
-    what = [one.dataset, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", one.kind, source]
+    data = one.dataset if one.protocol == ONE_CLASS else f"{one.dataset}, {one.protocol}"
+    what = [data, title(one.method), TITLES.get(one.metric, one.metric), f"{one.published:g}", one.kind, source]
     return [*what, percent(one.ours.value), difference, "; ".join(one.differs)]
 
 
