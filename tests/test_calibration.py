@@ -283,7 +283,9 @@ class TestFromEscapeRate:
     @pytest.mark.parametrize(
         ("rate", "confidence", "needed"), [(0.5, 0.75, 2), (0.9, 0.99, 2), (0.6, 0.84, 2), (0.5, 1 - 2**-53, 53)]
     )
-    def test_as_many_defects_as_are_said_to_be_needed_suffice(self, rate: float, confidence: float, needed: int) -> None:
+    def test_as_many_defects_as_are_said_to_be_needed_suffice(
+        self, rate: float, confidence: float, needed: int
+    ) -> None:
         assert from_escape_rate([0.0, 1.0], np.arange(float(needed)), rate, confidence).threshold == 0.0
 
     def test_reports_the_false_rejects_with_their_bound(self) -> None:

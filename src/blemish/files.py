@@ -1,4 +1,4 @@
-"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, and hashed."""
+"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, compared, and hashed."""
 
 from __future__ import annotations
 
@@ -69,6 +69,23 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Say of the first three values in which two trees of plain values differ what each is; nothing if they are the same."""
+    old, new = _flat(there), _flat(here)
+    differ = [name for name in {**new, **old} if old.get(name, "absent") != new.get(name, "absent")]
+    return "; ".join(f"{n} is {old.get(n, 'absent')} there, {new.get(n, 'absent')} here" for n in differ[:3])
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict | list):
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    flat: dict[str, Any] = {}
+    for key, each in items:
+        flat |= _flat(each, f"{name}.{key}" if name else str(key))
+    return flat
 
 
 def sha256(*paths: Path) -> str:
