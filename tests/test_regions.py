@@ -63,7 +63,7 @@ def test_box_area_and_peak_of_each_region() -> None:
 
 
 def test_finding_the_peaks_takes_no_sorting_of_all_pixels(monkeypatch) -> None:
-    """A whole part of 24 megapixels is defective under a failed lamp: sorting its pixels took ten times as long as the rest."""
+    """Where a lamp fails, all 24 megapixels of a part are defective: sorting them took longer than everything else."""
     monkeypatch.setattr(np, "argsort", lambda *args, **kwargs: pytest.fail("sorted"))
     map = np.random.default_rng(0).integers(0, 5, (50, 60)).astype(np.float32)
     (found,) = regions.find(map, np.ones(map.shape, bool))

@@ -194,8 +194,8 @@ def from_costs(
     """Choose the threshold of lowest expected cost per part on labelled parts that no detector learnt from.
 
     The costs are those of one escaped defect and one rejected good part, in any one currency; `defect_share` is the
-    share of defective parts in production. Among equal costs fewer escapes win, then fewer false rejects. The threshold lies
-    in the middle of the gap between two neighbouring scores.
+    share of defective parts in production. Among equal costs fewer escapes win, then fewer false rejects. The threshold
+    lies in the middle of the gap between two neighbouring scores.
 
     Raises:
         InputError: fewer than two scores of a kind, a score that is not finite, negative costs or both zero, a share

@@ -1,4 +1,4 @@
-"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, compared, and hashed."""
+"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, and hashed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Say of the first three values in which two trees of plain values differ what each is; nothing if they are the same."""
+    """Say what the first three values are in which two trees of plain values differ; nothing if they are the same."""
     old, new = _flat(there), _flat(here)
     differ = [name for name in {**new, **old} if old.get(name, "absent") != new.get(name, "absent")]
     return "; ".join(f"{n} is {old.get(n, 'absent')} there, {new.get(n, 'absent')} here" for n in differ[:3])

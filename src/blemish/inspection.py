@@ -42,8 +42,8 @@ class Raw:
 class Inspection(ABC):
     """The way to prepare images, something that scores them, and a threshold (or none yet).
 
-    `about` says in JSON values what the model was fitted on ("learnt", with the content of the files of what is not held out
-    as "learnt_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
+    `about` says in JSON values what the model was fitted on ("learnt", and the content of the files that are
+    not held out, "learnt_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
     """
 
     imaging: Imaging
@@ -203,8 +203,8 @@ class Inspection(ABC):
         learnt = set(self.about.get("learnt_content", ()))
         if both := sum(content in learnt for content in used):
             said = (
-                f"{both} of the {len(used)} files that the threshold was chosen from are copies of files that the model has "
-                "learnt from, which score lower than new parts: nothing is guaranteed. Calibrate on other parts."
+                f"{both} of the {len(used)} files that the threshold was chosen from are copies of files that the model "
+                "has learnt from, which score lower than new parts: nothing is guaranteed. Calibrate on other parts."
             )
             chosen = replace(chosen, note=f"{said} {chosen.note}".rstrip())
         self.calibration = chosen
@@ -233,7 +233,7 @@ def _noting(sources: Iterable[S], used: list[str]) -> Iterator[S]:
 
 
 def contents(sources: Iterable[Any]) -> list[str]:
-    """Return by what the files among the sources are known again; without those that cannot be read, as reading them says."""
+    """Return by what the files among the sources are known again; those that cannot be read are left to their reader."""
     found = []
     for source in sources:
         if isinstance(source, str | Path):

@@ -190,7 +190,7 @@ def test_a_killed_fit_leaves_no_half_model_and_resumes_to_the_same(fitted, root,
 def test_resuming_something_else_is_refused(fitted, root, tmp_path) -> None:
     engine, model, _, _ = fitted
     folder = engine.run_of(model).folder
-    with pytest.raises(InputError, match="other settings or data: params.neighbours is 1 there, 2 here"):
+    with pytest.raises(InputError, match=r"other settings or data: params\.neighbours is 1 there, 2 here"):
         Engine(tmp_path, false_reject_rate=0.2).fit(
             Patchcore(**{**TINY, "neighbours": 2}), MVTec(root=root, category="bottle", image_size=64), resume=folder
         )

@@ -331,7 +331,7 @@ def _mask_folder(start: Path, masks: str | None) -> Path | None:
 
 
 def without_masks(root: Path, files: list[Path]) -> list[Path]:
-    """Leave out the masks of parts among the files below `root`: those beside their images, and in folders named for masks."""
+    """Leave out the masks among the files below `root`: those beside their images, and in folders named for masks."""
     parts = [path for path in files if not any(_for_masks(folder) for folder in path.relative_to(root).parents)]
     return _without_masks_beside(parts)
 
