@@ -240,8 +240,8 @@ def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[
     notes = []
     if both := len(records) - len(others) + len(copies):
         notes.append(
-            f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learnt from, or "
-            "that the threshold was chosen from: these results flatter. Test on other parts."
+            f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learnt "
+            "from, or that the threshold was chosen from: these results flatter. Test on other parts."
         )
     if chosen:
         notes.append(
