@@ -199,14 +199,14 @@ class TestFromGood:
 
 
 class TestFromCosts:
-    @given(samples, samples, st.integers(0, 20), st.integers(1, 20), st.sampled_from([Fraction(1, 10), Fraction(1, 2)]))
+    @given(samples, samples, st.integers(1, 20), st.integers(0, 20), st.sampled_from([Fraction(1, 10), Fraction(1, 2)]))
     def test_equals_trying_every_threshold(
         self, good: list[float], bad: list[float], escape: int, reject: int, share: Fraction
     ) -> None:
-        def outcome(threshold: float) -> tuple[Fraction, int]:
+        def outcome(threshold: float) -> tuple[Fraction, int, int]:
             escapes, rejects = sum(b < threshold for b in bad), sum(g >= threshold for g in good)
             cost = share * escape * Fraction(escapes, len(bad)) + (1 - share) * reject * Fraction(rejects, len(good))
-            return cost, escapes
+            return cost, escapes, rejects
 
         found = from_costs(good, bad, escape, reject, float(share))
         every = sorted({*good, *bad})
@@ -229,6 +229,12 @@ class TestFromCosts:
         good, bad = [0.0, 1.0, 3.0, 4.0, 4.0, 5.0], [0.0, 0.0, 3.0, 3.0, 4.0, 5.0]
         found = from_costs(good, bad, 9, 1, 0.1)
         assert defective(np.array(bad), found.threshold).all()
+
+    def test_rejects_that_cost_nothing_are_not_made_for_nothing(self) -> None:
+        found = from_costs([0.0, 1.0, 4.0], [3.0, 5.0], 2, 0, 0.5)
+        assert found.threshold == 2.0
+        assert "0 escaped and 1 falsely rejected" in found.guarantee
+        assert found.note == ""
 
     def test_extreme_costs_reject_everything_or_nothing_and_say_so(self) -> None:
         everything = from_costs([0.0, 2.0], [1.0, 3.0, -1.0], 1, 0, 0.5)
@@ -273,6 +279,14 @@ class TestFromEscapeRate:
         with pytest.raises(InputError, match="at least 59 defective parts; there are 58"):
             from_escape_rate([0.0, 1.0], np.arange(58.0), 0.05)
         assert from_escape_rate([0.0, 1.0], np.arange(59.0), 0.05).threshold == 0.0
+
+    @pytest.mark.parametrize(
+        ("rate", "confidence", "needed"), [(0.5, 0.75, 2), (0.9, 0.99, 2), (0.6, 0.84, 2), (0.5, 1 - 2**-53, 53)]
+    )
+    def test_as_many_defects_as_are_said_to_be_needed_suffice(
+        self, rate: float, confidence: float, needed: int
+    ) -> None:
+        assert from_escape_rate([0.0, 1.0], np.arange(float(needed)), rate, confidence).threshold == 0.0
 
     def test_reports_the_false_rejects_with_their_bound(self) -> None:
         found = from_escape_rate(np.arange(100.0), 95 + np.arange(59.0), 0.05)

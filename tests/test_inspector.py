@@ -169,6 +169,10 @@ def test_thresholds_by_every_rule(inspector) -> None:
             judge.calibrate(good, **wrong)
     with pytest.raises(InputError, match="need defective parts"):
         judge.calibrate(good, escape_rate=0.1)
+    with pytest.raises(InputError, match="the defective ones given would not count"):
+        judge.calibrate(good, bad, false_reject_rate=0.1)
+    with pytest.raises(InputError, match=r"confidence is 0\.9, but costs guarantee nothing"):
+        judge.calibrate(good, bad, costs=(1.0, 1.0, 0.5), confidence=0.9)
 
 
 def test_a_full_disk_leaves_the_old_model_whole(inspector, tmp_path) -> None:
@@ -202,7 +206,7 @@ def change_header(path, **changes) -> None:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        header = {**file.metadata(), **changes}
+        header = {**file.metadata(), "seal": None, **changes}  # as if it had been saved so
     save_file(load_file(path), path, metadata={k: v for k, v in header.items() if v is not None})
 
 
@@ -225,6 +229,20 @@ def test_files_it_does_not_understand_are_refused_with_the_reason(inspector, tmp
     path = inspector.save(tmp_path / "m.safetensors")
     change_header(path, **changes)
     with pytest.raises((FormatError, ValueError), match=message):
+        Inspector.load(path)
+
+
+@pytest.mark.parametrize("where", ["threshold", "memory bank"])
+def test_one_byte_that_has_changed_is_noticed(inspector, tmp_path, where) -> None:
+    path = inspector.save(tmp_path / "m.safetensors")
+    content = bytearray(path.read_bytes())
+    if where == "threshold":
+        at = content.index(b'threshold\\": ') + len(b'threshold\\": ')
+        content[at] = ord("9") if content[at] != ord("9") else ord("8")
+    else:
+        content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="something in it has changed"):
         Inspector.load(path)
 
 
@@ -267,6 +285,9 @@ def test_a_folder_that_cannot_be_looked_into_is_named_and_never_left_out(tmp_pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "absent")
+    for wrong, message in (("absent", "does not exist"), ("a.png", "is no folder")):
+        with pytest.raises(DataError, match=message):
+            images_below(tmp_path / wrong)
     assert images_below(tmp_path) == [tmp_path / "a.png", tmp_path / "shut" / "b.png"]
     for kind in ("shut", ".hidden"):
         scandir = os.scandir

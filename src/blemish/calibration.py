@@ -194,8 +194,8 @@ def from_costs(
     """Choose the threshold of lowest expected cost per part on labelled parts that no detector learnt from.
 
     The costs are those of one escaped defect and one rejected good part, in any one currency; `defect_share` is the
-    share of defective parts in production. Among equal costs fewer escapes win. The threshold lies in the middle of
-    the gap between two neighbouring scores.
+    share of defective parts in production. Among equal costs fewer escapes win, then fewer false rejects. The threshold
+    lies in the middle of the gap between two neighbouring scores.
 
     Raises:
         InputError: fewer than two scores of a kind, a score that is not finite, negative costs or both zero, a share
@@ -213,8 +213,9 @@ def from_costs(
     escapes = np.append(np.searchsorted(bad, cuts), len(bad))  # with the threshold at or just below each cut, or above
     rejects = np.append(len(good) - np.searchsorted(good, cuts), 0)
     expected: Scores = per_escape * (escapes / len(bad)) + per_reject * (rejects / len(good))
-    # Rounding must not break ties; the first of equal ones lets the fewest escape.
-    best = int(np.argmax(expected <= expected.min() * (1 + 1e-12)))
+    # Rounding must not break ties. Of equal ones take the fewest escapes, then the fewest rejects: these may cost nothing.
+    equal = np.flatnonzero(expected <= expected.min() * (1 + 1e-12))
+    best = int(equal[np.lexsort((rejects[equal], escapes[equal]))[0]])
     threshold, note = _between(cuts, best)
     return Calibration(
         good_scores=tuple(good.tolist()),
@@ -303,18 +304,23 @@ def _wanted_rank(n: int, rate: float, confidence: float | None) -> int:
 def _confident_rank(n: int, rate: float, confidence: float) -> int:
     """Return the largest j for which the j-th most extreme of n scores cuts off at most `rate`, with `confidence`.
 
-    The share beyond it is at most Beta(j, n + 1 - j), which is below `rate` as often as a binomial (n, rate) reaches j.
+    The share beyond it is at most Beta(j, n + 1 - j), which is above `rate` as often as a binomial (n, rate) stays below j.
     """
-    tails = np.logaddexp.accumulate(_log_mass(_log_choose(n), rate)[::-1])[::-1]  # log P(X >= j)
-    return int(np.count_nonzero(np.exp(tails[1:]) >= confidence))
+    fewer = np.logaddexp.accumulate(_log_mass(_log_choose(n), rate))[:-1]  # log P(X < j) for j = 1 .. n
+    return int(np.count_nonzero(fewer <= _doubt(confidence)))
 
 
 def _parts_needed(rate: float, confidence: float) -> int:
-    """Return the smallest n whose most extreme score cuts off at most `rate` with `confidence`."""
+    """Return the smallest n whose most extreme score cuts off at most `rate` with `confidence`: `_confident_rank` is 1."""
     n = max(1, math.floor(math.log1p(-confidence) / math.log1p(-rate)) - 1)
-    while -math.expm1(n * math.log1p(-rate)) < confidence:
+    while n * math.log1p(-rate) > _doubt(confidence):
         n += 1
     return n
+
+
+def _doubt(confidence: float) -> float:
+    """Return the log of what a confidence lacks to certainty, a rounding error higher: 2 parts are sure of 1/2 to 75 %."""
+    return math.log1p(-confidence) + 1e-12
 
 
 def _lowest_share(successes: int, trials: int, tail: float) -> float:

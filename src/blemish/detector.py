@@ -7,10 +7,11 @@ Inputs are RGB in [0, 1]; normalisation belongs to the weights, in `features`.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -77,7 +78,7 @@ class Detector(nn.Module, ABC):
         self.require_fit()
         meta = {"detector": type(self).__name__, "params": json.dumps(self.params), **(header or {})}
         tensors = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
-        return write_saved(path, meta, tensors)
+        return write_saved(path, {**meta, "seal": _seal(meta, tensors)}, tensors)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -89,6 +90,10 @@ class Detector(nn.Module, ABC):
         meta, tensors = read_saved(path)
         if meta.get("detector") != cls.__name__:
             raise FormatError(f"{path} holds {meta.get('detector', 'no detector')}, not {cls.__name__}.")
+        if meta.pop("seal", None) not in (None, _seal(meta, tensors)):  # files from before there was one have none
+            raise FormatError(
+                f"{path} is not as it was written: something in it has changed. Restore it from a copy, or fit again."
+            )
         token = loading.set(True)
         try:
             detector = cls(**json.loads(meta["params"]))
@@ -118,6 +123,21 @@ class Detector(nn.Module, ABC):
             self.load_state_dict(tensors)
         except RuntimeError as error:
             raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the hash of tensors in the order of their names: name, type, shape, values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _seal(meta: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """Return the hash of all that a saved file says: safetensors itself notices no byte that has changed."""
+    said = json.dumps([sorted(meta.items()), tensors_sha256(tensors)])
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def write_saved(path: Path | str, meta: dict[str, str], tensors: dict[str, Tensor]) -> Path:

@@ -42,8 +42,8 @@ class Raw:
 class Inspection(ABC):
     """The way to prepare images, something that scores them, and a threshold (or none yet).
 
-    `about` says in JSON values what the model was fitted on ("learnt") and which files its threshold was chosen from
-    ("calibrated"); it decides nothing.
+    `about` says in JSON values what the model was fitted on ("learnt", and the content of the files that are
+    not held out, "learnt_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
     """
 
     imaging: Imaging
@@ -142,11 +142,24 @@ class Inspection(ABC):
         `escape_rate`, or `costs` = (cost of an escape, cost of a false reject, share of defective parts); see
         `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
 
+        Files that the detector has learnt from get a `note`: nothing is guaranteed then.
+
         Raises:
-            InputError: no rule or several, a rule that needs `defects` without them, or too few readable parts.
+            InputError: no rule or several, what a rule needs is missing, what it cannot use is given, or too few readable
+                parts.
         """
         if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
             raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
+        if false_reject_rate is not None and defects is not None:
+            raise InputError(
+                "a false_reject_rate looks at good parts alone, so the defective ones given would not count. "
+                "Leave them out, or ask for an escape_rate or costs."
+            )
+        if costs is not None and confidence is not None:
+            raise InputError(
+                f"confidence is {confidence}, but costs guarantee nothing to be sure of. Leave it out, or ask for a "
+                "false_reject_rate or an escape_rate."
+            )
         used: list[str] = []
         scores, peaks = self.calibration_scores(_noting(good, used))
         if false_reject_rate is not None:
@@ -187,6 +200,13 @@ class Inspection(ABC):
         return scores, peaks or None
 
     def _keep(self, chosen: Calibration, used: list[str]) -> Calibration:
+        learnt = set(self.about.get("learnt_content", ()))
+        if both := sum(content in learnt for content in used):
+            said = (
+                f"{both} of the {len(used)} files that the threshold was chosen from are copies of files that the model "
+                "has learnt from, which score lower than new parts: nothing is guaranteed. Calibrate on other parts."
+            )
+            chosen = replace(chosen, note=f"{said} {chosen.note}".rstrip())
         self.calibration = chosen
         self.about = {**self.about, "calibrated": used}
         return chosen
@@ -208,11 +228,18 @@ class Inspection(ABC):
 def _noting(sources: Iterable[S], used: list[str]) -> Iterator[S]:
     """Yield the sources, and note by what those that are files are known again."""
     for source in sources:
-        file = getattr(source, "image", source)
-        if isinstance(file, str | Path):
-            with suppress(OSError):  # reading it will say so
-                used.append(content_of(file))
+        used += contents([getattr(source, "image", source)])
         yield source
+
+
+def contents(sources: Iterable[Any]) -> list[str]:
+    """Return by what the files among the sources are known again; those that cannot be read are left to their reader."""
+    found = []
+    for source in sources:
+        if isinstance(source, str | Path):
+            with suppress(OSError):
+                found.append(content_of(source))
+    return found
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -221,6 +248,8 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         DataError: there is none, or a folder or file below cannot be looked into: its parts would count as good.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}. Check the path.")
     found: list[Path] = []
     try:
         for place, folders, names in os.walk(folder, onerror=_raise):

@@ -21,9 +21,12 @@ def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     inside = np.flatnonzero(mask)
-    order = inside[np.argsort(map.ravel()[inside], kind="stable")]
+    values, owners = map.ravel()[inside], labels.ravel()[inside]
+    highest = np.full(count, -np.inf, values.dtype)
+    np.maximum.at(highest, owners, values)
+    at_peak = values == highest[owners]
     peaks = np.zeros(count, np.int64)
-    peaks[labels.ravel()[order]] = order  # the last one written, the highest, stays
+    peaks[owners[at_peak]] = inside[at_peak]  # of equal ones the last one stays
     found = []
     for (left, top, width, height, area), at in zip(stats[1:], peaks[1:], strict=True):
         y, x = divmod(int(at), mask.shape[1])

@@ -124,6 +124,41 @@ def test_calibrate_writes_a_model_with_a_new_threshold(model, place, tmp_path) -
     assert "all three" in done.stderr
 
 
+def test_calibrate_takes_no_masks_for_defective_parts(model, place, tmp_path) -> None:
+    bad, beside = place / "parts" / "test" / "turned", tmp_path / "turned"
+    for part in sorted(bad.glob("*.png"))[:5]:
+        for name in (part.name, f"{part.stem}_mask.png", f"masks/{part.name}"):
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(part.read_bytes())
+    costs = ("--cost-escape", 50, "--cost-false-reject", 1, "--defect-share", 0.1)
+    good = place / "parts" / "test" / "good"
+    done = blemish(
+        "calibrate", model, "--good", good, "--defective", beside, *costs, "--out", tmp_path / "x.safetensors"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "5 defective calibration parts" in done.stdout
+    assert "10 masks in" in done.stderr
+
+
+def test_names_of_any_letters_stay_on_one_line(model, place, tmp_path) -> None:
+    part = next((place / "parts" / "train" / "good").glob("*.png"))
+    (tmp_path / "a\ngood       score 0  p 1  b.png").write_bytes(part.read_bytes())
+    (tmp_path / "cut\noff.png").write_bytes(b"")
+    done = blemish("inspect", model, tmp_path)
+    assert len(done.stdout.splitlines()) == 3, done.stdout
+    assert "a\\ngood" in done.stdout
+    assert "cut\\noff.png" in done.stdout
+
+
+def test_the_number_of_parts_the_threshold_is_from_is_that_of_its_guarantee(place, tmp_path) -> None:
+    """With patience half of the held-out parts stop the training, and the other half alone give the threshold."""
+    trained = ("--method", "stpm", "-s", "steps=2", "--patience", 1, "--image-size", 64, "--batch-size", 4)
+    done = blemish("fit", place / "parts", "--out", tmp_path, *trained)
+    assert done.returncode == 0, done.stderr
+    assert "from 4 held-out good parts" in done.stdout
+    assert "like the 4 held-out ones" in done.stdout
+
+
 def test_resume_goes_on_with_the_same_run(model, place) -> None:
     run = model.parent
     model.unlink()

@@ -190,7 +190,7 @@ def test_a_killed_fit_leaves_no_half_model_and_resumes_to_the_same(fitted, root,
 def test_resuming_something_else_is_refused(fitted, root, tmp_path) -> None:
     engine, model, _, _ = fitted
     folder = engine.run_of(model).folder
-    with pytest.raises(InputError, match="was started with params"):
+    with pytest.raises(InputError, match=r"other settings or data: params\.neighbours is 1 there, 2 here"):
         Engine(tmp_path, false_reject_rate=0.2).fit(
             Patchcore(**{**TINY, "neighbours": 2}), MVTec(root=root, category="bottle", image_size=64), resume=folder
         )
@@ -243,6 +243,27 @@ def test_testing_on_learnt_parts_is_said(fitted) -> None:
     assert not any("flatter" in note for note in engine.report(model, data).notes)
     stolen = [*data.test_records, *data.train_records[:5], *data.held_out_records[:2]]
     assert any("7 of 35 tested parts" in note and "flatter" in note for note in evaluate(inspector, stolen).notes)
+
+
+def test_learnt_parts_are_known_under_other_names_in_tests_and_calibrations(fitted, tmp_path) -> None:
+    """`fit parts/good`, then `test parts`: the same files have other names, seen from another folder."""
+    from blemish.data.record import Record
+    from blemish.engine.evaluate import evaluate
+
+    _, _, data, inspector = fitted
+    copies = [tmp_path / f"{i}.png" for i in range(6)]
+    for copy, record in zip(copies, [*data.train_records[:4], *data.held_out_records[:2]], strict=True):
+        copy.write_bytes(record.image.read_bytes())
+    stolen = [*data.test_records, *(Record(copy.name, copy, split="test") for copy in copies)]
+    notes = [note for note in evaluate(inspector, stolen).notes if "flatter" in note]
+    assert len(notes) == 2, notes
+    assert "4 of 34 tested parts" in notes[0]
+    assert "files of 2 of 34 tested parts are ones that the threshold was chosen from (4.png, 5.png)" in notes[1]
+    again = Inspector(inspector.detector, inspector.imaging, about=inspector.about)
+    assert again.calibrate(copies[4:], false_reject_rate=0.4).note == ""
+    note = again.calibrate(copies, false_reject_rate=0.4).note
+    assert "4 of the 6 files" in note
+    assert "nothing is guaranteed" in note
 
 
 def test_parameters_that_cannot_be_saved_stop_before_the_fit(root, tmp_path) -> None:

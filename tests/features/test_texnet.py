@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from blemish.detector import tensors_sha256
 from blemish.errors import InputError, UnknownName, WeightsError
 from blemish.features import extractor
-from blemish.features.frozen import tensors_sha256
 from blemish.features.texnet import (
     MEAN,
     SIZES,

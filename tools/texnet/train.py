@@ -32,7 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blemish.features.frozen import tensors_sha256
+from blemish.detector import tensors_sha256
 from blemish.features.texnet import MEAN, SIZES, STAGES, STD, Size, TexNet
 from blemish.files import write_atomically, write_text
 

@@ -123,7 +123,7 @@ def _say_fitted(data: DataModule, inspector: Inspector, model: Path) -> None:
     if calibration is None:
         typer.echo("No threshold: nothing was held out to choose it from (--holdout).")
     else:
-        typer.echo(f"Threshold {calibration.threshold:.6g}, from {len(data.held_out_records)} held-out good parts.")
+        typer.echo(f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts.")
         typer.echo(calibration.guarantee)
         if calibration.note:
             typer.echo(f"Note: {calibration.note}")
@@ -149,13 +149,12 @@ def calibrate(
     defect_share: Annotated[float | None, typer.Option(help="Share of defective parts in production, 0 to 1.")] = None,
 ) -> None:
     """Choose the threshold anew: for a false-reject rate, an escape rate, or the lowest cost. Never on test parts."""
-    from blemish.inspection import images_below
     from blemish.inspector import Inspector
 
     inspector = Inspector.load(model)
     inspector.calibrate(
-        images_below(good),
-        None if defective is None else images_below(defective),
+        _parts_below(good),
+        None if defective is None else _parts_below(defective),
         false_reject_rate=false_reject_rate,
         escape_rate=escape_rate,
         confidence=confidence,
@@ -226,6 +225,18 @@ def demo(
 
     page = run_demo(out, categories=category, method=method, seed=seed)
     typer.echo(f"Report: {page}")
+
+
+def _parts_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and below without the masks among them, which are no parts; says how many those are."""
+    from blemish.data.folder import without_masks
+    from blemish.inspection import images_below
+
+    found = images_below(folder)
+    parts = without_masks(folder, found)
+    if len(parts) < len(found):
+        typer.echo(f"{len(found) - len(parts)} masks in {folder} are no parts and were left out.", err=True)
+    return parts
 
 
 def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:

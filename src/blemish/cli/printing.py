@@ -25,11 +25,13 @@ def word(verdict: Prediction) -> str:
 
 def line(verdict: Prediction) -> str:
     """Return the verdict as a line for people."""
+    from blemish.watching.part import printable
+
     if verdict.error is not None:
-        return f"error      {verdict.error}"
+        return f"error      {printable(verdict.error)}"
     p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"
     where = "".join(f"  {r.box[0]},{r.box[1]}-{r.box[2]},{r.box[3]}" for r in verdict.regions[:3])
-    return f"{word(verdict):<10} score {verdict.score:.5g}{p_value}  {verdict.key}{where}"
+    return f"{word(verdict):<10} score {verdict.score:.5g}{p_value}  {printable(verdict.key)}{where}"
 
 
 def print_json(value: Any) -> None:

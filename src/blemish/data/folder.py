@@ -330,6 +330,12 @@ def _mask_folder(start: Path, masks: str | None) -> Path | None:
     return found[0] if found else None
 
 
+def without_masks(root: Path, files: list[Path]) -> list[Path]:
+    """Leave out the masks among the files below `root`: those beside their images, and in folders named for masks."""
+    parts = [path for path in files if not any(_for_masks(folder) for folder in path.relative_to(root).parents)]
+    return _without_masks_beside(parts)
+
+
 def _without_masks_beside(files: list[Path]) -> list[Path]:
     """Leave out `x_mask.png` and `x.mask.png` where an image x lies beside them."""
     stems = {(path.parent, path.stem) for path in files}

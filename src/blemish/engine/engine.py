@@ -20,6 +20,7 @@ from blemish.errors import AlreadyFitted, InputError
 from blemish.features.frozen import Precision
 from blemish.files import write_json
 from blemish.imaging import Imaging
+from blemish.inspection import contents
 from blemish.inspector import Inspector
 from blemish.training import choose_device, seeded
 from blemish.training_session import session
@@ -151,7 +152,10 @@ class Engine:
 
     def _about(self, datamodule: DataModule) -> dict[str, Any]:
         used = [*datamodule.train_records, *datamodule.held_out_records]
-        return {"data": datamodule.describe(), "seed": self.seed, "learnt": [r.fingerprint for r in used]}
+        chosen_from = {record.key for record in self._held_out(datamodule)[1]}
+        learnt = contents(record.image for record in used if record.key not in chosen_from)
+        about = {"data": datamodule.describe(), "seed": self.seed}
+        return {**about, "learnt": [r.fingerprint for r in used], "learnt_content": learnt}
 
     def report(
         self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -232,16 +232,16 @@ def _check(records: Sequence[Record], protocol: str) -> None:
 
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
-    learnt = set(inspector.about.get("learnt", ()))
-    calibrated = set(inspector.about.get("calibrated", ()))
-    sizes = {content.partition(":")[0] for content in calibrated}
-    both = sum(record.fingerprint in learnt for record in records)
-    chosen = [r.key for r in records if r.fingerprint not in learnt and _among(calibrated, sizes, r.image)]
+    names = set(inspector.about.get("learnt", ()))
+    others = [record for record in records if record.fingerprint not in names]
+    copies = _among(inspector.about.get("learnt_content", ()), others)  # their names may be others in another folder
+    chosen = _among(inspector.about.get("calibrated", ()), others)
+    chosen = [key for key in chosen if key not in copies]
     notes = []
-    if both:
+    if both := len(records) - len(others) + len(copies):
         notes.append(
-            f"{both} of {len(records)} tested parts have the name and size of parts that were learnt from, or that the "
-            "threshold was chosen from: these results flatter. Test on other parts."
+            f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learnt "
+            "from, or that the threshold was chosen from: these results flatter. Test on other parts."
         )
     if chosen:
         notes.append(
@@ -251,9 +251,12 @@ def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[
     return notes
 
 
-def _among(contents: set[str], sizes: set[str], image: Path) -> bool:
-    """Say whether a file's content is among those; it is read only if one of them has its size."""
-    return bool(sizes) and image.is_file() and str(image.stat().st_size) in sizes and content_of(image) in contents
+def _among(contents: Iterable[str], records: Iterable[Record]) -> list[str]:
+    """Return the keys of the records whose file's content is among those; it is read only if one of them has its size."""
+    known = set(contents)
+    sizes = {int(content.partition(":")[0]) for content in known}
+    images = ((record.key, record.image) for record in records if sizes and record.image.is_file())
+    return [key for key, image in images if image.stat().st_size in sizes and content_of(image) in known]
 
 
 def _first(keys: Sequence[str]) -> str:

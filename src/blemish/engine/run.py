@@ -20,7 +20,7 @@ from typing import Any
 
 import blemish
 from blemish.errors import DataError, InputError
-from blemish.files import read_json, storage_errors, write_json
+from blemish.files import differences, read_json, storage_errors, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,11 @@ def resume(folder: Path | str, config: dict[str, Any]) -> Run:
     if not (folder / "run.json").is_file():
         raise DataError(f"{folder} holds no run.json, so there is nothing to resume. Start without resuming.")
     stored = read_json(folder / "run.json")
-    for key, value in _plain(config).items():
-        if stored.get(key) != value:
-            raise InputError(
-                f"{folder} was started with {key} = {stored.get(key)!r}, now it is {value!r}. "
-                "Resume with the same settings and data, or start a new run."
-            )
+    wanted = _plain(config)
+    if shown := differences({key: stored.get(key) for key in wanted}, wanted):
+        raise InputError(
+            f"{folder} was started with other settings or data: {shown}. Resume with the same, or start a new run."
+        )
     return Run(folder, stored)
 
 

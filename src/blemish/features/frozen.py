@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from blemish.detector import tensors_sha256
 from blemish.errors import InputError, UnknownName
 
 Precision = Literal["float32", "bfloat16"]
@@ -79,15 +79,6 @@ class Features(nn.Module):
 
 caching: ContextVar[Callable[[Features, Tensor], list[Tensor]] | None] = ContextVar("caching", default=None)
 """Who answers for a frozen network inside a cache's block; must give what `Features.compute` gives."""
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the hash of tensors in the order of their names: name, type, shape, values."""
-    digest = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def choose_layers(

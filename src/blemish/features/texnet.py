@@ -27,9 +27,9 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from blemish.detector import loading
+from blemish.detector import loading, tensors_sha256
 from blemish.errors import InputError, UnknownName, WeightsError
-from blemish.features.frozen import Features, choose_layers, tensors_sha256
+from blemish.features.frozen import Features, choose_layers
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 STRIDES: dict[str, int] = {"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}

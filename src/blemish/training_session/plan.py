@@ -9,6 +9,7 @@ from typing import Any
 
 from blemish.detector import Detector
 from blemish.errors import InputError
+from blemish.files import differences
 from blemish.training import Phase
 from blemish.training_session.processes import processes
 
@@ -41,18 +42,5 @@ def plan_of(phase: Phase, fit: Mapping[str, Any], precision: str, held_out: Sequ
 
 def same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
     """Raise InputError where two plans differ."""
-    old, new = _flat(there), _flat(here)
-    differ = [name for name in {**new, **old} if old.get(name, "absent") != new.get(name, "absent")]
-    if differ:
-        shown = "; ".join(f"{n} is {old.get(n, 'absent')} there, {new.get(n, 'absent')} here" for n in differ[:3])
+    if shown := differences(there, here):
         raise InputError(f"{path} is of another training: {shown}. Give another folder, or delete this one.")
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict | list):
-        return {name: value}
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    flat: dict[str, Any] = {}
-    for key, each in items:
-        flat |= _flat(each, f"{name}.{key}" if name else str(key))
-    return flat
