@@ -114,6 +114,12 @@ class TestFromGood:
         assert "at least 99 held-out" in found.note
         assert from_good(np.arange(99.0), 0.01).note == ""
 
+    def test_scores_that_are_all_the_same_are_pointed_out(self):
+        found = from_good(np.zeros(99), 0.01)
+        assert "All 99 parts score the same, 0" in found.note
+        assert found.threshold > 0
+        assert "at least 99 held-out" in from_good(np.zeros(9), 0.01).note, "the other warning stays"
+
     @pytest.mark.parametrize(("n", "rate", "confidence"), [(100, 0.05, 0.95), (59, 0.05, 0.95), (200, 0.1, 0.8)])
     def test_with_confidence_few_calibrations_break_the_promise(self, n: int, rate: float, confidence: float) -> None:
         rates = _reject_rates(n, 1000, rate, confidence)

@@ -169,6 +169,9 @@ def from_good(
     if confidence is not None:
         _share("confidence", confidence)
     guarantee, note = _promise(len(good), rate, confidence)
+    if good[0] == good[-1]:
+        same = f"All {len(good)} parts score the same, {good[0]:g}, as copies of one image do; real parts differ."
+        note = f"{same} {note}".rstrip()
     pixel_threshold = None
     if pixel_peaks is not None:
         peaks = _scores("pixel peak", pixel_peaks, at_least=2)

@@ -255,9 +255,7 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
     except imageheader.BadHeader as error:
         raise ImageError(f"{source} cannot be read: {error}.") from error
     if header.missing:
-        raise ImageError(
-            f"{source} is a {header.kind} file that is cut off: {header.missing} is missing. Copy it again."
-        )
+        raise ImageError(f"{source} is a {header.kind} file that is cut off; it lacks {header.missing}. Copy it again.")
     if header.width * header.height > max_pixels:
         raise ImageError(
             f"{source} holds {header.width} x {header.height} pixels; the limit is {max_pixels:,} in all. "

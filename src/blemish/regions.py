@@ -21,7 +21,7 @@ def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     inside = np.flatnonzero(mask)
-    values, owners = map.ravel()[inside], labels.ravel()[inside]
+    values, owners = map.ravel()[inside], labels.ravel()[inside].astype(np.intp)
     highest = np.full(count, -np.inf, values.dtype)
     np.maximum.at(highest, owners, values)
     at_peak = values == highest[owners]

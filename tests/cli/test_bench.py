@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from blemish.cli import app
+from blemish.errors import InputError
 from blemish.report.benchmark import read_cells
 from parts import write_folder
 
@@ -138,3 +141,7 @@ def test_what_is_wrong_is_said_at_once(place) -> None:
     nearest = blemish(*call(place, "--on", "rey"))
     assert nearest.returncode == 2
     assert "'ray'" in nearest.stderr
+    for ignored in (["--on", "ray", "--jobs", "2"], ["--cpus", "2"], ["--gpus", "1"]):
+        said = CliRunner().invoke(app, list(map(str, call(place, *ignored)))).exception
+        assert isinstance(said, InputError), ignored
+        assert "--cpus and --gpus" in str(said)

@@ -91,7 +91,11 @@ def _place(grid: Grid, on: str, jobs: int, address: str | None, cpus: float, gpu
 
     limit = None if grid.limit_minutes is None else 60 * grid.limit_minutes
     if on == "ray":
+        if jobs != 1:
+            raise InputError(f"--jobs {jobs} is for this machine alone; on Ray, --cpus and --gpus of a cell decide")
         return OnRay(address, cpus=cpus, gpus=gpus, limit=limit)
+    if cpus != 1 or gpus != 0:
+        raise InputError("--cpus and --gpus are what a cell asks Ray for; add --on ray, or give --jobs")
     if address is not None:
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
     return Local(jobs, limit)
