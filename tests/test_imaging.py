@@ -164,7 +164,7 @@ def test_senseless_arrays_are_refused(array) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 0.98))
 def test_a_cut_off_file_is_an_error_never_half_a_picture(suffix, share, tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
@@ -176,7 +176,7 @@ def test_a_cut_off_file_is_an_error_never_half_a_picture(suffix, share, tmp_path
         read(path)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=200),
     start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF"]),

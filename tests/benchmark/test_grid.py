@@ -5,7 +5,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blemish.benchmark.cells import Cell
@@ -186,7 +186,6 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUE, max_size=3))
 def test_no_values_do_anything_but_make_a_grid_or_a_clear_error(values) -> None:
     with contextlib.suppress(BlemishError):

@@ -487,7 +487,7 @@ PLAIN = tarball([("a/b.png", b"x" * 700), ("c.png", b"y" * 20)], "w:")
 ZIPPED = zipped("a/b.png", b"x" * 700)
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([PLAIN, ZIPPED, TAR]), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6)
 )

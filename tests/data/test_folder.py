@@ -283,7 +283,7 @@ PARTS = ["good", "ok", "bad", "cut", "train", "test", "masks", "ground_truth", "
 PATHS = st.tuples(st.sampled_from(PARTS), st.sampled_from(PARTS), st.sampled_from(["0.png", "1.bmp", "0_mask.png"]))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(PATHS, max_size=8))
 def test_any_tree_is_indexed_or_refused_clearly(draw, tmp_path_factory, paths):
     root = draw(*("/".join(filter(None, path)) for path in paths), at=tmp_path_factory.mktemp("tree"))

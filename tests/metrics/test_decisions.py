@@ -27,7 +27,7 @@ def test_a_score_at_the_threshold_is_defective() -> None:
     assert metrics.f1(LABELS, SCORES, 0.5) == pytest.approx(8 / 11)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=1, max_size=30), st.integers(-1, 5))
 def test_counts_are_those_of_the_loop(parts, threshold) -> None:
     labels, scores = [y for y, _ in parts], [s for _, s in parts]

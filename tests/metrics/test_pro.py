@@ -79,7 +79,7 @@ def inspected(draw):
     return maps, masks, valid, float(draw(st.sampled_from([0.05, 0.3, 0.77, 1.0])))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(inspected())
 def test_equal_to_the_loops(case) -> None:
     maps, masks, valid, limit = case
@@ -88,7 +88,7 @@ def test_equal_to_the_loops(case) -> None:
     assert aupro(maps, masks, limit, valid) == pytest.approx(slow.aupro(maps, masks, limit, valid), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(inspected())
 def test_curve_points_are_what_the_threshold_gives(case) -> None:
     maps, masks, valid, _ = case
@@ -178,7 +178,7 @@ def instances(draw):
     return maps, found, full
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(instances(), st.sampled_from([0.05, 0.3, 1.0]))
 def test_saturated_overlap_is_that_of_the_loop(case, limit) -> None:
     maps, found, full = case

@@ -20,7 +20,7 @@ def ranked(draw):
     return np.array(labels), np.array(scores) / 4
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(ranked())
 def test_equal_to_the_loops(case) -> None:
     labels, scores = case
@@ -29,7 +29,7 @@ def test_equal_to_the_loops(case) -> None:
     assert f1_max(labels, scores) == pytest.approx(slow.f1_max(labels, scores), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(ranked())
 def test_curve_points_are_what_the_threshold_gives(case) -> None:
     labels, scores = case

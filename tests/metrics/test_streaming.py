@@ -47,7 +47,7 @@ def test_keys_are_in_the_order_of_the_numbers(values) -> None:
     np.testing.assert_array_equal(_floats(_keys(values)), values)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(FLOATS, FLOATS)
 def test_bins_count_everything_once_in_order_whatever_comes(first, second) -> None:
     bins = FloatBins(2)
@@ -106,7 +106,7 @@ def test_within_the_stated_error_of_the_exact_values(scale, shift, kind) -> None
     assert found.regions == 12
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.floats(0.01, 1))
 def test_the_bound_holds_when_bins_are_shared(seed, levels, limit) -> None:
     rng = np.random.default_rng(seed)

@@ -205,7 +205,7 @@ def test_options_that_do_not_suit(file) -> None:
         load("model.safetensors", engine="openvino")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_bytes_break_the_reader_of_metadata(data, file, tmp_path_factory) -> None:
     whole = file.read_bytes()

@@ -31,7 +31,7 @@ def filled(folder: Path, count: int, **options) -> Path:
     return folder / "results.jsonl"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 10_000))
 def test_wherever_the_file_ends_whole_lines_stay_and_the_torn_one_goes(tmp_path_factory, cut) -> None:
     folder = tmp_path_factory.mktemp("torn")
@@ -52,7 +52,7 @@ def test_wherever_the_file_ends_whole_lines_stay_and_the_torn_one_goes(tmp_path_
     assert path.read_bytes() == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(at=st.integers(0, 5), junk=st.binary(min_size=1, max_size=60))
 def test_damage_inside_is_moved_aside_and_its_part_is_open_again(tmp_path_factory, at, junk) -> None:
     """As a power cut leaves it: a page that never reached the disk, with whole lines after it or at the end."""

@@ -39,7 +39,7 @@ def test_wilcoxon_without_ties_is_scipys_exact(n) -> None:
 
 
 @given(st.lists(st.integers(-4, 4), min_size=6, max_size=10))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_with_ties_and_zeros_both_are_exact(steps) -> None:
     differences = np.array(steps) / 100
     if np.count_nonzero(differences) < 6:

@@ -63,7 +63,7 @@ def test_nemenyi_is_the_printed_table() -> None:
 
 
 @given(st.lists(st.floats(1, 8), min_size=1, max_size=8), st.floats(0.05, 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_cliques_are_the_largest_groups(ranks, difference) -> None:
     near = lambda group: all(abs(ranks[i] - ranks[j]) < difference for i in group for j in group)  # noqa: E731
     groups = [
