@@ -113,7 +113,8 @@ class PatchCore(Detector):
         for name in (*learnt, "around") if reweight == "paper" else learnt:
             self.register_buffer(name, torch.empty(0))
         self._search: Search | None = None  # made of the buffers when it is first needed
-        self.register_load_state_dict_post_hook(_forget_search)  # they may be filled anew in place
+        # The buffers may be filled anew in place.
+        self.register_load_state_dict_post_hook(_forget_search)  # type: ignore[no-untyped-call]
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
