@@ -61,7 +61,8 @@ def datasets() -> str:
 def command_line() -> str:
     group = get_command(app)
     codes = (
-        "Exit codes: 0 done (`inspect`: all good), 1 `inspect` found a defect or cells of `bench` failed, 2 an error."
+        "Exit codes: 0 done (`inspect`: all good); 1 `inspect` or `watch --once` found a defect, cells of `bench` failed, "
+        "or `info --root` found a copy incomplete; 2 an error; 130 stopped."
     )
     parts = [f"# Command line\n\n{codes}\n"]
     with typer.Context(group, info_name="blemish", max_content_width=100, terminal_width=100) as context:

@@ -69,8 +69,9 @@ def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> l
     said += [
         "one scale of colours for the three. Above each its raw score and what the threshold makes of it. The threshold"
     ]
+    share = f"{100 * made['false_reject_rate']:g} %"
     said += [
-        f"was chosen on {made['held_out']} good parts held out, to reject {100 * made['false_reject_rate']:g} % of them."
+        f"was chosen on {made['held_out']} good parts held out, so that at most {share} of new good parts are rejected."
     ]
     if int(made["false_reject_rate"] * (made["held_out"] + 1)) <= 1:
         said += ["With so few it lies just above the highest of them, so one that scores high lets defects pass."]

@@ -113,6 +113,21 @@ def test_a_damaged_file_is_computed_anew(tmp_path, images, counted) -> None:
     assert cache.looked_up == len(images)
 
 
+def test_another_users_file_is_neither_touched_nor_removed(tmp_path, images, monkeypatch) -> None:
+    net = extractor("texnet_s", (16,))
+    with FeatureCache(tmp_path, digests(images)).open():
+        plain = net(images)
+
+    def forbidden(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("blemish.features.cache.os.utime", forbidden)
+    with FeatureCache(tmp_path, digests(images)).open() as cache:
+        assert same(net(images), plain)
+    assert cache.looked_up == len(images)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
 def test_a_full_disk_is_said_and_the_maps_are_computed(tmp_path, images) -> None:
     net = extractor("texnet_s", (16,))
     (tmp_path / "file").touch()

@@ -94,6 +94,14 @@ def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:
         extractor("mobilenetv2_100", [8], weights=str(tmp_path / "whole.safetensors"))
 
 
+def test_a_deeper_sibling_holds_all_that_is_needed_and_is_refused(tmp_path) -> None:
+    deeper = _import_timm().create_model("resnet34", pretrained=False).state_dict()
+    save_file(deeper, tmp_path / "resnet34.safetensors")
+    extractor("resnet34", ["layer1"], weights=str(tmp_path / "resnet34.safetensors"))
+    with pytest.raises(WeightsError, match=r"another network than resnet18, which has no layer\d\.\d"):
+        extractor("resnet18", ["layer1"], weights=str(tmp_path / "resnet34.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

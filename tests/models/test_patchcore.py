@@ -130,6 +130,21 @@ def test_more_patches_than_the_memory_holds_still_give_a_bank_that_covers_them()
     assert cover(small.bank) <= 1.5 * cover(whole.bank)
 
 
+def test_what_is_taken_over_is_searched_also_where_a_score_came_before(monkeypatch) -> None:
+    monkeypatch.setattr("blemish.ops.neighbours.WORTH", 0)
+    images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    used, other = (PatchCore(coreset_size=256).eval() for _ in range(2))
+    with torch.inference_mode():
+        rows = used.describe(images)[0].flatten(0, 2)
+    used._remember(torch.cat([rows[:128] + 3, rows[128:256] - 3]))
+    other._remember(rows[:256] + 0.1)
+    with torch.inference_mode():
+        used(images)
+        assert used._search is not None, "else nothing is shown"
+        used.adopt(other)
+        torch.testing.assert_close(used(images).image, other(images).image)
+
+
 def test_features_that_are_no_numbers_are_refused() -> None:
     detector = PatchCore(**TINY)
     detector.features.mean += torch.nan

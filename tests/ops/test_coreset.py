@@ -118,6 +118,18 @@ def test_the_plain_scan_of_gpus_agrees() -> None:
     assert coreset._plain(points, start(points), 140)[0].tolist() == brute(points, 140)
 
 
+@pytest.mark.parametrize("worth", [0, 2**60])
+@pytest.mark.parametrize("offset", [30.0, 1000.0])
+def test_what_all_points_share_changes_nothing(offset: float, worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coreset, "WORTH", worth)  # by rounds, and plainly as on a GPU
+    points = feature_like(3000, 64) + offset  # float32 keeps their differences to 1e-4 at the worst
+    exact = points.double()
+    found = greedy_coreset(points, 300, projection=None)
+    assert found.radius == pytest.approx(cover(exact, exact[found.picks]), rel=1e-3)
+    best = cover(exact, exact[greedy_coreset((exact - offset).float(), 300, projection=None).picks])
+    assert cover(exact, exact[found.picks]) <= 1.001 * best
+
+
 @pytest.mark.gpu
 def test_on_a_gpu() -> None:
     points = WHOLE["cube"]
@@ -220,6 +232,9 @@ def test_a_longer_stream_covers_all_points_within_its_radius(limit: int, times: 
     best = cover(points, points[greedy_coreset(points, len(bank), projection=None).picks])
     assert cover(points, bank) <= stream.radius * 1.0001
     assert stream.radius <= times * best  # the guarantee is not empty
+    radius = stream.radius
+    assert torch.equal(stream.bank(), bank)
+    assert stream.radius == radius, "asked twice"
     assert cover(points, bank) <= 1.5 * best
 
 

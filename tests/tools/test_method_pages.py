@@ -142,7 +142,7 @@ def test_chance_is_called_chance(scripts, tmp_path, low, said) -> None:
     text = scripts["method_pages"].page("stpm", tmp_path)
     assert ("image scores are not told from chance" in text) == said
     assert "it has no maps" in text
-    assert "to reject 5 % of them" in text
+    assert "so that at most 5 % of new good parts are rejected" in text
     assert "Smaller than `quick`, because the method is slow: `steps=7`." in text
 
 

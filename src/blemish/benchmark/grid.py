@@ -7,12 +7,19 @@ preset = "quick"                         # settings of trained methods: "quick" 
 image_size = 128                         # default: the preset's, 256 for methods without one
 batch_size = 8                           # default: the preset's, 32 for methods without one
 holdout = 0.2                            # good images kept for a threshold; default 0: none, all are learnt from
+false_reject_rate = 0.01                 # for which that threshold is chosen
+train_images = 160                       # at most so many good images are learnt from; default: all
+pixels = "original"                      # maps are compared at the images' size, or at the network's: "paper"
+limit_minutes = 90                       # a cell that takes longer has failed; default: none
 protocols = ["one-class", {kind = "few-shot", k = [1, 2], draw = [0, 1, 2]}]   # a list stands for each of its values
 
 [[datasets]]
 kind = "mvtec_ad"
 root = "datasets/MVTec"                  # relative to the folder in which the command is run
 categories = ["bottle", "cable"]         # default: all that are there
+name = "mine"                            # in tables and file names; default: its kind
+options = {}                             # further arguments of its reader: {test_share = 0.3} of a folder
+# make = {}                              # of kind "synthetic" instead of root: made in OUT, with these arguments
 
 [params.patchcore]                       # parameters of a method beside its preset's
 coreset_sampling_ratio = 0.01

@@ -35,7 +35,7 @@ def export(
     ] = None,
     format: Annotated[str, typer.Option(help="onnx (one file) or openvino (.xml and .bin).")] = "onnx",
     precision: Annotated[
-        str, typer.Option(help="fp32, fp16 (half the size), or int8 (faster; needs good images to adjust to).")
+        str, typer.Option(help="fp32, fp16 (half the size), or int8 (smaller, maybe faster; needs good images).")
     ] = "fp32",
     data: Annotated[
         Path | None,

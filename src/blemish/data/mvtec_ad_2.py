@@ -52,7 +52,7 @@ CARD = DatasetCard(
         "wallplugs": Counts(293, 60, 90, 33, kinds={"bad": 90}),
         "walnuts": Counts(432, 60, 90, 48, kinds={"bad": 90}),
     },
-    counts_source="a listing of the archive with the checksum below; the test counts are those of the public test",
+    counts_source="a listing of the archive that `blemish download` gets; the test counts are those of the public test",
     archives=(
         Archive(
             name="mvtec_ad_2.tar.gz",

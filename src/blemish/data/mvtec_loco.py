@@ -50,7 +50,7 @@ CARD = DatasetCard(
         "screw_bag": Counts(360, 122, 219, 60, kinds={"logical_anomalies": 137, "structural_anomalies": 82}),
         "splicing_connectors": Counts(360, 119, 193, 60, kinds={"logical_anomalies": 108, "structural_anomalies": 85}),
     },
-    counts_source="two listings of the archive with the checksum below",
+    counts_source="two listings of the archive that `blemish download` gets",
     archives=(
         Archive(
             name="mvtec_loco_anomaly_detection.tar.xz",

@@ -99,12 +99,14 @@ class FeatureCache:
             seen.add(path.name)
             try:
                 file = safe_open(path, framework="pt")
+            except OSError:  # another process made room, or it is another user's: computed anew
+                continue
+            except SafetensorError:  # damaged: computed anew
+                with suppress(OSError):
+                    path.unlink()
+                continue
+            with suppress(OSError):  # another user's stays as old as it is
                 os.utime(path)  # used now: it is not the first to go
-            except FileNotFoundError:  # another process made room
-                continue
-            except (SafetensorError, OSError):  # damaged: computed anew
-                path.unlink(missing_ok=True)
-                continue
             for key in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118 - not a dictionary
                 known[key.partition(".")[0]] = file
 

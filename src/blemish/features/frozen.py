@@ -54,7 +54,7 @@ class Features(nn.Module):
         """Return the maps of the layers as the network computes them now.
 
         A processor is given a few images at a time, their channels side by side: what lies between two layers then stays
-        in its cache, which makes the same network up to three times as fast (`benchmarks/forward.py`).
+        in its cache, which makes MobileNetV2 twice as fast, and TexNet no faster (`benchmarks/forward.py`).
         """
         if image.device.type != "cpu" or torch.compiler.is_compiling():
             return self._pass(image)

@@ -81,11 +81,19 @@ def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:
         raise WeightsError(f"weights {path} is not a readable safetensors file: {error}. Copy it again.") from error
     with torch.device("meta"):
         needed = timm.create_model(architecture, pretrained=False, num_classes=0).state_dict()
+        known = timm.create_model(architecture, pretrained=False).state_dict().keys() | needed.keys()
     wrong = [k for k, v in needed.items() if held.get(k) != tuple(v.shape) and not k.endswith("num_batches_tracked")]
     if wrong:
         raise WeightsError(
             f"weights {path} do not belong to {architecture}: {len(wrong)} of {len(needed)} tensors are absent or of "
             f"another shape, the first is {wrong[0]}. Give the file of this network, named as timm names its weights."
+        )
+    parts = {key.partition(".")[0] for key in needed}
+    more = [key for key in held if key not in known and key.partition(".")[0] in parts]
+    if more:  # a deeper sibling's file holds all that is needed, and was trained as another network
+        raise WeightsError(
+            f"weights {path} belong to another network than {architecture}, which has no {more[0]}. "
+            "Give the file of this network, or name the network that the file is of."
         )
 
 

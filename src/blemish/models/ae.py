@@ -18,7 +18,7 @@ Where the paper leaves things open, or its ports differ (there is no official co
   `halvings=4, latent=100`).
 - 200 epochs of 10 000 augmented patches in batches of 128 are 15 625 steps. The patches' rotations and flips, which the
   paper allows category by category, are left to the data; random windows are drawn here.
-- The initial weights are not given. We take He's: with PyTorch's own the signal fades in the eighteen layers, and the
+- The initial weights are not given. We take He's: with PyTorch's own the signal fades in the twenty layers, and the
   network draws a grey mean for many hundred steps.
 - The image score is ours; the paper thresholds pixels only. The map is not smoothed unless `sigma` says so. In flat places
   SSIM magnifies noise, so on finely grained surfaces the peak of its map is noise: smooth it, or take `loss="mse"`.

@@ -16,7 +16,7 @@ There is no official code. Where the paper and we differ, or re-implementations 
 - The paper localises with a second network that is trained on crops of 64 x 64 of 256 x 256 pixels and embeds every crop
   (stride 4) by itself; the heat map comes from these embeddings. Our one network is trained on whole images and embeds all
   windows in one pass, so a window also sees what lies around it, and lies on the trunk's grid: 16 x 16 windows of 3 x 3
-  cells (48 pixels a side) at 256 pixels. That is some hundred times cheaper and coarser. The paper's 96.0 pixel AUROC is
+  cells (48 pixels a side) at 256 pixels. That is far cheaper and coarser. The paper's 96.0 pixel AUROC is
   not this map's.
 - The paper trains a ResNet-18 from scratch: `backbone="resnet18", layer=32` (its map then has 8 x 8 cells at 256 pixels).
   By default the trunk is our small embedded network, from scratch, too, with batch norms. Its layer 16 holds what its

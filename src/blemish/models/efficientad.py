@@ -1,8 +1,8 @@
 """EfficientAD: a student knows what a teacher, and an autoencoder, say of good parts; of a defect it does not.
 
-The teacher is a patch description network (PDN), four convolutions that see 33 x 33 pixels, taught beforehand to predict a
+The teacher is a patch description network (PDN), a few convolutions that see 33 x 33 pixels, taught beforehand to predict a
 large backbone's features. Its answers are standardised channel by channel on the good images. Then, on good images:
-1. The student, the same network with twice the channels, learns the teacher's answers with the first half of them. Its loss
+1. The student, the same network with twice the outputs, learns the teacher's answers with the first half of them. Its loss
    looks only at the hardest thousandth of the differences, and its answers to other pictures are pulled to zero (the
    penalty), so that it does not generalise to defects. The first map is the mean squared difference of the two.
 2. An autoencoder learns the teacher's answers too, but through one vector for the whole image; the student's second half

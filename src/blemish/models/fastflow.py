@@ -22,8 +22,8 @@ There is no official code. Where the paper is silent or its ports differ:
   epoch on the test images; we keep the last step.
 - ResNet-18: backbone="resnet18". WideResNet-50: backbone="wide_resnet50_2", kernels="3x3-1x1". Transformers:
   backbone="deit_base_distilled_patch16_384" or "cait_m48_448", flow_steps=20, kernels="3x3-1x1", hidden_ratio=0.16, and
-  `layers` a block, at the network's own image size. timm gives out the last three blocks only; the paper takes an earlier
-  one (DeiT's 7th, CaiT's 40th), which cannot be had by name.
+  in `layers` the name of one block, at the network's own image size. timm gives out the last three blocks only; the paper
+  takes an earlier one (DeiT's 7th, CaiT's 40th), which cannot be had by name.
 """
 
 from __future__ import annotations

@@ -113,6 +113,8 @@ class PatchCore(Detector):
         for name in (*learnt, "around") if reweight == "paper" else learnt:
             self.register_buffer(name, torch.empty(0))
         self._search: Search | None = None  # made of the buffers when it is first needed
+        # The buffers may be filled anew in place.
+        self.register_load_state_dict_post_hook(_forget_search)  # type: ignore[no-untyped-call]
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
@@ -211,3 +213,7 @@ class PatchCore(Detector):
             )
         if self.neighbours < 1 or self.reweight_neighbours < 2:
             raise InputError("neighbours must be at least 1 and reweight_neighbours at least 2")
+
+
+def _forget_search(model: PatchCore, _: object) -> None:
+    model._search = None

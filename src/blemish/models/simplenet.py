@@ -18,7 +18,7 @@ order:
 
 Where paper and official code differ:
 - Optimiser. The paper lowers both parts by Adam with weight decay 1e-5; the code lowers the adaptor by AdamW with its
-  default decay, 0.01. So do we: one AdamW with two groups, of the code's learning rates and decays.
+  default decay, 0.01, the discriminator by Adam. We take one AdamW for both, with the code's learning rates and decays.
 - Batches. The paper trains 160 epochs of 4 images, the code 40 x 4 epochs of 8. We take the paper's 4. A category of
   MVTec AD has 242 training images in the mean, so 160 epochs are 160 x 242 / 4, about 9,700 `steps`.
 - The code measures on the test images as it trains and keeps the best epoch; its numbers, those below, are of that epoch.

@@ -69,7 +69,7 @@ def decoder(halvings: int, latent: int, width: int = 32) -> nn.Sequential:
 
 
 def _initialised(convolution: nn.Conv2d | nn.ConvTranspose2d, fan: int) -> nn.Module:
-    """He's initial weights, for outputs that sum `fan` inputs each: torch's own would let eighteen layers fade to grey."""
+    """He's initial weights, for outputs that sum `fan` inputs each: torch's own would let twenty layers fade to grey."""
     assert convolution.bias is not None  # noqa: S101 - the type checker cannot know
     nn.init.normal_(convolution.weight, std=(2 / (1 + SLOPE**2) / fan) ** 0.5)
     nn.init.zeros_(convolution.bias)

@@ -92,11 +92,15 @@ def greedy_coreset(
 
 
 def _projected(pieces: Sequence[Tensor], n: int, matrix: Tensor | None) -> Tensor:
-    """Return all points in one tensor, times the matrix if there is one; nothing but that tensor is made."""
+    """Return all points in one tensor, times the matrix if there is one, about their mean; nothing but that tensor is made.
+
+    Distances stay as they are, and what all points share no longer takes digits from them.
+    """
     whole = torch.empty(n, pieces[0].shape[1] if matrix is None else matrix.shape[1], device=pieces[0].device)
     for piece, rows in zip(pieces, torch.split(whole, [len(piece) for piece in pieces]), strict=True):
         rows.copy_(piece.detach() if matrix is None else piece.detach().float() @ matrix)
-    return whole
+    centre = whole[:: -(-n // 4096)].mean(0)
+    return whole.sub_(centre) if bool(centre.isfinite().all()) else whole
 
 
 def _plain(points: Tensor, nearest: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -196,7 +200,7 @@ class CoresetStream:
     The bank holds `share` of all points, or `size` points if that is given.
 
     Raises:
-        InputError: (by `add`) the bank itself grows beyond the limit.
+        InputError: (by `add`) the bank itself grows beyond half of the limit.
     """
 
     def __init__(
@@ -204,6 +208,7 @@ class CoresetStream:
     ) -> None:
         self.share, self.size, self.limit, self.projection, self.seed = share, size, limit, projection, seed
         self.seen, self.radius = 0, 0.0
+        self._passed = 0.0  # the radii of the selections so far
         self._fresh: list[Tensor] = []
         self._kept: list[Tensor] = []
 
@@ -218,7 +223,7 @@ class CoresetStream:
         """Return the bank, (M, D)."""
         pieces = [*self._kept, *self._fresh]
         bank, radius = self._thinned(pieces, self._wanted(self.seen))
-        self.radius += radius
+        self.radius = self._passed + radius
         return bank
 
     def _thin(self) -> None:
@@ -227,7 +232,7 @@ class CoresetStream:
             count = _count(self._fresh)
             fresh, radius = self._thinned(self._fresh, EXCESS * self._wanted(count))
             self._kept, self._fresh = [*self._kept, fresh], []
-            self.radius = max(self.radius, radius)
+            self._passed = max(self._passed, radius)
         half = self.limit // 2
         if _count(self._kept) > half:
             if self._wanted(self.seen) > half:
@@ -237,7 +242,7 @@ class CoresetStream:
                 )
             kept, radius = self._thinned(self._kept, min(half, EXCESS * self._wanted(self.seen)))
             self._kept = [kept]
-            self.radius += radius
+            self._passed += radius
 
     def _wanted(self, of: int) -> int:
         return self.size or max(1, round(self.share * of))
