@@ -71,23 +71,6 @@ def read_json(path: Path | str) -> Any:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
 
 
-def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Say what the first three values are in which two trees of plain values differ; nothing if they are the same."""
-    old, new = _flat(there), _flat(here)
-    differ = [name for name in {**new, **old} if old.get(name, "absent") != new.get(name, "absent")]
-    return "; ".join(f"{n} is {old.get(n, 'absent')} there, {new.get(n, 'absent')} here" for n in differ[:3])
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict | list):
-        return {name: value}
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    flat: dict[str, Any] = {}
-    for key, each in items:
-        flat |= _flat(each, f"{name}.{key}" if name else str(key))
-    return flat
-
-
 def sha256(*paths: Path) -> str:
     """Return the SHA-256 of the content of files, one after the other, in hexadecimal.
 
@@ -127,3 +110,9 @@ def storage_errors(path: Path | str) -> Iterator[None]:
 
 def _spill(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def printable(path: str) -> str:
+    """Return a file's name on one line: control characters and bytes that are no text are escaped."""
+    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)
+    return shown.encode("utf-8", "backslashreplace").decode()

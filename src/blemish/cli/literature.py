@@ -198,9 +198,8 @@ def _show_table(table: Table) -> None:
     from rich.text import Text
 
     drawn, console = Drawn(title=Text(table.title) if table.title else None, box=box.SIMPLE_HEAD), _console(200)
-    whole = (
-        sum(len(name) + 3 for name in table.head) < console.width
-    )  # else headings are torn, or columns would be lost
+    # Headings are not torn where all fit; where they do not, a torn heading is better than a lost column.
+    whole = sum(len(name) + 3 for name in table.head) < console.width
     for name in table.head:
         drawn.add_column(Text(name), overflow="fold", min_width=len(name) if whole else None)
     for row in table.body:

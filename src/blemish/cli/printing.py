@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
+from blemish.files import printable
+
 if TYPE_CHECKING:
     from blemish.types import Prediction
 
@@ -25,8 +27,6 @@ def word(verdict: Prediction) -> str:
 
 def line(verdict: Prediction) -> str:
     """Return the verdict as a line for people."""
-    from blemish.watching.part import printable
-
     if verdict.error is not None:
         return f"error      {printable(verdict.error)}"
     p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"

@@ -118,7 +118,7 @@ def moment(text: str | None) -> float:
 
 def shown(line: dict[str, Any]) -> str:
     """Return a line of the journal for people."""
-    from blemish.watching.part import printable
+    from blemish.files import printable
 
     path = printable(line["part"]["path"])
     if line["verdict"] == "error":

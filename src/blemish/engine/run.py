@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import blemish
+from blemish.differences import differences
 from blemish.errors import DataError, InputError
-from blemish.files import differences, read_json, storage_errors, write_json
+from blemish.files import read_json, storage_errors, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from blemish.detector import Detector
+from blemish.differences import differences
 from blemish.errors import InputError
-from blemish.files import differences
 from blemish.training import Phase
 from blemish.training_session.processes import processes
 

@@ -46,9 +46,3 @@ def now_at(folder: Path, path: str) -> Part | None:
         return Part.of(path, (folder / path).stat())
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def printable(path: str) -> str:
-    """Return a file's name on one line: control characters and bytes that are no text are escaped."""
-    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)
-    return shown.encode("utf-8", "backslashreplace").decode()

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
+from blemish.files import printable
 from blemish.watching.backlog import Backlog
 from blemish.watching.names import passing
-from blemish.watching.part import Part, printable
+from blemish.watching.part import Part
 
 ASKED = 1000
 """About so many finished files are asked in a sweep whether they have changed."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from blemish.calibration import Calibration
 from blemish.errors import ImageError, InputError
-from blemish.files import sha256
+from blemish.files import printable, sha256
 from blemish.imaging import Imaging
 from blemish.types import Prediction
 from blemish.watching.backlog import Backlog
@@ -23,7 +23,7 @@ from blemish.watching.lock import only_watcher
 from blemish.watching.names import chooser
 from blemish.watching.overlay import sweep_up, write_overlay
 from blemish.watching.pace import Pace, Status
-from blemish.watching.part import Part, now_at, printable
+from blemish.watching.part import Part, now_at
 from blemish.watching.room import Room, Stopped
 from blemish.watching.sweep import Sweep
 
