@@ -1,11 +1,14 @@
 """PatchCore's mathematics against loops that follow the paper and the official code."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
+from blemish.detector import write_saved
 from blemish.errors import InputError, UnknownName
 from blemish.models import PatchCore, Patchcore
 from parts import Parts, deface, stripes
@@ -98,7 +101,8 @@ def test_reweighting_is_equation_seven(fitted) -> None:
 def test_reweighting_survives_huge_distances(fitted) -> None:
     weighted = PatchCore(**TINY, reweight="paper").fit(Parts(stripes(8, SIZE, seed=0)))
     weighted.bank *= 1e4
-    weighted.bank_norms *= 1e8
+    weighted.lead_centre *= 1e4
+    weighted.norms *= 1e8
     assert weighted(stripes(1, SIZE, 0)).image.isfinite().all()
 
 
@@ -143,6 +147,16 @@ def test_what_is_taken_over_is_searched_also_where_a_score_came_before(monkeypat
         assert used._search is not None, "else nothing is shown"
         used.adopt(other)
         torch.testing.assert_close(used(images).image, other(images).image)
+
+
+def test_files_with_norms_about_the_origin_are_still_read(fitted, tmp_path) -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in fitted.state_dict().items() if name != "norms"}
+    meta = {"detector": "PatchCore", "params": json.dumps(fitted.params)}
+    tensors["bank_norms"] = fitted.bank.square().sum(1)
+    read = PatchCore.load(write_saved(tmp_path / "old.safetensors", meta, tensors))
+    image = stripes(2, SIZE, seed=4)
+    assert torch.equal(read.norms, fitted.norms)
+    assert torch.equal(read(image).map, fitted(image).map)
 
 
 def test_features_that_are_no_numbers_are_refused() -> None:

@@ -22,9 +22,26 @@ def test_agrees_with_the_full_matrix(k, monkeypatch) -> None:
 
 def test_a_member_is_at_distance_zero_even_away_from_the_origin() -> None:
     bank = torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) + 30
-    squared, indices = neighbours.nearest(bank, bank, 1, bank_norms=bank.square().sum(1))
+    squared, indices = neighbours.nearest(bank, bank, 1, norms=neighbours.norms_of(bank))
     assert torch.equal(indices[:, 0], torch.arange(50))
     assert torch.equal(squared[:, 0], torch.zeros(50))
+
+
+@pytest.mark.parametrize("exported", [False, True])
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("offset", [100, 1000])
+def test_the_nearest_are_found_however_far_from_the_origin_all_lie(
+    offset: int, k: int, exported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranked by norms about the origin, one in fifty is wrong at 100 and nearly all at 1000."""
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exported)
+    monkeypatch.setattr(neighbours, "PART", 300)
+    generator = torch.Generator().manual_seed(0)
+    queries, bank, where = (torch.randn(rows, 50, generator=generator) for rows in (300, 1000, 1))
+    queries, bank = queries + offset * where, bank + offset * where
+    full = (queries.double()[:, None] - bank.double()).square().sum(2)
+    found = full.gather(1, neighbours.nearest(queries, bank, k)[1])
+    torch.testing.assert_close(found, full.sort(dim=1).values[:, :k], rtol=1e-5, atol=0)
 
 
 CASES = {

@@ -20,6 +20,7 @@ Where paper and official code differ:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, Self
 
 import torch
@@ -32,7 +33,7 @@ from blemish.errors import InputError
 from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
 from blemish.ops.maps import peak, smooth
-from blemish.ops.neighbours import Leads, Search, leads, nearest, ordered, worth_searching
+from blemish.ops.neighbours import Leads, Norms, Search, leads, nearest, norms_of, ordered, worth_searching
 from blemish.ops.patches import describe
 from blemish.progress import progress
 from blemish.training import device_of, to
@@ -74,10 +75,10 @@ class PatchCore(Detector):
     """
 
     bank: Tensor  # (M, C)
-    bank_norms: Tensor  # (M,)
+    norms: Tensor  # (M,) squared distances of the memories to their centre
     around: Tensor  # (M, b): the memories nearest to each, itself first; with reweight="paper" only
-    lead_centre: Tensor  # what makes the search fast: blemish.ops.neighbours.Leads
-    lead_axes: Tensor
+    lead_centre: Tensor  # (C,) what makes the search fast: blemish.ops.neighbours.Leads
+    lead_axes: Tensor  # (C, L)
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class PatchCore(Detector):
         self.sigma, self.seed, self.memory = sigma, seed, memory
         self._check()
         self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
-        learnt = ("bank", "bank_norms", "lead_centre", "lead_axes")
+        learnt = ("bank", "norms", "lead_centre", "lead_axes")
         for name in (*learnt, "around") if reweight == "paper" else learnt:
             self.register_buffer(name, torch.empty(0))
         self._search: Search | None = None  # made of the buffers when it is first needed
@@ -141,9 +142,9 @@ class PatchCore(Detector):
         if not bank.isfinite().all():
             raise InputError("the network's features are not finite numbers; check the weights and the images.")
         self.bank, self._search = bank[ordered(bank).to(bank.device)], None
-        self.bank_norms = self.bank.square().sum(1)
         for name, value in leads(self.bank)._asdict().items():
             setattr(self, f"lead_{name}", value.to(bank.device))
+        self.norms = norms_of(self.bank, self.lead_centre).squared
         if self.reweight == "paper":
             if len(bank) < 2:
                 raise InputError(
@@ -187,13 +188,21 @@ class PatchCore(Detector):
     def _nearest(self, patches: Tensor, k: int) -> tuple[Tensor, Tensor]:
         if worth_searching(patches, self.bank) and (self._search is None or self._search.bank is not self.bank):
             self._search = Search(self.bank, Leads(self.lead_centre, self.lead_axes))
-        return nearest(patches, self.bank, k, bank_norms=self.bank_norms, search=self._search)
+        # An exported graph makes the norms of its own bank, which may be rounded to half precision.
+        norms = norms_of(self.bank, self.lead_centre).squared if torch.compiler.is_exporting() else self.norms
+        return nearest(patches, self.bank, k, norms=Norms(self.lead_centre, norms), search=self._search)
 
     def _weight(self, patch: Tensor, memory: Tensor) -> Tensor:
         """Equation 7: one minus the softmax share of the nearest memory among its own neighbours; patch is (B, C)."""
         around = self.bank[self.around[memory]]  # B, b, C; the first is the memory itself
         distances = torch.linalg.vector_norm(patch[:, None] - around, dim=2)
         return 1 - torch.softmax(distances, dim=1)[:, 0]
+
+    def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
+        if "bank_norms" in tensors and "lead_centre" in tensors:  # a file from before norms were taken about the centre
+            tensors = {**tensors, "norms": norms_of(tensors["bank"], tensors["lead_centre"]).squared}
+            del tensors["bank_norms"]
+        super()._take(tensors, path)
 
     def _check(self) -> None:
         if not 0 < self.coreset_sampling_ratio <= 1:

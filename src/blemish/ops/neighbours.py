@@ -1,7 +1,12 @@
 """Exact nearest neighbours in a bank of vectors, without ever holding the full matrix of distances.
 
-Two ways to the same answer. The plain one ranks all rows by norms and a matrix product; it suits GPUs and small work. For
-a large bank on the CPU, a `Search` makes most of that unnecessary: a bank is rotated to its principal axes, of which the
+Two ways to the same answer. The plain one ranks all rows by norms and a matrix product; it suits GPUs and small work. Of
+
+    |q - b|^2  =  |q - c|^2 + |b - c|^2 - 2 (q - c) b + 2 (q - c) c
+
+the first and the last term are the same for all rows b and are left out. Any centre c will do; with the bank's own, float32
+loses no more where all vectors lie far from the origin than the vectors themselves did when they were rounded. For a large
+bank on the CPU, a `Search` makes most of that unnecessary: a bank is rotated to its principal axes, of which the
 first hold most of every distance. What is left beyond them is known by its length alone, and since two vectors are at
 least as far apart as their lengths differ (the triangle inequality),
 
@@ -39,6 +44,19 @@ class Leads(NamedTuple):
 
     centre: Tensor  # (D,)
     axes: Tensor  # (D, L) orthonormal, the axes that hold most come first
+
+
+class Norms(NamedTuple):
+    """What `nearest` ranks a bank's rows by, beside their products with a query."""
+
+    centre: Tensor  # (D,)
+    squared: Tensor  # (M,) squared distances of the rows to it
+
+
+def norms_of(bank: Tensor, centre: Tensor | None = None) -> Norms:
+    """Measure the rows of a bank (M, D) from a centre, by default their mean."""
+    centre = bank.mean(0) if centre is None else centre
+    return Norms(centre, (bank - centre).square().sum(1))
 
 
 def leads(bank: Tensor) -> Leads:
@@ -101,14 +119,14 @@ def ordered(bank: Tensor) -> Tensor:
 
 
 def nearest(
-    queries: Tensor, bank: Tensor, k: int = 1, *, bank_norms: Tensor | None = None, search: Search | None = None
+    queries: Tensor, bank: Tensor, k: int = 1, *, norms: Norms | None = None, search: Search | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the squared Euclidean distances and indices, both (Q, k), of the k bank rows nearest to each query.
 
-    `queries` is (Q, D), `bank` (M, D); nearest first. `bank_norms`, (M,) squared norms of the rows, saves their
-    computation; `search`, made of the same bank, speeds up large searches on the CPU. Of two rows whose squared distances
-    differ by less than float32's rounding either may be named. The distances of the winners are computed from their
-    differences: they are accurate, and 0 for a row itself.
+    `queries` is (Q, D), `bank` (M, D); nearest first. `norms` of the bank save their computation; `search`, made of the
+    same bank, speeds up large searches on the CPU. Of two rows whose squared distances differ by less than float32's
+    rounding either may be named. The distances of the winners are computed from their differences: they are accurate, and
+    0 for a row itself.
 
     Raises:
         InputError: k is not between 1 and M.
@@ -117,8 +135,10 @@ def nearest(
         raise InputError(f"{k} neighbours in a bank of {len(bank)}: ask for 1 to {len(bank)}")
     if search is not None and worth_searching(queries, bank) and bool(queries.sum().isfinite()):
         return search(queries.float(), k)
-    exporting = torch.compiler.is_exporting()
-    indices = _by_parts(queries, bank, k, bank_norms) if exporting else _ranked(queries, bank, k, bank_norms)
+    centre, lengths = norms or norms_of(bank)
+    rank = _by_parts if torch.compiler.is_exporting() else _ranked
+    # A query's own norm and its product with the centre are the same for all rows: they do not change who is nearest.
+    indices = rank(queries - centre, bank, k, lengths)
     squared = torch.stack([(queries - bank[indices[:, j]]).square().sum(1) for j in range(k)], dim=1)
     squared, order = squared.sort(dim=1)
     return squared, indices.gather(1, order)
@@ -131,9 +151,8 @@ def worth_searching(queries: Tensor, bank: Tensor) -> bool:
     return len(queries) * bank.numel() >= WORTH
 
 
-def _by_parts(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tensor:
+def _by_parts(queries: Tensor, bank: Tensor, k: int, norms: Tensor) -> Tensor:
     """Rank the bank part by part, whatever the number of queries: a graph of fixed length, for export."""
-    norms = bank.square().sum(1) if norms is None else norms
     values, indices, first = [], [], 0
     for rows, squared in zip(torch.split(bank, PART), torch.split(norms, PART), strict=True):
         relative = squared - 2 * (queries @ rows.T)
@@ -147,11 +166,9 @@ def _by_parts(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Te
     return torch.cat(indices, 1).gather(1, winners)
 
 
-def _ranked(queries: Tensor, bank: Tensor, k: int, norms: Tensor | None) -> Tensor:
-    norms = bank.square().sum(1) if norms is None else norms
+def _ranked(queries: Tensor, bank: Tensor, k: int, norms: Tensor) -> Tensor:
     found = []
     for block in torch.split(queries, max(1, _CELLS // len(bank))):
-        # A query's own norm is the same for all rows: it does not change who is nearest.
         relative = torch.addmm(norms, block, bank.T, alpha=-2)
         best = relative.argmin(1, keepdim=True) if k == 1 else relative.topk(k, dim=1, largest=False).indices
         found.append(best)
