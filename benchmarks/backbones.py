@@ -167,7 +167,9 @@ def table(
     lines = [
         "# Backbones compared",
         "",
-        "<!-- Written by `python benchmarks/backbones.py`; not by hand. -->",
+        "<!-- Written by a command; not by hand. -->",
+        "",
+        "`python benchmarks/backbones.py --data FOLDER --weights mobilenetv2_100.safetensors` writes this page.",
         "",
         f"One PatchCore (coreset of {cells[0].patches:,} patches, at most {cells[0].train_images} good images, maps of",
         f"strides 8 and 16, {cells[0].size} px) with different backbones; mean ± deviation over {len(seeds)} seeds,",

@@ -86,7 +86,10 @@ def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
     lines = [
         "# Methods measured",
         "",
-        "<!-- Written by `python benchmarks/methods.py`; not by hand. -->",
+        "<!-- Written by a command; not by hand. -->",
+        "",
+        "`python benchmarks/methods.py --data FOLDER --page docs/methods-measured.md --export docs/measured`",
+        "writes this page.",
         "",
         "Every trained method with its `quick` preset on real images, PatchCore and PaDiM as they come: inputs of 128",
         "pixels, a few hundred steps, minutes on two cores. It",

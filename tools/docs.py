@@ -5,6 +5,7 @@ The methods' pages are written by method_pages.py.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -36,9 +37,10 @@ def datasets() -> str:
     lines = ["# Data sets\n"]
     for name, found in catalogue.datasets().items():
         card = found.card
-        if not card.layout:
-            continue
         lines += [f"## {card.name}\n", f"`--dataset {name}`, `from blemish.data import {found.__name__}`\n"]
+        if not card.layout:  # any will do; the module says which are recognised
+            lines += [f"{inspect.getdoc(sys.modules[found.__module__])}\n"]
+            continue
         if card.paper is not None:
             lines += [f"- Paper: {card.paper.authors}: {card.paper.title}, {card.paper.venue} {card.paper.year}"]
         lines += [f"- Licence: {card.licence}", f"- Home: {card.home}", f"- Masks: {card.masks}"]

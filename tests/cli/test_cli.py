@@ -86,6 +86,16 @@ def test_pictures_of_parts_with_the_same_name_are_all_kept(model, place, tmp_pat
     assert kept == ["a/0.png-2.png", "a/0.png.png", "b/0.png-2.png", "b/0.png.png"]
 
 
+def test_pictures_that_cannot_be_written_keep_no_verdict_back(model, place, tmp_path) -> None:
+    (tmp_path / "rejects").write_text("a file where the folder should be")
+    bad = place / "parts" / "test" / "turned"
+    done = blemish("inspect", model, bad, "--json", "--out", tmp_path / "rejects")
+    verdicts = [json.loads(line)["verdict"] for line in done.stdout.splitlines()]
+    assert len(verdicts) == 8
+    assert done.returncode == 2
+    assert f"{verdicts.count('defective')} pictures could not be written; the verdicts stand" in done.stderr
+
+
 def test_inspect_for_machines_and_pictures_for_people(model, place, tmp_path) -> None:
     done = blemish("inspect", model, place / "parts" / "test" / "turned", "--json", "--out", tmp_path / "rejects")
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]

@@ -190,6 +190,11 @@ def test_impossible_parameters(wrong) -> None:
         PatchCore(**wrong)
 
 
+def test_no_layers_are_not_the_usual_ones() -> None:
+    with pytest.raises(InputError, match="name at least one"):
+        PatchCore(layers=[])
+
+
 def test_unknown_layer_and_backbone_suggest_the_nearest() -> None:
     with pytest.raises(UnknownName, match="stage3"):
         PatchCore(layers=["stag3"])

@@ -11,7 +11,7 @@ import typer
 from blemish.cli.app import app
 from blemish.cli.options import AddressOption, DeviceOption, EngineOption, JsonOption, OnOption, ThreadsOption, where
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
-from blemish.errors import InputError
+from blemish.errors import InputError, StorageError
 
 
 @app.command()
@@ -49,6 +49,7 @@ def inspect(
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
     else:
         verdicts = inspector.stream(map(Path, roots), batch_size=batch_size)
+    unwritten: list[str] = []
     for verdict in verdicts:
         counts[word(verdict)] += 1
         typer.echo(json.dumps(verdict.as_dict()) if as_json else line(verdict))
@@ -57,9 +58,16 @@ def inspect(
 
             pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
             place = out / Path(verdict.key).relative_to(roots[verdict.key])
-            save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
+            try:
+                save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
+            except StorageError as error:  # verdicts are worth more than pictures
+                unwritten.append(str(error))
     if not as_json:
         typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+    if unwritten:
+        raise StorageError(
+            f"{len(unwritten)} pictures could not be written; the verdicts stand. The first: {unwritten[0]}"
+        )
     if counts["no threshold"]:
         raise InputError(f"{model} has no threshold, so nothing was decided. Choose one: blemish calibrate {model} ...")
     raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)

@@ -106,7 +106,9 @@ class CFLOW(Detector):
         self.blocks, self.condition, self.clamp, self.fibres = blocks, condition, clamp, fibres
         self.steps, self.lr, self.seed = steps, lr, seed
         self._check()
-        self.features = extractor(backbone, layers or (8, 16, 32), weights=weights, pretrained=pretrained)
+        self.features = extractor(
+            backbone, (8, 16, 32) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         with seeded(seed):
             self.decoders = nn.ModuleList(decoder(c, blocks, condition, clamp) for c in self.features.channels)
         self.register_buffer("losses", torch.empty(0))

@@ -179,7 +179,7 @@ class EfficientAD(Detector):
         return self
 
     def _distil(self, good: Iterable[Batch], draw: Pictures) -> None:
-        layers, device = self.layers or (8, 16), device_of(self)
+        layers, device = (8, 16) if self.layers is None else self.layers, device_of(self)
         backbone = extractor(self.backbone, layers, weights=self.weights, pretrained=self.pretrained).to(device)
         distil_teacher(
             self.pdn,

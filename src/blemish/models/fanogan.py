@@ -13,9 +13,9 @@ Where paper and official code differ:
 - The paper writes the score with the feature term, the code can leave it out (`dual_iloss`); we keep it, as is its default.
 - The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learnt once trained,
   also in the generator while the encoder is trained. So do ours.
-- The code trains the GAN for 7 epochs of some 850 000 patches in batches of 64, about 100 000 generator steps, `steps`;
-  each generator step is followed by five of the critic, each with a fresh batch. Here the generator's turn comes with each
-  fifth batch, after the critic's.
+- The GAN takes 100 000 generator steps, `steps`, as Wasserstein GANs usually do; what paper and code take we could not
+  check. In the code five steps of the critic, each with a fresh batch, follow each of the generator's; here the
+  generator's turn comes with each fifth batch, after the critic's.
 - RMSProp is TensorFlow's: it forgets at a rate of 0.9.
 """
 

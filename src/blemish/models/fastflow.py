@@ -104,7 +104,9 @@ class FastFlow(Detector):
         self.flow_steps, self.kernels, self.hidden_ratio, self.clamp = flow_steps, kernels, hidden_ratio, clamp
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
         self._check()
-        self.features = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)
+        self.features = extractor(
+            backbone, (4, 8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         sides = (3, 1) if kernels == "3x3-1x1" else (3, 3)
         with seeded(seed):
             self.flows = nn.ModuleList(

@@ -7,6 +7,9 @@ map, its largest value the image's score. It wants aligned parts: the same place
 Where paper and its ports differ: the deeper layers are repeated onto the shallowest grid (nearest), as the port that all
 comparisons use does. The covariance is the unbiased one plus `ridge` times the identity. The mean and covariance are
 gathered in one pass, so memory does not grow with the number of images.
+
+The paper's own setting is a WideResNet-50 with `layers=["layer1", "layer2", "layer3"]` and `dims=550`, or a ResNet-18 with
+100, images scaled to 256 and cropped to 224.
 """
 
 from __future__ import annotations
@@ -76,7 +79,9 @@ class PaDiM(Detector):
             raise InputError(f"dims is {dims} (at least 1), ridge is {ridge} (above 0), sigma is {sigma} (at least 0)")
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
         self.dims, self.ridge, self.sigma, self.seed = dims, ridge, sigma, seed
-        self.features = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)
+        self.features = extractor(
+            backbone, (4, 8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         total = sum(self.features.channels)
         chosen = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:dims]
         self.register_buffer("channels", chosen.sort().values)

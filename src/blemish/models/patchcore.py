@@ -15,6 +15,9 @@ Where paper and official code differ:
   a layer, then 1024 in all); `pooling="average"` keeps each channel's mean over the neighbourhood and concatenates the
   layers, which is lighter and what most re-implementations do.
 - The code picks the coreset's first point by the mean distance to ten random ones. So do we.
+
+The paper's own setting is a WideResNet-50 with `layers=["layer2", "layer3"]`, `pooling="official"`, `reweight="paper"`,
+images scaled to 256 and cropped to 224, and 25, 10 or 1 % of the patches.
 """
 
 from __future__ import annotations
@@ -66,12 +69,12 @@ class PatchCore(Detector):
 
     `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
     `blemish.features.extractor`. `pooling` is "average" or "official", over `patch_size` cells a side (odd).
-    The bank keeps `coreset_sampling_ratio` (0 to 1] of all patches, or `coreset_size` patches if that is given; distances
-    are compared in `projection` random dimensions while it is chosen. A patch scores its mean distance to the nearest
-    `neighbours` memories; `reweight` is "none" or "paper", the latter over `reweight_neighbours` memories. `sigma` is the
-    map's Gaussian smoothing in input pixels. `seed` decides the coreset. `memory` is how many GiB of patches `fit` may
-    hold (selecting from them takes about twice as much beside it); beyond it the coreset is selected while reading, see
-    `blemish.ops.coreset.CoresetStream`.
+    The bank keeps `coreset_sampling_ratio` (0 to 1] of all patches, or `coreset_size` patches if that is given (all where
+    there are fewer, as with both numbers of neighbours); distances are compared in `projection` random dimensions while it
+    is chosen. A patch scores its mean distance to the nearest `neighbours` memories; `reweight` is "none" or "paper", the
+    latter over `reweight_neighbours` memories. `sigma` is the map's Gaussian smoothing in input pixels. `seed` decides the
+    coreset. `memory` is how many GiB of patches `fit` may hold (selecting from them takes about twice as much beside it);
+    beyond it the coreset is selected while reading, see `blemish.ops.coreset.CoresetStream`.
     """
 
     bank: Tensor  # (M, C)
@@ -109,7 +112,9 @@ class PatchCore(Detector):
         self.neighbours, self.reweight, self.reweight_neighbours = neighbours, reweight, reweight_neighbours
         self.sigma, self.seed, self.memory = sigma, seed, memory
         self._check()
-        self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
+        self.features = extractor(
+            backbone, (8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         learnt = ("bank", "norms", "lead_centre", "lead_axes")
         for name in (*learnt, "around") if reweight == "paper" else learnt:
             self.register_buffer(name, torch.empty(0))

@@ -99,7 +99,9 @@ class RD4AD(Detector):
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
         self.blocks, self.embedding_blocks = blocks, embedding_blocks
         self.steps, self.lr, self.sigma, self.seed = steps, lr, sigma, seed
-        self.teacher = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)
+        self.teacher = extractor(
+            backbone, (4, 8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         spent = blocks or [3, 4, 6][: len(self.teacher.layers)]
         self._check(spent)
         with seeded(seed):

@@ -108,7 +108,9 @@ class SimpleNet(Detector):
         self.patch_size, self.noise, self.margin, self.hidden = patch_size, noise, margin, hidden
         self.steps, self.adaptor_lr, self.lr, self.sigma, self.seed = steps, adaptor_lr, lr, sigma, seed
         self._check()
-        self.features = extractor(backbone, layers or (8, 16), weights=weights, pretrained=pretrained)
+        self.features = extractor(
+            backbone, (8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         channels = sum(self.features.channels)
         with seeded(seed):
             self.adaptor = nn.Linear(channels, channels)

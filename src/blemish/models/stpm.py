@@ -92,7 +92,9 @@ class STPM(Detector):
             raise InputError(f"momentum is {momentum} (from 0 to below 1), weight_decay is {weight_decay} (at least 0)")
         self.backbone, self.layers, self.weights, self.pretrained = backbone, layers, weights, pretrained
         self.steps, self.lr, self.momentum, self.weight_decay, self.seed = steps, lr, momentum, weight_decay, seed
-        self.teacher = extractor(backbone, layers or (4, 8, 16), weights=weights, pretrained=pretrained)
+        self.teacher = extractor(
+            backbone, (4, 8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
+        )
         self.student = trainable(backbone, self.teacher.layers, pretrained=False, seed=seed)
         self.register_buffer("losses", torch.empty(0))
 
