@@ -91,3 +91,13 @@ def test_a_ridge_too_small_says_so() -> None:
     same = [torch.ones(4, 3, 1, 1)]
     with pytest.raises(InputError, match="raise the ridge"):
         gather(same, (4,)).whitening(0.0)
+
+
+def test_samples_of_other_grids_and_no_numbers_are_refused_as_what_they_are() -> None:
+    moments = gather(draw(SHAPES["one grid"], 4, 0, 0.0), (4,))
+    with pytest.raises(InputError, match="one size"):
+        moments.update([torch.zeros(1, 5, 3, 2)])
+    levels = draw(SHAPES["one grid"], 4, 0, 0.0)
+    levels[0][2, 1, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        gather(levels, (3, 1)).whitening(0.01)

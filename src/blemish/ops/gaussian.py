@@ -38,9 +38,18 @@ class Moments:
         self.scatter: list[Tensor] = []  # (P, C, D) a level
 
     def update(self, levels: Sequence[Tensor]) -> None:
-        """Take in B samples, (B, C, h, w) a level."""
+        """Take in B samples, (B, C, h, w) a level.
+
+        Raises:
+            InputError: their grids are not those of the samples before.
+        """
         if self.count == 0:
             self._begin(levels)
+        grids = [(level.shape[2], level.shape[3]) for level in levels]
+        if grids != self.grids:
+            raise InputError(
+                f"features in grids of {grids} after such of {self.grids}; all images must be of one size."
+            )
         b = len(levels[0])
         weight = self.count * b / (self.count + b)
         means = [level.mean(0).flatten(1).T for level in levels]  # P, C
@@ -65,10 +74,12 @@ class Moments:
         `mahalanobis`. The scatter is used up in place.
 
         Raises:
-            InputError: fewer than two samples were seen, or the ridge is too small.
+            InputError: fewer than two samples were seen, or some that are not finite, or the ridge is too small.
         """
         if self.count < 2:
             raise InputError(f"a covariance needs at least 2 images, there is {self.count}. Add good images.")
+        if not all(bool(mean.isfinite().all()) for mean in self.mean):
+            raise InputError("the network's features are not finite numbers; check the weights and the images.")
         white: list[Tensor] = []
         for level, rows in enumerate(self.scatter):
             rows.div_(self.count - 1)
