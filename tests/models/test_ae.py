@@ -57,6 +57,21 @@ def test_training_lowers_the_loss_of_every_step_kept(fitted) -> None:
     assert fitted.losses[-5:].mean() < 0.3 * fitted.losses[0]
 
 
+@pytest.mark.parametrize("options", [{"stride": 32, "loss": "mse"}, {"window": 5, "loss": "ssim"}])
+def test_stride_and_window_are_those_asked_for(options) -> None:
+    detector, image = AE(**{**TINY, "sigma": 0.0, "steps": 1}, **options), stripes(1, (64, 96), seed=4)
+    detector.fit(Parts(stripes(2, SIZE, seed=0)))
+    total, count, stride = torch.zeros(64, 96), torch.zeros(96), options.get("stride", 16)
+    with torch.inference_mode():
+        for x in range(0, 33, stride):
+            part = image[..., x : x + 64]
+            redrawn = detector.decoder(detector.encoder(part))
+            squares, similar = (part - redrawn).square().sum(1)[0], 1 - ssim(part, redrawn, window=5).mean(1)[0]
+            total[:, x : x + 64] += squares if options["loss"] == "mse" else similar
+            count[x : x + 64] += 1
+        torch.testing.assert_close(detector(image).map[0], total / count)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (40, 72), (96, 131)])
 def test_any_size(fitted, size) -> None:
     image = stripes(2, size, seed=5)
@@ -91,6 +106,7 @@ def test_large_good_images_are_redrawn_window_by_window(fitted) -> None:
         {"latent": 0},
         {"width": 0},
         {"window": 10},
+        {"window": 129, "halvings": 3, "loss": "ssim"},
         {"steps": 0},
         {"lr": 0.0},
         {"weight_decay": -1.0},

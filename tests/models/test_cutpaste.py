@@ -12,7 +12,8 @@ from torch import nn
 import blemish.models.cutpaste
 from blemish.errors import InputError
 from blemish.models import CutPaste
-from blemish.models.cutpaste import projection
+from blemish.models.cutpaste import Gaussian, projection
+from blemish.ops.gaussian import Moments
 from blemish.types import Batch
 from parts import Parts, deface, stripes
 
@@ -184,6 +185,13 @@ def test_any_size(fitted, size) -> None:
 def test_one_good_part_has_no_covariance() -> None:
     with pytest.raises(InputError, match="at least 2 images"):
         CutPaste(**{**TINY, "steps": 1}).fit(Parts(stripes(1, SIZE, seed=0)))
+
+
+def test_good_parts_that_all_look_the_same_have_none_either() -> None:
+    moments = Moments()
+    moments.update([torch.ones(5, 4, 1, 1)])
+    with pytest.raises(InputError, match="no difference between 5 good images"):
+        Gaussian().take(moments, 0.01)
 
 
 @pytest.mark.parametrize(

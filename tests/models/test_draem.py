@@ -113,6 +113,12 @@ def test_half_of_the_drawn_textures_have_no_colour_and_those_of_a_folder_keep_th
     assert not any(grey(textures="a folder"))
 
 
+@pytest.mark.parametrize("size", [(32, 32), (20, 30)])
+def test_one_small_part_can_be_learnt_from(size) -> None:
+    detector = DRAEM(width=2, steps=2).fit(Parts(stripes(1, size, seed=0)))
+    assert detector(stripes(2, size, seed=1)).map.shape == (2, *size)
+
+
 def test_some_good_parts_are_turned() -> None:
     image, generator = stripes(1, SIZE, seed=0)[0], torch.Generator().manual_seed(0)
     detector = DRAEM(width=2, anomalies=0.0)
@@ -122,9 +128,10 @@ def test_some_good_parts_are_turned() -> None:
     assert all(torch.equal(good, bad) and not mask.any() for good, bad, mask in results)
 
 
-def test_the_first_loss_is_the_sum_of_three() -> None:
+@pytest.mark.parametrize("gamma", [2.0, 3.0])
+def test_the_first_loss_is_the_sum_of_three(gamma) -> None:
     image = stripes(4, SIZE, seed=0)
-    found = DRAEM(**{**TINY, "steps": 1}).fit(Parts(image)).losses
+    found = DRAEM(**{**TINY, "steps": 1, "gamma": gamma}).fit(Parts(image)).losses
     detector, generator = DRAEM(**TINY).train(), torch.Generator().manual_seed(0)
     good, spoilt, mask = map(torch.stack, zip(*[detector.spoil(i, generator, texture) for i in image], strict=True))
     assert mask.any(), "the check sees a spoilt part"
@@ -133,7 +140,7 @@ def test_the_first_loss_is_the_sum_of_three() -> None:
         p = torch.softmax(detector.discriminative(torch.cat([restored, spoilt], dim=1)), dim=1)
     squares = ((restored - good) ** 2).sum() / good.numel()
     truth = torch.where(mask, p[:, 1], p[:, 0])
-    focal = (-((1 - truth) ** 2) * truth.log()).mean()
+    focal = (-((1 - truth) ** gamma) * truth.log()).mean()
     assert found.shape == (1,)
     assert float(found) == pytest.approx(float(squares + 1 - ssim(restored, good).mean() + focal), rel=1e-4)
 

@@ -116,7 +116,7 @@ def test_the_score_of_an_image_does_not_depend_on_its_batch(fitted) -> None:
         together, alone = fitted(images).image, torch.cat([fitted(image[None]).image for image in images])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
         fitted.train()
-        assert not torch.allclose(fitted(images).image, fitted(images[:2]).image.repeat(2), rtol=1e-2)
+        assert not torch.allclose(fitted(images).image[:2], fitted(images[:2]).image, rtol=1e-2)
         fitted.eval()
 
 

@@ -27,6 +27,13 @@ def test_agrees_with_torch_and_vanishes_at_the_standard_normal() -> None:
     assert float(divergence(torch.zeros(1, 9), torch.zeros(1, 9))) == 0
 
 
+def test_hardly_anything_is_lost_in_half_precision() -> None:
+    """Near the standard normal 1 + log variance all but cancels the variance: in bfloat16 the sum was -.75."""
+    small = torch.full((1, 500), 0.003, dtype=torch.bfloat16)
+    exact = divergence(torch.zeros(1, 500).double(), small.double())
+    assert float(divergence(torch.zeros_like(small), small)) == pytest.approx(float(exact), rel=0.1)
+
+
 def test_samples_have_the_mean_and_deviation_and_pass_gradients() -> None:
     mean, log_variance = torch.tensor([[2.0]], requires_grad=True), torch.tensor([[-1.0]], requires_grad=True)
     noise = torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from blemish.ops.perlin import perlin
+from blemish.ops import perlin as module
+from blemish.ops.perlin import perlin, perlin_mask
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -75,3 +76,25 @@ def test_a_quarter_turn_swaps_the_axes() -> None:
         [centre_frequency(perlin((96, 96), (3, 24), angle=math.pi / 2, generator=seeded(s))) for s in range(10)], axis=0
     )
     np.testing.assert_allclose(turned, straight[::-1], rtol=0.2)
+
+
+def test_a_defects_shape_is_where_turned_noise_of_any_size_exceeds_the_threshold(monkeypatch) -> None:
+    asked = []
+
+    def field(size, cells, *, angle, generator):
+        asked.append((cells, angle))
+        return torch.linspace(-1, 1, size[0] * size[1]).view(size)
+
+    monkeypatch.setattr(module, "perlin", field)
+    generator = seeded(0)
+    for threshold, share in ((0.5, 0.25), (-0.5, 0.75)):
+        for _ in range(150):
+            mask = perlin_mask((20, 40), generator, threshold=threshold)
+            assert mask.dtype == torch.bool
+            assert float(mask.float().mean()) == pytest.approx(share, abs=0.01)
+    for side in (0, 1):
+        assert {cells[side] for cells, _ in asked} == {1, 2, 4, 8, 16, 32}
+    assert len({cells for cells, _ in asked}) > 30, "each side by itself"
+    angles = np.array([angle for _, angle in asked])
+    assert np.abs(angles).max() <= math.pi / 2
+    np.testing.assert_allclose(np.quantile(angles, [0.1, 0.5, 0.9]), np.array([-0.4, 0, 0.4]) * math.pi, atol=0.3)

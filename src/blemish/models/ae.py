@@ -6,9 +6,9 @@ squared error of each pixel (`loss="mse"`) or the lack of structural similarity 
 contribution: it reacts to a changed structure, also of the same brightness, and forgives edges that are slightly off. The
 same measure is the training loss and the map; the image scores as its map's peak.
 
-The network sees windows of 8 x 2^halvings pixels. Training draws one random window an image; testing slides the window
-by `stride` and averages the maps where windows overlap, as the paper does for textures. Smaller images are grown by their
-mirror image to one window and the map is cropped back, so any size can be had.
+The network sees windows of 8 x 2^halvings pixels. Training draws one random window an image, the whole of an image that
+is no larger; testing slides the window by `stride` and averages the maps where windows overlap, as the paper does for
+textures. Smaller images are grown by their mirror image to one window and the map is cropped back, so any size can be had.
 
 Where the paper leaves things open, or its ports differ (there is no official code):
 - The last activation is not given. We end in a sigmoid, because images lie in [0, 1]; the code itself is linear.
@@ -17,7 +17,8 @@ Where the paper leaves things open, or its ports differ (there is no official co
 - The paper has two settings: objects (256 pixels, 500 numbers; our defaults) and textures (128 pixels, 100 numbers:
   `halvings=4, latent=100`).
 - 200 epochs of 10 000 augmented patches in batches of 128 are 15 625 steps. The patches' rotations and flips, which the
-  paper allows category by category, are left to the data; random windows are drawn here.
+  paper allows category by category, are left to the data, and so is making objects larger than the window (266 pixels for
+  256, cropped at random); random windows are drawn here.
 - The initial weights are not given. We take He's: with PyTorch's own the signal fades in the twenty layers, and the
   network draws a grey mean for many hundred steps.
 - The image score is ours; the paper thresholds pixels only. The map is not smoothed unless `sigma` says so. In flat places
@@ -54,7 +55,7 @@ CARD = Card(
     ),
     differs=(
         "sigmoid at the end, where the paper is silent",
-        "no rotations or flips of the training patches",
+        "no rotations or flips of the training patches; objects of 256 pixels are not made larger and cropped",
         "the image scores as its map's peak; the paper scores pixels only",
     ),
     reported=(
@@ -136,6 +137,9 @@ class AE(Detector):
             raise InputError(f"loss is {self.loss!r}; it must be 'mse' or 'ssim'")
         if self.window < 1 or self.window % 2 == 0:
             raise InputError(f"window is {self.window}; it must be odd: 3, 5, ..., the paper's 11")
+        largest = 2 * window_side(self.halvings) - 1  # an image is mirrored once at most
+        if self.loss == "ssim" and self.window > largest:
+            raise InputError(f"window is {self.window}; with {self.halvings} halvings it must be at most {largest}")
         if self.latent < 1 or self.width < 1 or self.steps < 1:
             raise InputError(
                 f"latent is {self.latent}, width is {self.width}, steps is {self.steps}; each must be at least 1"

@@ -8,7 +8,7 @@ only some of the steps towards noise and back, far enough to hide a defect, not 
 2. Training. A U-Net sees good parts after t steps, x_t = sqrt(ᾱ_t) x + sqrt(1 - ᾱ_t) ε with simplex noise ε, and learns to
    say what ε was (squared error). t is uniform below `horizon`. What is used later is the running mean of its weights.
 3. Healing. A part is taken `start` steps at once, then back step by step: the predicted noise tells the image (clipped to
-   the range of colours), that and x_t tell the mean of x_{t-1}, and simplex noise of variance β_t is added, but for the
+   the range of colours), that and x_t tell the mean of x_{t-1}, and simplex noise times sqrt(β_t) is added, but for the
    last step.
 4. Scores. The map is the squared difference between part and healed part, averaged over channels and `repeats` healings.
 

@@ -200,9 +200,18 @@ class Gaussian(nn.Module):
         self.register_buffer("whitening", torch.empty(0))
 
     def take(self, moments: Moments, ridge: float) -> None:
-        """Keep mean and covariance; the latter's diagonal grows by `ridge` times the mean variance."""
-        spread = moments.scatter[0].diagonal(dim1=1, dim2=2).mean() / max(moments.count - 1, 1)
-        self.mean, self.whitening = moments.mean[0], moments.whitening(ridge * float(spread))[0]
+        """Keep mean and covariance; the latter's diagonal grows by `ridge` times the mean variance.
+
+        Raises:
+            InputError: there are fewer than two embeddings, or all are the same, or some are not finite.
+        """
+        spread = float(moments.scatter[0].diagonal(dim1=1, dim2=2).mean()) / max(moments.count - 1, 1)
+        if moments.count > 1 and spread == 0:
+            raise InputError(
+                f"the trained network sees no difference between {moments.count} good images: there is no covariance. "
+                "Add good images that differ, or train with a lower lr."
+            )
+        self.mean, self.whitening = moments.mean[0], moments.whitening(ridge * spread)[0]
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return the Mahalanobis distances (N,) of (N, C) embeddings."""

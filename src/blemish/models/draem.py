@@ -38,7 +38,7 @@ from blemish.detector import Detector
 from blemish.errors import InputError
 from blemish.ops.focal import focal
 from blemish.ops.maps import peak
-from blemish.ops.padding import pad_to_multiple
+from blemish.ops.padding import pad_to, pad_to_multiple
 from blemish.ops.perlin import perlin_mask
 from blemish.ops.photographs import photographs
 from blemish.ops.ssim import ssim
@@ -128,6 +128,8 @@ class DRAEM(Detector):
                 pairs = [self.spoil(image, generator, draw) for image in batch.image.cpu()]
                 good, spoilt, mask = (torch.stack(parts).to(batch.image.device) for parts in zip(*pairs, strict=True))
                 good, spoilt, mask = (pad_to_multiple(each, STRIDE) for each in (good, spoilt, mask))
+                if len(good) == 1:  # a batch norm needs more than one place, also in the smallest map
+                    good, spoilt, mask = (pad_to(each, (STRIDE, 2 * STRIDE)) for each in (good, spoilt, mask))
                 restored, logits = self.segment(spoilt)
                 restoring = F.mse_loss(restored, good) + (1 - ssim(restored, good)).mean()
                 return restoring + focal(logits, mask.long(), gamma=self.gamma)

@@ -13,9 +13,11 @@ Where paper and official code differ:
 - The paper writes the score with the feature term, the code can leave it out (`dual_iloss`); we keep it, as is its default.
 - The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learnt once trained,
   also in the generator while the encoder is trained. So do ours.
-- The GAN takes 100 000 generator steps, `steps`, as Wasserstein GANs usually do; what paper and code take we could not
-  check. In the code five steps of the critic, each with a fresh batch, follow each of the generator's; here the
-  generator's turn comes with each fifth batch, after the critic's.
+- The code trains the GAN for 7 epochs of some 850 000 patches in batches of 64, and counts the critic's steps: 93 000, each
+  with a fresh batch, so 18 600 of the generator, `steps`. There five of the critic follow each of the generator's; here
+  the generator's turn comes with each fifth batch, after the critic's.
+- The code turns half of its patches left to right; that is left to the data.
+- Batch norms are PyTorch's (momentum 0.1, 1e-5 beside the variance), the code's are TensorFlow's (0.01, 1e-3).
 - RMSProp is TensorFlow's: it forgets at a rate of 0.9.
 """
 
@@ -79,7 +81,7 @@ class FAnoGAN(Detector):
         critic_steps: int = 5,
         penalty: float = 10.0,
         kappa: float = 1.0,
-        steps: int = 100_000,
+        steps: int = 18_600,
         lr: float = 1e-4,
         encoder_steps: int = 50_000,
         encoder_lr: float = 5e-5,

@@ -13,9 +13,9 @@ in training; in testing windows `stride` apart, averaged where they overlap; sma
 
 Where papers and ports differ:
 - Kingma and Welling, and An and Cho, train small fully connected networks on small pictures. Neither gives a network for
-  images of parts, so we take the AE's convolutions, its Adam and its 15 625 steps (200 epochs of 10 000 patches in batches
-  of 128). μ and log σ² are two heads on the last map, made by one convolution; another linear layer before them would say
-  nothing more and is left out.
+  images of parts, so we take the AE's convolutions, its Adam without weight decay and its 15 625 steps (200 epochs of
+  10 000 patches in batches of 128). μ and log σ² are two heads on the last map, made by one convolution; another linear
+  layer before them would say nothing more and is left out.
 - An and Cho also learn the decoder's variance, pixel by pixel. Ours is one fixed number, `variance`. The bound sums over
   all pixels and all numbers of the code, as it must: a mean over pixels would weigh the divergence tens of thousands of
   times more. The loss is that bound divided by the number of pixel values.
