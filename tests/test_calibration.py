@@ -196,6 +196,10 @@ class TestFromGood:
         with pytest.raises(InputError, match="pixel peak"):
             from_good([1.0, 2.0], pixel_peaks=scores)
 
+    def test_every_part_has_a_score_and_a_peak(self) -> None:
+        with pytest.raises(InputError, match="2 pixel peaks and 99 scores"):
+            from_good(np.arange(99.0), pixel_peaks=[1.0, 2.0])
+
     @pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, math.nan, "0.1", True])
     def test_refuses_rates_that_are_none(self, rate: Any) -> None:
         with pytest.raises(InputError, match="false_reject_rate"):
@@ -303,9 +307,9 @@ class TestFromEscapeRate:
 
 
 class TestStored:
-    @given(samples, samples, st.none() | finite)
-    def test_survives_json_exactly(self, good: list[float], peaks: list[float], pixel: float | None) -> None:
-        found = replace(from_good(good, 0.3, pixel_peaks=peaks), pixel_threshold=pixel)
+    @given(samples, st.none() | finite)
+    def test_survives_json_exactly(self, good: list[float], pixel: float | None) -> None:
+        found = replace(from_good(good, 0.3, pixel_peaks=good[::-1]), pixel_threshold=pixel)
         again = Calibration.from_dict(json.loads(json.dumps(found.as_dict(), allow_nan=False)))
         assert again == found
         assert isinstance(again.good_scores, tuple)

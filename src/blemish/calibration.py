@@ -162,7 +162,8 @@ def from_good(
     defective pixel.
 
     Raises:
-        InputError: fewer than two scores, a score that is not finite, a rate or confidence outside (0, 1).
+        InputError: fewer than two scores, a score that is not finite, another number of peaks than of scores, a rate or
+            confidence outside (0, 1).
     """
     good = _scores("good", good_scores, at_least=2)
     rate = _share("false_reject_rate", false_reject_rate)
@@ -175,6 +176,10 @@ def from_good(
     pixel_threshold = None
     if pixel_peaks is not None:
         peaks = _scores("pixel peak", pixel_peaks, at_least=2)
+        if len(peaks) != len(good):
+            raise InputError(
+                f"there are {len(peaks)} pixel peaks and {len(good)} scores; there must be one of each a part"
+            )
         pixel_threshold = _above(peaks, _rank(len(peaks), rate, confidence))
     return Calibration(
         good_scores=tuple(good.tolist()),

@@ -114,6 +114,8 @@ def test_fit_returns_self_and_leaves_nothing_in_train_mode(name) -> None:
     detector = brief(name)
     assert detector.fit(Parts(stripes(16, SIZE, seed=0))) is detector
     assert detector.fitted
+    assert not any(tensor.is_inference() for tensor in detector.state_dict().values())
+    detector.adopt(detector)
     assert not any(module.training for module in detector.modules() if module is not detector)
 
 

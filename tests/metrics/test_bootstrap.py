@@ -99,14 +99,16 @@ def test_pixel_intervals_are_those_of_resampled_images() -> None:
     found = metrics.PixelMetrics()
     for map, mask in zip(maps, masks, strict=True):
         found.update(map, mask)
-    fast = found.intervals(repeats=60, seed=5, limits=(0.3, 0.05, 1.0))
-    assert list(fast) == ["pixel_AUROC", "pixel_AP", "pixel_F1Max", "pixel_AUPRO", "pixel_AUPRO_05", "pixel_AUPRO_1"]
+    fast = found.intervals(repeats=60, seed=5, limits=(0.3, 0.05, 0.1, 1.0))
+    limits = ["pixel_AUPRO", "pixel_AUPRO_05", "pixel_AUPRO_1", "pixel_AUPRO_whole"]
+    assert list(fast) == ["pixel_AUROC", "pixel_AP", "pixel_F1Max", *limits]
     exact = {
         "pixel_AUROC": pooled(metrics.auroc),
         "pixel_AP": pooled(metrics.average_precision),
         "pixel_F1Max": pooled(metrics.f1_max),
         "pixel_AUPRO": metrics.aupro,
         "pixel_AUPRO_05": lambda m, t: metrics.aupro(m, t, 0.05),
+        "pixel_AUPRO_1": lambda m, t: metrics.aupro(m, t, 0.1),
     }
     groups = [mask.any() for mask in masks]
     for name, metric in exact.items():

@@ -5,7 +5,7 @@ import pytest
 import slow_metrics as slow
 
 from blemish.errors import InputError
-from blemish.metrics import aupimo
+from blemish.metrics import PimoHistogram, aupimo
 
 BOUNDS = (0.02, 0.3)
 
@@ -82,3 +82,19 @@ def test_only_valid_pixels_count() -> None:
 def test_what_cannot_be_measured_is_refused(change, bounds, said) -> None:
     with pytest.raises(InputError, match=said):
         aupimo(*change(*scene(0)), bounds)
+
+
+@pytest.mark.parametrize("count", [3, 7, 11])
+def test_bounds_that_begin_with_one_pixel_are_reached_in_both_ways(count: int) -> None:
+    """The mean share of one pixel in one of some images is a sum, which may round to a little more than the bound."""
+    rng = np.random.default_rng(0)
+    maps, masks = [rng.normal(size=(100, 100)) for _ in range(count + 1)], [np.zeros((100, 100), bool)] * count
+    mask = np.zeros((100, 100), bool)
+    mask[:5] = True
+    masks = [*masks, mask]
+    low = 1 / (count * 10_000)
+    streamed = PimoHistogram()
+    for map, truth in zip(maps, masks, strict=True):
+        streamed.update(map, truth)
+    exact = aupimo(maps, masks, (low, 1e-2))
+    np.testing.assert_allclose(streamed.aupimo((low, 1e-2)), exact, atol=1e-3)

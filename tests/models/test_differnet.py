@@ -37,12 +37,12 @@ def learnt(module: nn.Module) -> int:
 
 
 def expected_size(numbers: int, hidden: int = 2048, blocks: int = 8) -> int:
-    """Per block two networks of three linear layers with their biases."""
+    """Per block two networks of four linear layers with their biases, as the official code has them."""
     half = numbers // 2
-    return blocks * 2 * (half * hidden + hidden + hidden * hidden + hidden + hidden * numbers + numbers)
+    return blocks * 2 * (half * hidden + hidden + 2 * (hidden * hidden + hidden) + hidden * numbers + numbers)
 
 
-@pytest.mark.parametrize(("numbers", "count"), [(3 * 128, 86_054_912), (3 * 256, 104_935_424)])
+@pytest.mark.parametrize(("numbers", "count"), [(3 * 128, 153_196_544), (3 * 256, 172_077_056)])
 def test_the_sizes_of_the_flow(numbers, count) -> None:
     with torch.device("meta"):
         flow = vector_flow(numbers, 8, 2048, 3.0)

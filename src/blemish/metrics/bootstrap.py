@@ -64,8 +64,10 @@ def interval(
     group keeps its size. Equal arguments give equal intervals.
 
     Raises:
-        InputError: lengths differ, there is no entry, or confidence or repeats are out of range.
+        InputError: lengths differ, there is no array or no entry, or confidence or repeats are out of range.
     """
+    if not arrays:
+        raise InputError("there is nothing to draw from: give the arrays that the statistic takes")
     count = aligned(**{f"entries of array {i}": array for i, array in enumerate(arrays)})
     groups = np.zeros(count) if stratify is None else np.asarray(stratify)
     if groups.shape != (count,):

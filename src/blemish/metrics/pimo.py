@@ -19,6 +19,7 @@ from blemish.errors import InputError
 from blemish.metrics.tally import Row, Scores, aligned, area, finite, picture
 
 BOUNDS = (1e-5, 1e-4)
+ROUNDING = 1e-12  # shares of pixels are sums: one pixel of n may be a little more than 1 / n
 
 
 def aupimo(
@@ -68,7 +69,8 @@ def pimo_areas(levels: Scores, weights: Row, images: Iterable[Scores], bounds: t
     marked[-1] = 1.0
     end = int(np.searchsorted(marked, high)) + 1
     levels, marked = levels[:end], marked[:end]
-    if marked[0] > low or not ((marked >= low) & (marked <= high)).any():
+    least, most = low * (1 - ROUNDING), high * (1 + ROUNDING)
+    if marked[0] > low * (1 + ROUNDING) or not ((marked >= least) & (marked <= most)).any():
         raise InputError(
             f"the bounds {low:g} to {high:g} cannot be reached: the highest score of the good images marks a share of "
             f"{marked[0]:.3g} of their pixels, the steps after it leave the bounds out. Use more good images, larger "

@@ -250,7 +250,7 @@ class PixelMetrics:
     ) -> dict[str, Interval]:
         """Return "pixel_AUROC", "pixel_AP", "pixel_F1Max", "pixel_AUPRO" (limit 0.3), "pixel_AUPRO_05" and so on.
 
-        Values are the histogram's. Bounds come from `bootstrap.pixel_bootstrap`, moved by its small difference to them.
+        Limit 1 is "pixel_AUPRO_whole". Values are the histogram's. Bounds come from `bootstrap.pixel_bootstrap`, moved by its small difference to them.
 
         Raises:
             InputError: good or defective pixels are missing, or an argument is out of range.
@@ -314,4 +314,6 @@ def _thin(x: Row, y: Row, floors: Row, points: int) -> tuple[Row, Row, Row]:
 
 def _name(key: str) -> str:
     name, _, limit = key.partition("@")
-    return f"pixel_{name}" if limit in {"", "0.3"} else f"pixel_{name}_{limit.removeprefix('0.')}"
+    if limit in {"", "0.3"}:
+        return f"pixel_{name}"
+    return f"pixel_{name}_{'whole' if limit == '1' else limit.removeprefix('0.')}"

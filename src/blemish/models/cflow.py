@@ -21,7 +21,8 @@ Where paper and official code differ:
 - The code shuffles all fibres of 32 images and takes a step for each 256 of them. We draw `fibres` of the batch anew in
   every step. The paper's 200 epochs (25 x 8) over 242 images, the mean of MVTec AD, are 1 513 batches of 32; at 256 pixels
   the middle of three layers has 32 times 256 fibres in each, so about 48 400 `steps`.
-- The learning rate rises for the first 8 % of the steps (the code: 2 of its 25 meta epochs), then falls as a cosine.
+- The learning rate rises for the first 8 % of the steps (the code: 2 of its 25 meta epochs), then falls to 0 as a cosine.
+- Maps are enlarged by their cells' middles (`align_corners=False`), the code's by their corners.
 - Features enter as they are, as in the paper; those of texnet_s spread by about 1.
 """
 

@@ -18,6 +18,7 @@ Where paper and official code differ:
 - The code reports the best, the last and the least-loss epoch; ours is the last step.
 - The code's EfficientNet-B5 is stopped after its 36th block (304 channels, stride 32), which timm does not give out by
   name; the nearest is backbone="efficientnet_b5", layer=32 (512 channels).
+- The code makes images smaller by leaving pixels out, we by averaging (bilinear, antialiased).
 - Features are computed anew in every step; the code computes them once and keeps them on disk. Neither augments.
 - 240 epochs (4 x 60) in batches of 16 of 242 images, the mean of MVTec AD, are about 3,600 `steps`.
 - An image side that is no power of two makes maps that are not exactly twice each other; what crosses a scale is then

@@ -15,9 +15,10 @@ In the paper's order:
 There is no official code. Where the paper is silent or its ports differ:
 - Parameters, learning rate and the score follow the port of gathierry, whose couplings are FrEIA's: the log-scale is
   2 tanh(0.1 s).
-- The port's normalisation (LayerNorm over channels and places) learns a gain for every number. That gain stands before
-  the flow and outside its determinant: the likelihood can be raised without end by shrinking the input and stretching it
-  again. That may be why the ports' quality peaks early and falls. Ours has no gain and works at any image size.
+- The port's normalisation of a CNN's maps (LayerNorm over channels and places) learns a gain for every number. That gain
+  stands before the flow and outside its determinant: the likelihood can be raised without end by shrinking the input and
+  stretching it again. That may be why the ports' quality peaks early and falls. Ours has no gain and works at any image
+  size. A transformer's map gets the network's own last norm in the port; ours is normalised like the others.
 - The paper trains 500 epochs of batches of 32: with 242 images a category about 3,800 `steps`. The ports keep the best
   epoch on the test images; we keep the last step.
 - ResNet-18: backbone="resnet18". WideResNet-50: backbone="wide_resnet50_2", kernels="3x3-1x1". Transformers:

@@ -97,7 +97,7 @@ class PaDiM(Detector):
     def fit(self, data: Iterable[Batch]) -> Self:
         """Gather mean and covariance of every position in one pass."""
         moments, device, grid = Moments(), device_of(self), (0, 0)
-        with torch.inference_mode():
+        with torch.no_grad():  # what is kept may be loaded into and asked for gradients: no inference tensors
             for batch in progress(data, "features"):
                 levels, grid = self.describe(to(batch, device).image)
                 moments.update(levels)

@@ -76,6 +76,16 @@ def test_too_few_or_no_variation_gives_no_p_value() -> None:
     assert "no variation" in delong(labels, a, a).note
 
 
+@pytest.mark.parametrize(("good", "bad"), [(12, 12), (13, 17), (31, 45), (60, 83)])
+def test_thirds_of_three_seeds_are_no_variation_either(good: int, bad: int) -> None:
+    """One that is perfect in all seeds, one whose third seed collapsed: rounding alone differs between images."""
+    labels = np.repeat([0, 1], [good, bad])
+    found = delong(labels, [labels, labels, labels], [labels, labels, np.zeros(good + bad)])
+    assert found.value == pytest.approx(1 / 6)
+    assert (found.low, found.high, found.p) == (None, None, None)
+    assert "no variation" in found.note
+
+
 def test_false_alarms_are_as_rare_as_promised() -> None:
     rounds = [delong(*scores(seed=s, gap=(0.8, 0.8), shared=0.5)) for s in range(400)]
     assert np.mean([found.p < 0.05 for found in rounds]) == pytest.approx(0.05, abs=0.03)
@@ -93,5 +103,7 @@ def test_bad_input_is_named() -> None:
             test(labels + 1, a, b)
         with pytest.raises(InputError, match="0 defective images"):
             test(np.zeros(70), a, b)
+        with pytest.raises(InputError, match="confidence is 7"):
+            test(labels, a, b, confidence=7)
     with pytest.raises(InputError, match="confidence"):
         auroc_difference(labels, a, b, confidence=2)

@@ -21,6 +21,7 @@ from blemish.metrics.comparison.distributions import normal_quantile, normal_two
 from blemish.metrics.tally import both
 
 FEWEST = 10  # good or defective images below which nothing is tested
+SMALLEST = 1e-12  # deviation that is only rounding, of values within -1 to 1
 BLOCK = 1 << 22  # pairs of images held at a time
 
 Row = NDArray[np.float64]
@@ -45,9 +46,12 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, confidence: f
     takes the difference for normal, which needs enough of both kinds: below 10 good or defective images nothing is given.
 
     Raises:
-        InputError: shapes differ, a score is not finite, or good or defective images are absent.
+        InputError: shapes differ, a score is not finite, good or defective images are absent, or `confidence` is not
+            between 0 and 1.
     """
     truth, a, b = _checked(labels, first, second)
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; it must lie between 0 and 1")
     good, bad = int((~truth).sum()), int(truth.sum())
     columns, rows = np.zeros(good), np.zeros(bad)
     for part, table in _blocks(truth, a, b):
@@ -58,10 +62,9 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, confidence: f
     bare = Difference(value, None, None, None, good, bad)
     if reason := _too_few(good, bad):
         return bare._replace(note=reason)
-    variance = float(rows.var(ddof=1)) / bad + float(columns.var(ddof=1)) / good
-    if variance <= 0:
-        return bare._replace(note="both rank every image alike: there is no variation to measure by")
-    deviation = math.sqrt(variance)
+    deviation = math.sqrt(float(rows.var(ddof=1)) / bad + float(columns.var(ddof=1)) / good)
+    if deviation < SMALLEST:
+        return bare._replace(note="the difference is the same for every image: there is no variation to measure by")
     half = normal_quantile(confidence) * deviation
     return bare._replace(
         low=max(value - half, -1.0), high=min(value + half, 1.0), p=normal_two_sided(value / deviation)
