@@ -250,7 +250,8 @@ class PixelMetrics:
     ) -> dict[str, Interval]:
         """Return "pixel_AUROC", "pixel_AP", "pixel_F1Max", "pixel_AUPRO" (limit 0.3), "pixel_AUPRO_05" and so on.
 
-        Limit 1 is "pixel_AUPRO_whole". Values are the histogram's. Bounds come from `bootstrap.pixel_bootstrap`, moved by its small difference to them.
+        Limit 1 is "pixel_AUPRO_whole". Values are the histogram's. Bounds come from `bootstrap.pixel_bootstrap`, moved by
+        its small difference to them.
 
         Raises:
             InputError: good or defective pixels are missing, or an argument is out of range.
