@@ -21,6 +21,7 @@ from blemish.calibration import (
     defective,
     from_costs,
     from_escape_rate,
+    from_given,
     from_good,
     upper_bound,
 )
@@ -304,6 +305,20 @@ class TestFromEscapeRate:
         assert "(5 of them were)" in found.guarantee
         assert stats.beta.ppf(0.95, 6, 95) == pytest.approx(0.10225, abs=1e-5)
         assert "10.3 %" in found.guarantee  # rounded up
+
+
+class TestGiven:
+    def test_is_kept_and_its_good_parts_are_counted(self) -> None:
+        found = from_given(np.arange(100.0), 95)
+        assert (found.threshold, found.rule, found.wanted, found.pixel_threshold) == (95.0, "given", 95.0, None)
+        assert "5 of 100 good parts reach it" in found.guarantee
+        assert stats.beta.ppf(0.95, 6, 95) == pytest.approx(0.10225, abs=1e-5)
+        assert "at most 10.3 % of good parts" in found.guarantee
+
+    @pytest.mark.parametrize("threshold", [math.nan, math.inf, "2", None, True])
+    def test_must_be_a_number(self, threshold: Any) -> None:
+        with pytest.raises(InputError, match="finite number"):
+            from_given([1.0, 2.0], threshold)
 
 
 class TestStored:

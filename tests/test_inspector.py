@@ -169,8 +169,9 @@ def test_thresholds_by_every_rule(inspector) -> None:
             judge.calibrate(good, **wrong)
     with pytest.raises(InputError, match="need defective parts"):
         judge.calibrate(good, escape_rate=0.1)
-    with pytest.raises(InputError, match="the defective ones given would not count"):
-        judge.calibrate(good, bad, false_reject_rate=0.1)
+    for rule in ({"false_reject_rate": 0.1}, {"threshold": 1.0}):
+        with pytest.raises(InputError, match="the defective ones given would not count"):
+            judge.calibrate(good, bad, **rule)
     with pytest.raises(InputError, match=r"confidence is 0\.9, but costs guarantee nothing"):
         judge.calibrate(good, bad, costs=(1.0, 1.0, 0.5), confidence=0.9)
 

@@ -75,7 +75,8 @@ class Calibration:
 
     `good_scores` are the raw image scores of held-out good parts, ascending. `threshold` is for image scores,
     `pixel_threshold` for maps, None if nothing is known of them. `rule` names the function's target and `wanted` is its
-    value: a rate, or for costs the share of escapes in the cost of deciding everything wrongly. `guarantee` says in one
+    value: a rate, the threshold itself where it was given, or for costs the share of escapes in the cost of deciding
+    everything wrongly. `guarantee` says in one
     sentence what holds for new parts; `note` is a warning, or empty.
 
     Raises:
@@ -275,6 +276,32 @@ def from_escape_rate(
             f"With {_sure(confidence)} confidence at most {_percent(rate)} of defects like the {len(bad)} given "
             f"score below the threshold ({escaped} of them did), and, also with {_sure(confidence)} confidence, at "
             f"most {_percent(bound)} of good parts like the {len(good)} given are rejected ({rejected} of them were)."
+        ),
+    )
+
+
+def from_given(good_scores: ArrayLike, threshold: float, confidence: float = 0.95) -> Calibration:
+    """Take a threshold that was fixed beforehand, and say what good parts that had no say in it make of it.
+
+    Since they had none, the one-sided Clopper-Pearson bound on their share that reaches it holds for good parts like them.
+
+    Raises:
+        InputError: fewer than two scores, one that is not finite, a threshold that is not, or a confidence outside (0, 1).
+    """
+    good, confidence = _scores("good", good_scores, at_least=2), _share("confidence", confidence)
+    if not _is_number(threshold) or not math.isfinite(threshold):
+        raise InputError(f"threshold is {threshold}; it must be a finite number on the scale of the scores")
+    rejected = int((good >= threshold).sum())
+    bound = _percent(upper_bound(rejected, len(good), confidence))
+    return Calibration(
+        good_scores=tuple(good.tolist()),
+        threshold=float(threshold),
+        pixel_threshold=None,
+        rule="given",
+        wanted=float(threshold),
+        guarantee=(
+            f"The threshold was given. {rejected} of {len(good)} good parts reach it: if it was not chosen by looking at "
+            f"them, with {_sure(confidence)} confidence at most {bound} of good parts like them do."
         ),
     )
 

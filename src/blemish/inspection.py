@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish import regions
-from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_good
+from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_given, from_good
 from blemish.errors import DataError, ImageError, InputError
 from blemish.files import content_of
 from blemish.imaging import SUFFIXES, Imaging, named
+from blemish.mask_names import without_masks
 from blemish.read_ahead import read_ahead
 from blemish.types import Prediction
 
@@ -65,17 +66,19 @@ class Inspection(ABC):
     def inspect(self, source: Path | str | NDArray[Any], *, batch_size: int = 8) -> Prediction | list[Prediction]: ...
 
     def inspect(self, source: Any, *, batch_size: int = 8) -> Prediction | list[Prediction]:
-        """Look at one image (a file or an array), a list of them, or all images in a folder and below.
+        """Look at one image (a file, or an array of RGB), a list of them, or all images of parts in a folder and below.
 
-        One source gives one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable
-        image is a Prediction with `error`. All maps are kept; for very many images iterate over `stream` instead.
+        Arrays are (H, W) grey or (H, W, 3) red, green, blue, of bytes, 16-bit numbers or floats in [0, 1]: `cv2.imread`
+        gives blue, green, red. Masks in the folder, known by their names, are left out with a warning. One source gives
+        one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable image is a Prediction
+        with `error`. All maps are kept; for very many images iterate over `stream` instead.
 
         Raises:
             ImageError: the one image given cannot be read.
             DataError: the folder holds no image.
         """
         if isinstance(source, str | Path) and Path(source).is_dir():
-            return list(self.stream(images_below(Path(source)), batch_size=batch_size))
+            return list(self.stream(_parts_below(Path(source)), batch_size=batch_size))
         if isinstance(source, list | tuple):
             return list(self.stream(source, batch_size=batch_size))
         only = next(self.stream([source]))
@@ -133,27 +136,29 @@ class Inspection(ABC):
         escape_rate: float | None = None,
         confidence: float | None = None,
         costs: tuple[float, float, float] | None = None,
+        threshold: float | None = None,
     ) -> Calibration:
         """Choose the threshold on parts that the detector has not learnt from, by exactly one rule, and keep it.
 
         `about` says afterwards which files it was chosen from, so that a test on them is noticed; arrays leave no trace.
 
         `good` and `defects` are files, arrays or Records. The rules: `false_reject_rate` (good parts alone suffice),
-        `escape_rate`, or `costs` = (cost of an escape, cost of a false reject, share of defective parts); see
-        `blemish.calibration`. Pixels are marked at the rate at which good parts are rejected.
+        `escape_rate`, `costs` = (cost of an escape, cost of a false reject, share of defective parts), or `threshold`, one
+        that was fixed beforehand; see `blemish.calibration`. Pixels are marked at the rate at which good parts are
+        rejected.
 
         Files that the detector has learnt from get a `note`: nothing is guaranteed then.
 
         Raises:
-            InputError: no rule or several, what a rule needs is missing, what it cannot use is given, or too few readable
-                parts.
+            InputError: no rule or several, what a rule needs is missing, what it cannot use is given, a file is given both
+                as good and as defective, or there are too few readable parts.
         """
-        if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs)) != 1:
-            raise InputError("give exactly one of: false_reject_rate, escape_rate, costs")
-        if false_reject_rate is not None and defects is not None:
+        if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs, threshold)) != 1:
+            raise InputError("give exactly one of: false_reject_rate, escape_rate, costs, threshold")
+        if (false_reject_rate is not None or threshold is not None) and defects is not None:
             raise InputError(
-                "a false_reject_rate looks at good parts alone, so the defective ones given would not count. "
-                "Leave them out, or ask for an escape_rate or costs."
+                f"a {'threshold' if false_reject_rate is None else 'false_reject_rate'} looks at good parts alone, so the "
+                "defective ones given would not count. Leave them out, or ask for an escape_rate or costs."
             )
         if costs is not None and confidence is not None:
             raise InputError(
@@ -164,18 +169,31 @@ class Inspection(ABC):
         scores, peaks = self.calibration_scores(_noting(good, used))
         if false_reject_rate is not None:
             return self._keep(from_good(scores, false_reject_rate, confidence, pixel_peaks=peaks), used)
+        if threshold is not None:
+            given = from_given(scores, threshold, 0.95 if confidence is None else confidence)
+            return self._keep(self._with_pixels(given, scores, peaks), used)
         if defects is None:
             raise InputError("an escape rate or costs need defective parts as well; give some, or a false_reject_rate")
-        bad, _ = self.calibration_scores(_noting(defects, used))
+        spoilt: list[str] = []
+        bad, _ = self.calibration_scores(_noting(defects, spoilt))
+        if both := len(set(used) & set(spoilt)):
+            raise InputError(
+                f"{both} of the {len(spoilt)} files given as defective are given as good as well. Name folders of which "
+                "neither lies in the other."
+            )
+        used += spoilt
         if escape_rate is not None:
             chosen = from_escape_rate(scores, bad, escape_rate, 0.95 if confidence is None else confidence)
         else:
             assert costs is not None  # noqa: S101 - one rule is given
             chosen = from_costs(scores, bad, *costs)
-        if peaks is not None:
-            rejected = sum(defective(score, chosen.threshold) for score in scores)
-            chosen = replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
-        return self._keep(chosen, used)
+        return self._keep(self._with_pixels(chosen, scores, peaks), used)
+
+    def _with_pixels(self, chosen: Calibration, scores: list[float], peaks: list[float] | None) -> Calibration:
+        if peaks is None:
+            return chosen
+        rejected = sum(defective(score, chosen.threshold) for score in scores)
+        return replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
 
     def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
         """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
@@ -240,6 +258,18 @@ def contents(sources: Iterable[Any]) -> list[str]:
             with suppress(OSError):
                 found.append(content_of(source))
     return found
+
+
+def _parts_below(folder: Path) -> list[Path]:
+    found = images_below(folder)
+    parts = without_masks(folder, found)
+    if len(parts) < len(found):
+        warnings.warn(
+            f"{len(found) - len(parts)} masks in {folder} are no parts and were left out; to inspect them all the same, "
+            "give a list of files.",
+            stacklevel=3,
+        )
+    return parts
 
 
 def images_below(folder: Path) -> list[Path]:

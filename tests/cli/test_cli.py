@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from parts import stripes, write_folder, write_png
 
@@ -74,8 +76,6 @@ def test_python_words_are_values(place, tmp_path) -> None:
 
 
 def test_pictures_of_parts_with_the_same_name_are_all_kept(model, place, tmp_path) -> None:
-    import shutil
-
     bad = sorted((place / "parts" / "test" / "turned").glob("*.png"))[0]
     for folder in ("a", "b"):
         (tmp_path / "line" / folder).mkdir(parents=True)
@@ -132,6 +132,73 @@ def test_calibrate_writes_a_model_with_a_new_threshold(model, place, tmp_path) -
     done = blemish("calibrate", model, "--good", good, *costs[:2], "--out", tmp_path / "x")
     assert done.returncode == 2
     assert "all three" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def fresh(place) -> Path:
+    """Parts that the model has never seen, in a folder that nobody divided: 6 good, 4 of a kind, 3 masks."""
+    flat = place / "flat"
+    good, bad = stripes(6, (64, 64), seed=900), stripes(4, (64, 64), seed=901).transpose(2, 3).flip(1)
+    for i, image in enumerate(good):
+        write_png(flat / "good" / f"{i}.png", image)
+    for i, image in enumerate(bad):
+        write_png(flat / "turned" / f"{i}.png", image)
+    for i in range(3):
+        write_png(flat / "masks" / "turned" / f"{i}.png", torch.ones(1, 64, 64))
+    return flat
+
+
+def test_new_parts_are_tested_all_and_known_ones_left_out(model, fresh, tmp_path) -> None:
+    done = blemish("test", model, fresh, "--out", tmp_path / "new", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert sorted(part["kind"] for part in found["parts"]) == ["good"] * 6 + ["turned"] * 4
+    assert not any("left out" in note for note in found["notes"])
+    shutil.copytree(fresh, tmp_path / "mixed")
+    for path in sorted((model.parents[3] / "parts" / "train" / "good").glob("*.png"))[:5]:
+        shutil.copy(path, tmp_path / "mixed" / "good" / f"again-{path.name}")
+    found = json.loads(blemish("test", model, tmp_path / "mixed", "--out", tmp_path / "out", "--json").stdout)
+    assert len(found["parts"]) == 10
+    assert any(note.startswith("5 of 15 parts there were left out") for note in found["notes"])
+
+
+def test_an_undivided_folder_that_was_learnt_from_is_tested_on_the_rest(fresh, tmp_path) -> None:
+    shutil.copytree(fresh, tmp_path / "flat")
+    for i, image in enumerate(stripes(20, (64, 64), seed=77)):
+        write_png(tmp_path / "flat" / "good" / f"more-{i}.png", image)
+    done = blemish("fit", tmp_path / "flat", "--out", tmp_path / "runs", "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)["model"]
+    found = json.loads(blemish("test", model, tmp_path / "flat", "--json").stdout)
+    counts = json.loads(Path(model).with_name("run.json").read_text())["data"]["counts"]
+    assert len(found["parts"]) == counts["test"] == 5 + 4
+    assert any(note.startswith("21 of 30 parts there were left out") for note in found["notes"])
+
+
+def test_inspect_leaves_masks_out_and_says_so(model, fresh) -> None:
+    done = blemish("inspect", model, fresh, "--json")
+    assert len(done.stdout.splitlines()) == 10
+    assert f"3 masks in {fresh} are no parts and were left out." in done.stderr
+
+
+def test_calibrate_with_a_threshold_that_was_given(model, fresh, tmp_path) -> None:
+    given = ("calibrate", model, "--good", fresh / "good", "--threshold", 2.5, "--out", tmp_path / "new.safetensors")
+    done = blemish(*given)
+    assert done.returncode == 0, done.stderr
+    assert "Threshold 2.5. The threshold was given. " in done.stdout
+    assert "of 6 good parts reach it" in done.stdout
+    found = json.loads(blemish("inspect", tmp_path / "new.safetensors", fresh / "good" / "0.png", "--json").stdout)
+    assert found["threshold"] == 2.5
+
+
+def test_calibrate_refuses_parts_that_are_good_and_defective(model, fresh, tmp_path) -> None:
+    done = blemish(
+        *("calibrate", model, "--good", fresh / "good", "--defective", fresh, "--escape-rate", 0.5),
+        *("--out", tmp_path / "new.safetensors"),
+    )
+    assert done.returncode == 2
+    assert "6 of the 10 files given as defective are given as good as well" in done.stderr
+    assert not (tmp_path / "new.safetensors").exists()
 
 
 def test_calibrate_takes_no_masks_for_defective_parts(model, place, tmp_path) -> None:

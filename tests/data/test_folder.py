@@ -255,7 +255,36 @@ def test_arguments_that_name_nothing(draw):
     with pytest.raises(DataError, match="does not exist"):
         index(root, "absent")
     with pytest.raises(InputError, match="from 0 to below 1"):
-        index(root, test_share=1.0)
+        index(root, test_share=1.5)
+
+
+def test_all_is_for_testing_where_nothing_shall_be_learnt(draw, tmp_path_factory):
+    root = draw("good/0.png", "good/1.png", "cut/0.png", "masks/cut/0.png")
+    assert told(index(root, test_share=1)) == {
+        "good/0.png": ("good", "test"),
+        "good/1.png": ("good", "test"),
+        "cut/0.png": ("cut", "test", "0.png"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "kinds"),
+    [
+        (("cut/0.png", "hole/0.png"), {"cut/0.png": "cut", "hole/0.png": "hole"}),
+        (
+            ("test/good/0.png", "test/cut/0.png", "ground_truth/cut/0_mask.png"),
+            {"test/good/0.png": "good", "test/cut/0.png": "cut"},
+        ),
+        (("test/images/0.png", "test/masks/0.png"), {"test/images/0.png": "defect"}),
+    ],
+)
+def test_for_testing_alone_no_train_folder_and_no_good_part_is_needed(draw, names, kinds):
+    root = draw(*names, value=255)
+    with pytest.raises(DataError):
+        index(root)
+    found = index(root, test_share=1)
+    assert {r.key: r.kind for r in found} == kinds
+    assert {r.split for r in found} == {"test"}
 
 
 def test_split_is_drawn_by_seed_and_repeats(draw):

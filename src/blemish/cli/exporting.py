@@ -18,6 +18,7 @@ from blemish.cli.options import (
     ThreadsOption,
     data_class,
     data_options,
+    parts_below,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
 from blemish.errors import DataError, InputError
@@ -56,7 +57,6 @@ def export(
     """Write a model for the line, without torch; shows that it answers as the model does, or fails."""
     from blemish.export import SUFFIX
     from blemish.export import export as write
-    from blemish.inspection import images_below
     from blemish.inspector import Inspector
 
     inspector = Inspector.load(model)
@@ -65,7 +65,7 @@ def export(
         raise InputError(
             "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
         )
-    compared = images_below(images) if images is not None else [r.image for r in test or good]
+    compared = parts_below(images) if images is not None else [r.image for r in test or good]
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
         inspector,

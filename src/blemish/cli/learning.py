@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,7 @@ from blemish.cli.options import (
     data_class,
     data_options,
     method_options,
+    parts_below,
 )
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
@@ -147,18 +149,20 @@ def calibrate(
         float | None, typer.Option(help="Cost of a good part rejected, same currency.")
     ] = None,
     defect_share: Annotated[float | None, typer.Option(help="Share of defective parts in production, 0 to 1.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="A threshold that was fixed beforehand.")] = None,
 ) -> None:
-    """Choose the threshold anew: for a false-reject rate, an escape rate, or the lowest cost. Never on test parts."""
+    """Choose the threshold anew: by a false-reject or escape rate, the lowest cost, or a given one. Never on test parts."""
     from blemish.inspector import Inspector
 
     inspector = Inspector.load(model)
     inspector.calibrate(
-        _parts_below(good),
-        None if defective is None else _parts_below(defective),
+        parts_below(good),
+        None if defective is None else parts_below(defective),
         false_reject_rate=false_reject_rate,
         escape_rate=escape_rate,
         confidence=confidence,
         costs=_costs(cost_escape, cost_false_reject, defect_share),
+        threshold=threshold,
     )
     typer.echo(f"Model: {inspector.save(out)}")
     assert inspector.calibration is not None  # noqa: S101 - just made
@@ -187,24 +191,34 @@ def test(
 ) -> None:
     """Measure a model on parts of known truth; writes a report."""
     from blemish.engine.evaluate import evaluate
+    from blemish.engine.new_parts import new_parts
     from blemish.files import write_json
     from blemish.inspector import Inspector
     from blemish.report import write_page
 
     inspector = Inspector.load(model, device)
     learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
-    options = data_options(dataset, data_option or [])
+    given = data_options(dataset, data_option or [])
+    options = given
     if learnt.get("dataset") == dataset:
-        options = {**learnt.get("options", {}), **options}
+        options = {**learnt.get("options", {}), **given}
         category = category or learnt.get("category")
+    # A folder that nobody divided is tested whole, but for the parts that the model knows.
+    whole = dataset == "folder" and "test_share" not in given and "learnt_content" in inspector.about
+    if whole:
+        options["test_share"] = 1
     split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
     data = data_class(dataset)(root, category, **split, **options)
     data.imaging = inspector.imaging
+    records, note = data.test_records, ""
+    if whole and len(records) == len(data.records):
+        records, note = new_parts(records, inspector.about)
     about = {"method": type(inspector.detector).__name__, "params": inspector.detector.params, "model": str(model)}
-    found = evaluate(inspector, data.test_records, protocol=protocol.value, about={**about, "data": data.describe()})
+    found = evaluate(inspector, records, protocol=protocol.value, about={**about, "data": data.describe()})
+    found = replace(found, notes=[*found.notes, *([note] if note else [])])
     folder = out or model.parent
     write_json(folder / "report.json", found.as_dict())
-    page = write_page(folder / "report.html", found, inspector, {r.key: r for r in data.test_records})
+    page = write_page(folder / "report.html", found, inspector, {r.key: r for r in records})
     if as_json:
         return print_json({**found.as_dict(), "page": str(page)})
     typer.echo(found.text())
@@ -225,18 +239,6 @@ def demo(
 
     page = run_demo(out, categories=category, method=method, seed=seed)
     typer.echo(f"Report: {page}")
-
-
-def _parts_below(folder: Path) -> list[Path]:
-    """Return the images in a folder and below without the masks among them, which are no parts; says how many those are."""
-    from blemish.data.folder import without_masks
-    from blemish.inspection import images_below
-
-    found = images_below(folder)
-    parts = without_masks(folder, found)
-    if len(parts) < len(found):
-        typer.echo(f"{len(found) - len(parts)} masks in {folder} are no parts and were left out.", err=True)
-    return parts
 
 
 def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:

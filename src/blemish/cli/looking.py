@@ -9,7 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from blemish.cli.app import app
-from blemish.cli.options import AddressOption, DeviceOption, EngineOption, JsonOption, OnOption, ThreadsOption, where
+from blemish.cli.options import (
+    AddressOption,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    OnOption,
+    ThreadsOption,
+    parts_below,
+    where,
+)
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
 from blemish.errors import InputError, StorageError
 
@@ -33,12 +42,11 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
-    from blemish.inspection import images_below
     from blemish.loading import load
 
     settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
     inspector = load(model, **settings)
-    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (images_below(s) if s.is_dir() else [s])}
+    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_below(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":
         from blemish.engine.bulk import inspect_on_ray

@@ -116,3 +116,15 @@ def where(on: str) -> str:
     if on not in ("local", "ray"):
         raise UnknownName("place", on, ("local", "ray"))
     return on
+
+
+def parts_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and below without the masks among them, which are no parts; says how many those are."""
+    from blemish.inspection import images_below
+    from blemish.mask_names import without_masks
+
+    found = images_below(folder)
+    parts = without_masks(folder, found)
+    if len(parts) < len(found):
+        typer.echo(f"{len(found) - len(parts)} masks in {folder} are no parts and were left out.", err=True)
+    return parts

@@ -141,7 +141,13 @@ class DataModule:
     @property
     def split_sha256(self) -> str:
         """The hash of who learns, who is held out and who is tested, see `blemish.data.split.split_hash`."""
-        return split_hash([*self.train_records, *self.held_out_records, *self.test_records])
+        fit, held = self._divided
+        return split_hash([*fit, *held, *self.test_records])
+
+    @property
+    def _divided(self) -> tuple[list[Record], list[Record]]:
+        """Who learns and who is held out; nobody where all are there for testing."""
+        return self._parts if any(record.split == "train" for record in self.records) else ([], [])
 
     def train(self) -> Loader:
         """Return the batches to learn from, shuffled; unreadable images are skipped with a warning."""
@@ -156,6 +162,7 @@ class DataModule:
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the data, as JSON values: for run folders and reports."""
+        fit, held = self._divided
         return {
             "dataset": self.name,
             "root": str(self.root),
@@ -166,8 +173,8 @@ class DataModule:
             "seed": self.seed,
             "options": self.options,
             "counts": {
-                "train": len(self.train_records),
-                "held_out": len(self.held_out_records),
+                "train": len(fit),
+                "held_out": len(held),
                 "test": len(self.test_records),
             },
             "split_sha256": self.split_sha256,

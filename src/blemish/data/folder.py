@@ -29,6 +29,7 @@ from blemish.data.record import GOOD, Record, Split
 from blemish.data.split import train_test
 from blemish.errors import DataError
 from blemish.imaging import SUFFIXES
+from blemish.mask_names import ends_as_mask, is_folder_for_masks, stem_of_part, without_masks_beside
 
 GOOD_NAMES: tuple[str, ...] = (
     "good",
@@ -47,8 +48,6 @@ GOOD_NAMES: tuple[str, ...] = (
 GOOD_NAMES += ("defectfree", "anomalyfree", "nondefective", "nodefect")
 DEFECTIVE_NAMES: tuple[str, ...] = ("defective", "defect", "defects", "bad", "ng", "ko", "nok", "nio", "faulty")
 DEFECTIVE_NAMES += ("abnormal", "anomaly", "anomalies", "anomalous", "fail", "failed", "reject", "rejected", "schlecht")
-MASK_NAMES = ("ground_truth", "groundtruth", "gt", "masks", "mask")
-MASK_ENDS = ("_mask", ".mask")
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -89,27 +88,28 @@ def index(
     `good` and `defective` name folders, relative to there; one that is named as `defective` may hold a folder for each
     kind. `masks` names the masks' folder, "beside" says that they lie beside the images, None that none count. A
     mask pixel above `mask_above` is defective. Without a train folder, `test_share` of the good images are kept for
-    testing wherever there is a defective one to tell them from; `seed` draws which.
+    testing wherever there is a defective one to tell them from; `seed` draws which. A `test_share` of 1 says that nothing
+    shall be learnt: all images are for testing, and neither a train folder nor good ones are needed.
 
     Raises:
         DataError: no such folder, no image, no good image, a mask without an image, or a layout with two meanings.
         ImageError: a mask that decides whether its image is good cannot be read.
-        InputError: `test_share` is not in [0, 1).
+        InputError: `test_share` is not in [0, 1].
     """
     root = require_folder(root)
     start = root if category is None else require_folder(root / category)
-    plan = _plan(start, _tuple(good), _tuple(defective), masks)
+    plan = _plan(start, _tuple(good), _tuple(defective), masks, learning=test_share != 1)
     files = sorted(_files(start, plan.skip))
     beside = _masks_beside(files) if plan.beside else {}
     mask_files = set(beside.values())
     parts = [path for path in files if path not in mask_files]
-    if masks == "auto" and plan.mask_folders and any(path.stem.lower().endswith(MASK_ENDS) for path in parts):
+    if masks == "auto" and plan.mask_folders and any(ends_as_mask(path) for path in parts):
         name = plan.mask_folders[0].relative_to(start).as_posix()
         raise DataError(
             f'{start} holds masks in {name}/ and beside images. Say which count: masks="{name}" or masks="beside".'
         )
     if masks != "auto" and not plan.beside:  # masks lie elsewhere or do not count: these are no parts either
-        parts = _without_masks_beside(parts)
+        parts = without_masks_beside(parts)
     if not parts:
         raise DataError(
             f"{start} holds no image ({', '.join(SUFFIXES)}), however deep; it holds {listing(start)}. Check the path."
@@ -122,8 +122,9 @@ def index(
         key = path.relative_to(root).as_posix()
         mask = (found[path],) if path in found and kind != GOOD else ()
         records.append(Record(key, path, kind, int(kind != GOOD), split, name, mask, mask_above))
-    _require_good(start, records)
-    if not plan.splits and any(record.label for record in records):
+    if test_share != 1:
+        _require_good(start, records)
+    if not plan.splits and (test_share == 1 or any(record.label for record in records)):
         records = train_test(records, test_share, seed)
     return in_order(records)
 
@@ -162,9 +163,9 @@ class _Plan:
         return (GOOD, split) if empty else (UNNAMED, "test")
 
 
-def _plan(start: Path, good: tuple[str, ...], defective: tuple[str, ...], masks: str | None) -> _Plan:
+def _plan(start: Path, good: tuple[str, ...], defective: tuple[str, ...], masks: str | None, learning: bool) -> _Plan:
     splits = {f: SPLIT_NAMES[f.name.lower()] for f in folders(start) if f.name.lower() in SPLIT_NAMES}
-    within = _within_splits(start, splits) if masks == "auto" and not (good or defective) else None
+    within = _within_splits(start, splits, learning) if masks == "auto" and not (good or defective) else None
     if within is not None:
         return within
     mask_folder = _mask_folder(start, masks)
@@ -180,21 +181,23 @@ def _plan(start: Path, good: tuple[str, ...], defective: tuple[str, ...], masks:
     plan = _Plan(start, splits=splits, mask_folders=mask_folders, skip=(*skip, *among), beside=beside)
     if good or defective:
         return _named(plan, good, defective)
-    return _with_splits(plan) if splits else _by_folder_names(plan)
+    return _with_splits(plan, learning) if splits else _by_folder_names(plan, learning)
 
 
-def _within_splits(start: Path, splits: dict[Path, Split]) -> _Plan | None:
+def _within_splits(start: Path, splits: dict[Path, Split], learning: bool) -> _Plan | None:
     """Return the plan of `train/images`, `train/masks`, `test/images`, `test/masks`, or None if the tree is another."""
     pairs = []
     for folder in splits:
         inner = [f for f in folders(folder) if next(_files(f), None)]
-        masked = [f for f in inner if _for_masks(f)]
+        masked = [f for f in inner if is_folder_for_masks(f)]
         images = [f for f in inner if f not in masked and not _is_good(f) and not _is_defective(f)]
         loose = any(path.parent == folder for path in _files(folder))
         if len(masked) != 1 or len(images) != 1 or len(inner) != 2 or loose:
             return None
         pairs.append((images[0], masked[0]))
-    if "train" not in splits.values() or any(f not in splits and next(_files(f), None) for f in folders(start)):
+    if not pairs or (learning and "train" not in splits.values()):
+        return None
+    if any(f not in splits and next(_files(f), None) for f in folders(start)):
         return None
     parts, mask_folders = (tuple(some) for some in zip(*pairs, strict=True))
     return _Plan(start, splits=splits, parts=parts, mask_folders=mask_folders, skip=mask_folders)
@@ -205,7 +208,7 @@ def _masks_among_parts(start: Path, skip: set[Path]) -> list[Path]:
     found = []
     for here, inner, _ in os.walk(start):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and Path(here, name) not in skip)
-        found += [Path(here, name) for name in inner if _for_masks(Path(here, name))]
+        found += [Path(here, name) for name in inner if is_folder_for_masks(Path(here, name))]
     return [folder for folder in found if next(_files(folder), None)]
 
 
@@ -234,10 +237,10 @@ def _named_folders(plan: _Plan, name: str, argument: str) -> list[Path]:
     return found or [_inside(plan.start, name, argument)]
 
 
-def _with_splits(plan: _Plan) -> _Plan:
+def _with_splits(plan: _Plan, learning: bool) -> _Plan:
     """Read `train`, `validation` and `test` folders: train holds good images, test a folder for each kind."""
     start = plan.start
-    if "train" not in plan.splits.values():
+    if learning and "train" not in plan.splits.values():
         raise DataError(
             f"{start} holds {listing(start)} but no train folder. Looked for train/good. "
             "Point at the folder above, or name the folders: good=..., defective=..."
@@ -270,7 +273,7 @@ def _with_splits(plan: _Plan) -> _Plan:
     return replace(plan, good=tuple(good), kinds=kinds)
 
 
-def _by_folder_names(plan: _Plan) -> _Plan:
+def _by_folder_names(plan: _Plan, learning: bool) -> _Plan:
     """Read folders without splits: those with a good name, and every other one a kind of defect."""
     used = [folder for folder in _others(plan) if next(_files(folder), None)]
     if not used:
@@ -278,7 +281,7 @@ def _by_folder_names(plan: _Plan) -> _Plan:
     good = [folder for folder in used if _is_good(folder)]
     if not good and len(used) == 1 and not _is_defective(used[0]) and _has_masks(plan):
         return replace(plan, parts=(used[0],))
-    if not good:
+    if not good and learning:
         raise DataError(
             f"{plan.start} holds no good images: none of its folders ({_names(used)}) has a name for good parts "
             f"({', '.join(GOOD_NAMES)}). Say which one it is: good=..."
@@ -295,7 +298,7 @@ def _by_folder_names(plan: _Plan) -> _Plan:
 
 
 def _has_masks(plan: _Plan) -> bool:
-    return bool(plan.mask_folders) or any(path.stem.lower().endswith(MASK_ENDS) for path in _files(plan.start))
+    return bool(plan.mask_folders) or any(ends_as_mask(path) for path in _files(plan.start))
 
 
 def _kinds(folder: Path) -> dict[Path, str]:
@@ -310,11 +313,7 @@ def _others(plan: _Plan) -> list[Path]:
 def _mask_folders(start: Path) -> list[Path]:
     """Return the folders named for masks: whatever they are used for, they hold no images of parts."""
     tests = [f for f in folders(start) if SPLIT_NAMES.get(f.name.lower()) == "test"]
-    return [f for parent in (start, *tests) for f in folders(parent) if _for_masks(f)]
-
-
-def _for_masks(folder: Path) -> bool:
-    return folder.name.lower() in MASK_NAMES
+    return [f for parent in (start, *tests) for f in folders(parent) if is_folder_for_masks(f)]
 
 
 def _mask_folder(start: Path, masks: str | None) -> Path | None:
@@ -330,21 +329,9 @@ def _mask_folder(start: Path, masks: str | None) -> Path | None:
     return found[0] if found else None
 
 
-def without_masks(root: Path, files: list[Path]) -> list[Path]:
-    """Leave out the masks among the files below `root`: those beside their images, and in folders named for masks."""
-    parts = [path for path in files if not any(_for_masks(folder) for folder in path.relative_to(root).parents)]
-    return _without_masks_beside(parts)
-
-
-def _without_masks_beside(files: list[Path]) -> list[Path]:
-    """Leave out `x_mask.png` and `x.mask.png` where an image x lies beside them."""
-    stems = {(path.parent, path.stem) for path in files}
-    return [path for path in files if _stem(path) == path.stem or (path.parent, _stem(path)) not in stems]
-
-
 def _masks_beside(files: list[Path]) -> dict[Path, Path]:
     """Pair `x_mask.png` and `x.mask.png` with the image x in the same folder."""
-    masks = [path for path in files if path.stem.lower().endswith(MASK_ENDS)]
+    masks = [path for path in files if ends_as_mask(path)]
     mask_files = set(masks)
     parts: dict[tuple[Path, str], list[Path]] = {}
     for path in files:
@@ -352,7 +339,7 @@ def _masks_beside(files: list[Path]) -> dict[Path, Path]:
             parts.setdefault((path.parent, path.stem), []).append(path)
     found: dict[Path, Path] = {}
     for mask in masks:
-        _claim(found, mask, parts.get((mask.parent, _stem(mask)), []), f"{_stem(mask)}.* beside it")
+        _claim(found, mask, parts.get((mask.parent, stem_of_part(mask)), []), f"{stem_of_part(mask)}.* beside it")
     return found
 
 
@@ -368,7 +355,7 @@ def _masks_in_tree(plan: _Plan, parts: list[Path]) -> dict[Path, Path]:
     masks = [(folder, mask) for folder in plan.mask_folders for mask in sorted(_files(folder))]
     for folder, mask in masks:
         where = mask.parent.relative_to(folder)
-        fitting = by_place.get((where, _stem(mask))) or by_place.get((where, mask.stem), [])
+        fitting = by_place.get((where, stem_of_part(mask))) or by_place.get((where, mask.stem), [])
         if len(plan.mask_folders) > 1:  # one for each split: it marks what lies beside it
             fitting = [path for path in fitting if folder.parent in path.parents]
         if plan.good or plan.kinds:
@@ -376,7 +363,7 @@ def _masks_in_tree(plan: _Plan, parts: list[Path]) -> dict[Path, Path]:
             if fitting and not defective:
                 continue  # the empty mask of a good image
             fitting = defective
-        _claim(found, mask, fitting, f"{(where / _stem(mask)).as_posix()}.*")
+        _claim(found, mask, fitting, f"{(where / stem_of_part(mask)).as_posix()}.*")
     return found
 
 
@@ -438,13 +425,6 @@ def _is_defective(folder: Path) -> bool:
 
 def _folded(folder: Path) -> str:
     return "".join(letter for letter in folder.name.lower() if letter.isalnum())
-
-
-def _stem(mask: Path) -> str:
-    for end in MASK_ENDS:
-        if mask.stem.lower().endswith(end):
-            return mask.stem[: -len(end)]
-    return mask.stem
 
 
 def _names(paths: Sequence[Path]) -> str:

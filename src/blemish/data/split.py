@@ -66,11 +66,13 @@ def few_shot(records: Iterable[Record], k: int, seed: int) -> list[Record]:
 def train_test(records: Iterable[Record], test_share: float, seed: int) -> list[Record]:
     """Give a folder without splits its own: `test_share` of the good records, and all others, are for testing.
 
-    Each category is split by itself. One good record alone stays in training.
+    Each category is split by itself. One good record alone stays in training, unless the share is 1.
 
     Raises:
-        InputError: `test_share` is not in [0, 1).
+        InputError: `test_share` is not in [0, 1].
     """
+    if test_share == 1:
+        return _by_key(replace(record, split="test") for record in records)
     good: dict[str, list[Record]] = defaultdict(list)
     result: list[Record] = []
     for record in records:
