@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -35,10 +35,6 @@ from blemish.cli.options import (
 )
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
-
-if TYPE_CHECKING:
-    from blemish.data.datamodule import DataModule
-    from blemish.inspector import Inspector
 
 
 @app.command()
@@ -98,7 +94,7 @@ def fit(
     detector = catalogue.method(method)(**{**settings.params, **method_options(method, option or [], seed)})
     engine = Engine(
         out,
-        seed=seed,
+        seed=detector.params.get("seed", seed),
         device=device,
         false_reject_rate=false_reject_rate,
         confidence=confidence,
@@ -106,7 +102,7 @@ def fit(
         patience=patience,
     )
     with distributed():
-        inspector = engine.fit(detector, data, resume=resume)
+        inspector = engine.fit(detector, data, resume=resume, verbose=not as_json)
         if rank() > 0:
             return None
     run = engine.run_of(detector)
@@ -114,21 +110,7 @@ def fit(
     if as_json:
         stored = None if inspector.calibration is None else inspector.calibration.as_dict()
         return print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
-    _say_fitted(data, inspector, run.model)
-
-
-def _say_fitted(data: DataModule, inspector: Inspector, model: Path) -> None:
-    calibration = inspector.calibration
-    typer.echo(f"Learnt from {len(data.train_records)} good parts.")
-    if calibration is None:
-        typer.echo("No threshold: nothing was held out to choose it from (--holdout).")
-    else:
-        typer.echo(f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts.")
-        typer.echo(calibration.guarantee)
-        if calibration.note:
-            typer.echo(f"Note: {calibration.note}")
-    typer.echo(f"Model: {model}")
-    typer.echo(f"Next:  blemish inspect {model} IMAGES")
+    typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
 
 
 @app.command()
@@ -186,10 +168,8 @@ def test(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on parts of known truth; writes a report."""
-    from blemish.engine.evaluate import evaluate
-    from blemish.files import write_json
+    from blemish.engine import Engine
     from blemish.inspector import Inspector
-    from blemish.report import write_page
 
     inspector = Inspector.load(model, device)
     learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
@@ -199,12 +179,10 @@ def test(
         category = category or learnt.get("category")
     split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
     data = data_class(dataset)(root, category, **split, **options)
-    data.imaging = inspector.imaging
-    about = {"method": type(inspector.detector).__name__, "params": inspector.detector.params, "model": str(model)}
-    found = evaluate(inspector, data.test_records, protocol=protocol.value, about={**about, "data": data.describe()})
     folder = out or model.parent
-    write_json(folder / "report.json", found.as_dict())
-    page = write_page(folder / "report.html", found, inspector, {r.key: r for r in data.test_records})
+    engine, about = Engine(device=device), {"model": str(model)}
+    found = engine.report(inspector, data, protocol=protocol.value, out=folder, about=about)
+    page = folder / "report.html"
     if as_json:
         return print_json({**found.as_dict(), "page": str(page)})
     typer.echo(found.text())
