@@ -24,16 +24,14 @@ from blemish.data import Folder
 from blemish.engine import Engine
 from blemish.memory import keep_freed_memory
 from blemish.models import PatchCore
-from blemish.report import write_page
 keep_freed_memory()  # as the command line does
 root, category, weights, out, ratio = sys.argv[1:]
 options = {"backbone": "mobilenetv2_100", "weights": weights} if weights else {}
 data = Folder(Path(root) / category, image_size=(256, 256))
 model = PatchCore(**options, layers=[8, 16], coreset_sampling_ratio=float(ratio), reweight="paper")
 engine = Engine(out)
-inspector = engine.fit(model=model, datamodule=data)
-report = engine.report(model=model, datamodule=data)
-write_page(Path(out) / "report.html", report, inspector, {r.key: r for r in data.test_records})
+engine.fit(model=model, datamodule=data, verbose=False)
+report = engine.report(model=model, datamodule=data)  # writes the page, too
 spent = time.perf_counter() - begun
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 values = {name: round(value.value, 4) for name, value in report.metrics.items() if name.endswith("AUROC")}

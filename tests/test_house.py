@@ -51,7 +51,33 @@ def test_every_data_set_is_a_public_name() -> None:
     files = {m.name for m in pkgutil.iter_modules(blemish.data.__path__)}
     assert set(catalogue.datasets()) < files
     public = {n for n in blemish.data.__all__ if issubclass(getattr(blemish.data, n), DataModule)}
-    assert public == {c.__name__ for c in catalogue.datasets().values()} | {"DataModule", "MVTec"}
+    others = {"MVTec": "MVTecAD", "MVTec3D": "MVTec3DAD", "Kolektor": "KolektorSDD", "Visa": "VisA", "BTech": "BTAD"}
+    assert public == {c.__name__ for c in catalogue.datasets().values()} | {"DataModule", *others}
+    assert {name: getattr(blemish.data, name).__name__ for name in others} == others
+
+
+def test_every_method_is_a_public_name_that_needs_no_torch_to_be_seen() -> None:
+    code = "import blemish.models as m, sys; print(*dir(m)); print(*m.__all__); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seen, public, loaded = done.stdout.splitlines()
+    assert loaded == "False"
+    assert set(public.split()) < set(seen.split())
+    assert {name.lower() for name in public.split()} == {name.replace("_", "") for name in catalogue.methods()}
+
+
+def test_names_of_other_libraries_are_the_same_methods() -> None:
+    from blemish.models import RD4AD, STPM, PaDiM, Padim, ReverseDistillation, Stfpm
+
+    assert (Stfpm, ReverseDistillation, Padim) == (STPM, RD4AD, PaDiM)
+
+
+def test_the_first_names_are_at_the_top() -> None:
+    from blemish import Engine, Inspector
+
+    assert (Engine.__module__, Inspector.__module__) == ("blemish.engine.engine", "blemish.inspector")
+    assert {"Engine", "Inspector"} < set(dir(blemish))
+    with pytest.raises(AttributeError, match="no attribute 'Motor'"):
+        _ = blemish.Motor
 
 
 def test_names_are_found_in_any_spelling_and_suggested() -> None:

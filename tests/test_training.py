@@ -38,6 +38,19 @@ def test_optimise_learns_and_leaves_eval_mode() -> None:
     assert not module.training
 
 
+def test_no_gradient_is_kept_in_memory_also_of_what_lies_outside_the_module() -> None:
+    module, _ = line_fit(2)
+    assert [p.grad for p in module.parameters()] == [None, None]
+    module, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    batch = Batch({"x": torch.ones(1, 1)}, torch.zeros(1))
+
+    def loss(b: Batch) -> torch.Tensor:
+        return (other(module(b.inputs["x"])) - 1).square().mean()
+
+    optimise(module, loss, [batch], steps=2, optimiser=torch.optim.SGD(other.parameters(), lr=0.1))
+    assert all(p.grad is None for p in (*module.parameters(), *other.parameters()))
+
+
 def test_a_small_step_is_a_small_step() -> None:
     module, _ = line_fit(1, clip=1e-4)
     with seeded(0):

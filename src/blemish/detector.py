@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from blemish.errors import FormatError, NotFitted
 from blemish.files import write_atomically
+from blemish.habits import known_hyperparameters
 from blemish.types import Batch, Scores
 
 loading: ContextVar[bool] = ContextVar("loading", default=False)
@@ -37,6 +38,10 @@ class Detector(nn.Module, ABC):
 
     fits_on: ClassVar[str] = "train"
     """Which split `fit` sees: "train" (good parts), or "test" (unlabelled) for transductive methods."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        known_hyperparameters(cls)
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Learn from batches of good parts; may be iterated more than once. By default there is nothing to learn.

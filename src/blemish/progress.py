@@ -1,16 +1,21 @@
-"""A progress bar with the time left, on standard error, where somebody watches."""
+"""How far long work is, on standard error: a bar where somebody watches, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import TypeVar
 
 T = TypeVar("T")
 
 DAY = 24 * 3600.0
+EVERY = 30.0
+"""Seconds between two lines, and before the first: short work says nothing."""
 
 
 def progress(
@@ -22,20 +27,32 @@ def progress(
     note: Callable[[], str] | None = None,
     left: Callable[[], float | None] | None = None,
 ) -> Iterator[T]:
-    """Yield the items with a progress bar on standard error; silent where nobody watches (no terminal).
+    """Yield the items, and say on standard error how far they are.
 
-    `done` of the `total` were finished before. `note` is asked after each item what to write beside the label, `left`
+    In a terminal and in a notebook that is a bar; elsewhere, in a pipe or a log file, a line every 30 s, none for shorter
+    work. `done` of the `total` were finished before. `note` is asked after each item what to write beside the label, `left`
     how many seconds are left; without it the mean of the last items says. Of several processes that torchrun started only
-    the first shows a bar.
+    the first says anything.
     """
-    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
-        yield from items
-        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if sys.stderr is None or os.environ.get("RANK", "0") != "0":
+        return iter(items)
+    show = _bar if sys.stderr.isatty() or in_notebook() else _lines
+    return show(items, label, total, done, note, left)
+
+
+def _bar(
+    items: Iterable[T],
+    label: str,
+    total: int | None,
+    done: int,
+    note: Callable[[], str] | None,
+    left: Callable[[], float | None] | None,
+) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if total is None and isinstance(items, Sized):
-        total = len(items)
     remaining = TimeRemainingColumn() if left is None else TextColumn("{task.fields[left]}", style="progress.remaining")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), remaining
     # rich forgets what is older than this, 30 s by itself: items that take longer would have no time left
@@ -45,6 +62,40 @@ def progress(
             yield item
             said = f"{label} {note()}" if note else label
             bar.update(task, advance=1, description=said, left=clock(left() if left else None))
+
+
+def _lines(
+    items: Iterable[T],
+    label: str,
+    total: int | None,
+    done: int,
+    note: Callable[[], str] | None,
+    left: Callable[[], float | None] | None,
+) -> Iterator[T]:
+    began = said = time.monotonic()
+    before = done
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - said < EVERY or done == total:
+            continue
+        said = now
+        mean = None if total is None else (total - done) * (now - began) / (done - before)
+        parts = [f"{label} {done}" if total is None else f"{label} {done}/{total}"]
+        parts += [f"{clock(left() if left else mean)} left"] if left or mean is not None else []
+        parts += [note()] if note else []
+        with suppress(OSError, ValueError):  # nobody takes it any more; the work goes on
+            print(", ".join(parts), file=sys.stderr, flush=True)
+
+
+def in_notebook() -> bool:
+    """Say whether this is a Jupyter kernel that can show a bar."""
+    if "ipykernel" not in sys.modules or find_spec("ipywidgets") is None:  # rich draws its bar with it
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 def clock(seconds: float | None) -> str:

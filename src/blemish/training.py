@@ -46,7 +46,7 @@ def optimise(
 ) -> list[float]:
     """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
 
-    `module` is put in train mode and left in eval mode, whatever happens. `clip` bounds the norm of the gradient.
+    `module` is put in train mode and left in eval mode, without gradients, whatever happens. `clip` bounds their norm.
     Adversaries take turns: give a sequence of losses and as many optimisers; with each batch, each loss is lowered in its
     turn by its optimiser (and schedule), or with each `every[i]`-th batch only. Of the losses that took a turn the first
     is the one returned.
@@ -73,6 +73,9 @@ def optimise(
                     break
     finally:
         module.eval()
+        module.zero_grad(set_to_none=True)  # as much memory as the weights, and nobody needs them any more
+        for each in by:
+            each.zero_grad(set_to_none=True)
     return phase.losses
 
 

@@ -123,7 +123,7 @@ def test_predict_from_paths_and_data(fitted) -> None:
 def test_a_model_fitted_elsewhere_needs_to_be_told_how_images_are_prepared(fitted, tmp_path) -> None:
     _, model, data, _ = fitted
     other = Engine(tmp_path)
-    with pytest.raises(InputError, match=r"does not know how its images are prepared.*Inspector\.load"):
+    with pytest.raises(InputError, match=r"does not know how its images are prepared.*model\.safetensors"):
         other.predict(model, data_path=data.test_records[0].image)
     assert other.test(model, data, verbose=False)[0]["image_AUROC"] >= 0.9
 

@@ -1,6 +1,8 @@
 """Frozen networks: any timm backbone by name, its layers, its weights from a file, and no silent random weights."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,33 @@ def test_without_network_and_file_the_error_says_the_ways_out(tmp_path, monkeypa
     ) as caught:
         extractor("resnet18", ["layer2"])
     assert "pretrained=False" in str(caught.value)
+
+
+UNREACHABLE = """
+import logging, time
+import huggingface_hub
+from blemish.features import extractor
+from blemish.errors import WeightsError
+log, constants = logging.getLogger("huggingface_hub"), huggingface_hub.constants
+before = log.level, constants.HF_HUB_OFFLINE
+began = time.monotonic()
+try:
+    extractor("resnet18", ["layer2"])
+except WeightsError as error:
+    print(time.monotonic() - began, (log.level, constants.HF_HUB_OFFLINE) == before, "connect once" in str(error))
+"""
+
+
+def test_a_hub_that_cannot_be_reached_is_tried_once_and_quietly(tmp_path) -> None:
+    """The hub's own library tries for a minute, and says a dozen times that it does."""
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", UNREACHABLE], env={**os.environ, **closed}, capture_output=True, text=True, check=True
+    )
+    seconds, as_before, said = done.stdout.split()
+    assert float(seconds) < 25, "on a busy machine; without it 62 s of waiting alone"
+    assert (as_before, said) == ("True", "True")
+    assert done.stderr == ""
 
 
 def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -37,10 +36,6 @@ from blemish.cli.options import (
 )
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
-
-if TYPE_CHECKING:
-    from blemish.data.datamodule import DataModule
-    from blemish.inspector import Inspector
 
 
 @app.command()
@@ -100,7 +95,7 @@ def fit(
     detector = catalogue.method(method)(**{**settings.params, **method_options(method, option or [], seed)})
     engine = Engine(
         out,
-        seed=seed,
+        seed=detector.params.get("seed", seed),
         device=device,
         false_reject_rate=false_reject_rate,
         confidence=confidence,
@@ -108,7 +103,7 @@ def fit(
         patience=patience,
     )
     with distributed():
-        inspector = engine.fit(detector, data, resume=resume)
+        inspector = engine.fit(detector, data, resume=resume, verbose=not as_json)
         if rank() > 0:
             return None
     run = engine.run_of(detector)
@@ -116,21 +111,7 @@ def fit(
     if as_json:
         stored = None if inspector.calibration is None else inspector.calibration.as_dict()
         return print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
-    _say_fitted(data, inspector, run.model)
-
-
-def _say_fitted(data: DataModule, inspector: Inspector, model: Path) -> None:
-    calibration = inspector.calibration
-    typer.echo(f"Learnt from {len(data.train_records)} good parts.")
-    if calibration is None:
-        typer.echo("No threshold: nothing was held out to choose it from (--holdout).")
-    else:
-        typer.echo(f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts.")
-        typer.echo(calibration.guarantee)
-        if calibration.note:
-            typer.echo(f"Note: {calibration.note}")
-    typer.echo(f"Model: {model}")
-    typer.echo(f"Next:  blemish inspect {model} IMAGES")
+    typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
 
 
 @app.command()
@@ -190,11 +171,9 @@ def test(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on parts of known truth; writes a report."""
-    from blemish.engine.evaluate import evaluate
-    from blemish.engine.new_parts import new_parts
-    from blemish.files import write_json
+    from blemish.engine import Engine
+    from blemish.engine.run import report_place
     from blemish.inspector import Inspector
-    from blemish.report import write_page
 
     inspector = Inspector.load(model, device)
     learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
@@ -203,22 +182,13 @@ def test(
     if learnt.get("dataset") == dataset:
         options = {**learnt.get("options", {}), **given}
         category = category or learnt.get("category")
-    # A folder that nobody divided is tested whole, but for the parts that the model knows.
-    whole = dataset == "folder" and "test_share" not in given and "learnt_content" in inspector.about
-    if whole:
-        options["test_share"] = 1
+    if dataset == "folder" and "test_share" not in given and "learnt_content" in inspector.about:
+        options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it
     split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
     data = data_class(dataset)(root, category, **split, **options)
-    data.imaging = inspector.imaging
-    records, note = data.test_records, ""
-    if whole and len(records) == len(data.records):
-        records, note = new_parts(records, inspector.about)
-    about = {"method": type(inspector.detector).__name__, "params": inspector.detector.params, "model": str(model)}
-    found = evaluate(inspector, records, protocol=protocol.value, about={**about, "data": data.describe()})
-    found = replace(found, notes=[*found.notes, *([note] if note else [])])
-    folder = out or model.parent
-    write_json(folder / "report.json", found.as_dict())
-    page = write_page(folder / "report.html", found, inspector, {r.key: r for r in records})
+    folder, about = out or model.parent, {"model": str(model)}
+    found = Engine(device=device).report(inspector, data, protocol=protocol.value, out=folder, about=about)
+    page = report_place(folder, found.about).with_suffix(".html")
     if as_json:
         return print_json({**found.as_dict(), "page": str(page)})
     typer.echo(found.text())

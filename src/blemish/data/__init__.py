@@ -15,17 +15,24 @@ from blemish.data.record import Record
 from blemish.data.synthetic import Synthetic
 from blemish.data.visa import VisA
 
+# The names that users of other libraries know.
 MVTec = MVTecAD
-"""The name that users of other libraries know."""
+MVTec3D = MVTec3DAD
+Kolektor = KolektorSDD
+Visa = VisA
+BTech = BTAD
 
 __all__ = [
     "BTAD",
     "MPDD",
+    "BTech",
     "DataModule",
     "Folder",
+    "Kolektor",
     "KolektorSDD",
     "KolektorSDD2",
     "MVTec",
+    "MVTec3D",
     "MVTec3DAD",
     "MVTecAD",
     "MVTecAD2",
@@ -34,4 +41,5 @@ __all__ = [
     "Record",
     "Synthetic",
     "VisA",
+    "Visa",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -50,7 +51,7 @@ def places(
 
     for base in (root, *(root / top for top in tops)):
         if fits(base):
-            return _chosen(card, name, base, category, marker)
+            return _chosen(card, name, root, base, category, marker)
     if (root / marker).is_dir():
         return [_itself(card, root, category)]
     wanted = [f"{top}/<category>/{marker}" for top in ("", *tops)]
@@ -204,22 +205,26 @@ def require_folder(root: Path | str, name: str = "") -> Path:
         DataError: it does not exist or is a file.
     """
     root = Path(root)
-    fetch = f", or fetch the data with: blemish download {name}" if name else ""
+    fetch = f", or fetch the data with: {download_command(name, root)}" if name else "."
     if root.is_file():
-        raise DataError(f"{root} is a file, not a folder. Unpack it if it is an archive{fetch}.")
+        raise DataError(f"{root} is a file, not a folder. Unpack it if it is an archive, and name the folder.")
     if not root.is_dir():
-        raise DataError(f"{root} does not exist. Check the path{fetch}.")
+        raise DataError(f"{root} does not exist. Check the path{fetch}")
     return root
+
+
+def download_command(name: str, root: Path) -> str:
+    """Return the command that fetches a data set: to `root` if nothing is there, else to a folder in it."""
+    return f"blemish download {name} {shlex.quote(str(root / name if root.exists() else root))}"
 
 
 def wrong_root(card: DatasetCard, name: str, root: Path, looked_for: str, fits: Callable[[Path], bool]) -> DataError:
     """Return the error for a root that is not this data set: what was looked for, what is there, what to do."""
     near = _nearby(root, fits)
-    get = f"Fetch the data with: blemish download {name}" if card.archives else "Make it with: blemish demo"
-    advice = f"Point at {near} instead" if near else get
+    get = f"fetch the data with: {download_command(name, root)}" if card.archives else "make it with: blemish demo"
+    advice = f"Point at {near} instead." if near else f"For images of your own use the data set 'folder', or {get}"
     return DataError(
-        f"{root} does not look like {card.name}. Looked for {looked_for}. Found instead: {listing(root)}. {advice}. "
-        "For images of your own use the data set 'folder'."
+        f"{root} does not look like {card.name}. Looked for {looked_for}. Found instead: {listing(root)}. {advice}"
     )
 
 
@@ -231,12 +236,12 @@ def listing(folder: Path, most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
 
 
-def _chosen(card: DatasetCard, name: str, base: Path, category: str | None, marker: str) -> list[Place]:
+def _chosen(card: DatasetCard, name: str, root: Path, base: Path, category: str | None, marker: str) -> list[Place]:
     there = [known for known in card.categories if (base / known).is_dir()]
     if category is not None and category not in there:
         raise DataError(
             f"{base} holds no category {category!r} of {card.name}; it holds {', '.join(there)}. "
-            f"Fetch the rest with: blemish download {name}"
+            f"Fetch all of it with: {download_command(name, root)}"
         )
     chosen = [Place(known, base / known) for known in ([category] if category else there)]
     for place in chosen:

@@ -1,11 +1,13 @@
-"""Engine: fit, test and predict in the words users of other libraries know; each fit in a run folder of its own."""
+"""Engine: fit, test, predict, export in the words users of other libraries know; each fit in a run folder of its own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from blemish.calibration import Calibration
@@ -15,17 +17,26 @@ from blemish.data.record import Record
 from blemish.detector import Detector
 from blemish.engine import run as runs
 from blemish.engine.evaluate import Protocol, Report, evaluate
+from blemish.engine.handed import require_data, require_detector, require_paths
+from blemish.engine.new_parts import new_parts
 from blemish.engine.run import Run
-from blemish.errors import AlreadyFitted, InputError
+from blemish.errors import AlreadyFitted, InputError, MissingExtra
+from blemish.export import SUFFIX, Parity
+from blemish.export import export as write_export
 from blemish.features.frozen import Precision
 from blemish.files import write_json
+from blemish.habits import known_arguments
 from blemish.imaging import Imaging
 from blemish.inspection import contents
 from blemish.inspector import Inspector
+from blemish.report import write_page
 from blemish.training import choose_device, seeded
 from blemish.training_session import session
 from blemish.training_session.processes import rank, told
 from blemish.types import Prediction
+
+Model = Detector | Inspector | Path | str
+"""A model that is used: one that this engine fitted, an inspector, or the file of one."""
 
 
 class _Known(NamedTuple):
@@ -40,7 +51,13 @@ class _Known(NamedTuple):
 class Engine:
     """Fits, tests and uses detectors. One engine serves any number of models and categories.
 
-    `root` is where run folders are made. `seed` decides everything random in `fit`. `device` is "auto" (a CUDA GPU if
+    A model to test, to predict with or to export is one that this engine fitted, an `Inspector`, or a saved one's file. An
+    inspector brings its threshold and its way to prepare images, which a datamodule's (`image_size`, `crop`, ...) does not
+    replace. Without a model it is the only one that this engine has fitted.
+
+    `root` is where run folders are made. `seed` is the model's own: give it to the model (and to the datamodule, whose seed
+    decides what is held out). Given here as well it must be the same; for a model that has none it decides what is drawn
+    while it is fitted, 0 by default. `device` is "auto" (a CUDA GPU if
     there is one), "cpu" or "cuda:0". `false_reject_rate` is the share of good parts that may be rejected; the threshold
     is chosen for it from the data's held-out good images, and `confidence`, if given, is how sure that must be.
 
@@ -50,11 +67,12 @@ class Engine:
     Started by torchrun on several processes, each takes its share of every step; process 0 writes.
     """
 
+    @known_arguments("Engine")
     def __init__(
         self,
         root: Path | str = "runs",
         *,
-        seed: int = 0,
+        seed: int | None = None,
         device: str = "auto",
         false_reject_rate: float = 0.01,
         confidence: float | None = None,
@@ -71,15 +89,22 @@ class Engine:
         self.patience = patience
         self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
-    def fit(self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None) -> Inspector:
+    @known_arguments("Engine.fit")
+    def fit(
+        self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None, verbose: bool = True
+    ) -> Inspector:
         """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a new run folder.
 
-        `resume` is the folder of a run that was stopped: what it had finished is not done again.
+        `resume` is the folder of a run that was stopped: what it had finished is not done again. Prints the threshold, what
+        it guarantees and where the model is, unless `verbose` is False.
 
         Raises:
             AlreadyFitted: `model` has been fitted; one detector has one fit.
-            InputError: `resume` is a run of something else.
+            InputError: `resume` is a run of something else, the engine has another seed than the model, or what is given
+                is no model and datamodule.
         """
+        require_detector(model, "fit(model, datamodule)")
+        require_data(datamodule, "fit(model, datamodule)")
         if model in self._runs or (model.fitted and type(model).fit is not Detector.fit):
             name = type(model).__name__
             raise AlreadyFitted(
@@ -95,7 +120,7 @@ class Engine:
         config = {
             "method": type(model).__name__,
             "params": model.params,
-            "seed": self.seed,
+            "seed": self._seed(model),
             "data": datamodule.describe(),
         }
         config |= {"false_reject_rate": self.false_reject_rate, "confidence": self.confidence}
@@ -106,7 +131,22 @@ class Engine:
         run = runs.resume(told(str(resume)), config)
         inspector = self._learn(model, datamodule, run)
         self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)
+        if verbose and rank() == 0:
+            print(_fitted(inspector, len(datamodule.train_records), run.model))
         return inspector
+
+    def _seed(self, model: Detector) -> int:
+        """Return the seed of what is random in a fit: the model's own, or else the engine's."""
+        own = getattr(model, "seed", None)
+        if not isinstance(own, int):
+            return 0 if self.seed is None else self.seed
+        if self.seed not in (None, own):
+            name = type(model).__name__
+            raise InputError(
+                f"the engine's seed is {self.seed}, the model's is {own}, and a model draws by its own. Give it to the "
+                f"model, {name}(seed={self.seed}), and leave the engine's out."
+            )
+        return own
 
     def _learn(self, model: Detector, datamodule: DataModule, run: Run) -> Inspector:
         if run.model.exists():
@@ -121,11 +161,11 @@ class Engine:
                 precision=self.precision,
                 held_out=stop,
                 patience=self.patience or 1,
-                plan={"data": datamodule.describe(), "seed": self.seed},
+                plan={"data": datamodule.describe(), "seed": self._seed(model)},
             )
-            with training, seeded(self.seed):
+            with training, seeded(self._seed(model)):
                 model.fit(datamodule.train())
-            inspector = Inspector(model, datamodule.imaging, about=self._about(datamodule))
+            inspector = Inspector(model, datamodule.imaging, about=self._about(model, datamodule))
             self._save(inspector, run)
         if inspector.calibration is None and datamodule.held_out_records:
             choose = self._held_out(datamodule)[1]
@@ -150,52 +190,82 @@ class Engine:
         if rank() == 0:
             inspector.save(run.model)
 
-    def _about(self, datamodule: DataModule) -> dict[str, Any]:
+    def _about(self, model: Detector, datamodule: DataModule) -> dict[str, Any]:
         used = [*datamodule.train_records, *datamodule.held_out_records]
         chosen_from = {record.key for record in self._held_out(datamodule)[1]}
         learnt = contents(record.image for record in used if record.key not in chosen_from)
-        about = {"data": datamodule.describe(), "seed": self.seed}
+        about = {"data": datamodule.describe(), "seed": self._seed(model)}
         return {**about, "learnt": [r.fingerprint for r in used], "learnt_content": learnt}
 
+    @known_arguments("Engine.report")
     def report(
-        self, model: Detector | None = None, datamodule: DataModule | None = None, *, protocol: Protocol = "original"
+        self,
+        model: Model | None = None,
+        datamodule: DataModule | None = None,
+        *,
+        protocol: Protocol = "original",
+        out: Path | str | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> Report:
-        """Measure `model` on the test images of `datamodule`, see `blemish.engine.evaluate`; kept in its run folder."""
+        """Measure `model` on the test images of `datamodule`, see `blemish.engine.evaluate`.
+
+        Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model has learnt from, or its
+        threshold, are left out with a note.
+
+        report.json and, for people, report.html are written to the folder `out`: by default the model's run folder, or that
+        of its file. An inspector that this engine did not fit has none, and nothing is written. A report of something else
+        that is there stays, the new one is numbered. `about` is said in the report beside method, parameters, data and
+        seed.
+        """
         if datamodule is None:
             raise InputError(
                 "give the datamodule whose test images are to be measured: test(model=..., datamodule=...)"
             )
-        model, inspector, run = self._known(model, datamodule)
-        about = {
-            "method": type(model).__name__,
-            "params": model.params,
-            "data": datamodule.describe(),
-            "seed": self.seed,
+        inspector, beside = self._known(model, require_data(datamodule, "test(model, datamodule)"), "test")
+        said = {
+            "method": type(inspector.detector).__name__,
+            "params": inspector.detector.params,
+            "data": {**datamodule.describe(), "imaging": inspector.imaging.as_dict()},
+            "seed": inspector.about.get("seed", inspector.detector.params.get("seed")),
+            **({"model": str(model)} if isinstance(model, str | Path) else {}),
+            **(about or {}),
         }
-        found = evaluate(
-            inspector, datamodule.test_records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=about
-        )
-        if run is not None:
-            write_json(run.report, found.as_dict())
+        records, note = datamodule.test_records, ""
+        if len(records) == len(datamodule.records):
+            records, note = new_parts(records, inspector.about)
+        found = evaluate(inspector, records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=said)
+        found = replace(found, notes=[*found.notes, *filter(None, [note])])
+        folder = beside if out is None else Path(out)
+        if folder is not None:
+            place = runs.report_place(folder, found.about)
+            write_json(place, found.as_dict())
+            page = place.with_suffix(".html")
+            try:
+                write_page(page, found, inspector, {record.key: record for record in records})
+            except MissingExtra as error:  # the numbers are there, and are worth more than the page
+                warnings.warn(f"{page} was not written: {error}", stacklevel=3)
         return found
 
+    @known_arguments("Engine.test")
     def test(
         self,
-        model: Detector | None = None,
+        model: Model | None = None,
         datamodule: DataModule | None = None,
         *,
         protocol: Protocol = "original",
+        out: Path | str | None = None,
         verbose: bool = True,
     ) -> list[dict[str, float]]:
         """Return the metrics of `report` as one dictionary in a list: results[0]["image_AUROC"], ["pixel_AUROC"], ..."""
-        found = self.report(model, datamodule, protocol=protocol)
+        found = self.report(model, datamodule, protocol=protocol, out=out)
         if verbose:
             print(found.text())
         return [{name: value.value for name, value in found.metrics.items()}]
 
+    @known_arguments("Engine.predict")
     def predict(
         self,
-        model: Detector | None = None,
+        model: Model | None = None,
         datamodule: DataModule | None = None,
         *,
         data_path: Path | str | Sequence[Path | str] | None = None,
@@ -204,42 +274,81 @@ class Engine:
 
         All maps are kept in memory; for very many images iterate over `Inspector.stream` instead.
         """
-        _, inspector, _ = self._known(model, datamodule)
+        if datamodule is not None:
+            require_data(datamodule, "predict(model, datamodule) or predict(model, data_path=...)")
+        inspector, _ = self._known(model, datamodule, "predict")
         if (data_path is None) == (datamodule is None):
             raise InputError(
                 "give either data_path (a file, a folder or a list) or datamodule, not both and not neither"
             )
         if datamodule is not None:
             return inspector.inspect([r.image for r in datamodule.test_records], batch_size=datamodule.eval_batch_size)
-        assert data_path is not None  # noqa: S101 - one of the two is given
-        if isinstance(data_path, str | Path):
-            found = inspector.inspect(Path(data_path))
-            return found if isinstance(found, list) else [found]
-        return inspector.inspect([Path(path) for path in data_path])
+        found = inspector.inspect(require_paths(data_path))
+        return found if isinstance(found, list) else [found]
+
+    @known_arguments("Engine.export")
+    def export(
+        self,
+        model: Model | None = None,
+        path: Path | str | None = None,
+        *,
+        format: Literal["onnx", "openvino"] = "onnx",
+        precision: Literal["fp32", "fp16", "int8"] = "fp32",
+        good: Sequence[Any] = (),
+        images: Sequence[Any] = (),
+    ) -> Parity:
+        """Write `model` to a file that needs no torch, and return how well it agrees: see `blemish.export.export`.
+
+        `path` is by default model.onnx, or model.xml for OpenVINO, in the model's run folder or beside its file.
+        """
+        inspector, beside = self._known(model, None, "export")
+        if path is None:
+            if beside is None:
+                raise InputError("this inspector has no folder of its own; say which file to write: path='part.onnx'")
+            path = beside / f"model{SUFFIX.get(format, '.onnx')}"
+        return write_export(inspector, path, format=format, precision=precision, good=good, images=images)
 
     def run_of(self, model: Detector) -> Run | None:
         """Return the run folder this engine made for `model`, or None."""
         return self._runs[model].run if model in self._runs else None
 
-    def _known(self, model: Detector | None, datamodule: DataModule | None) -> tuple[Detector, Inspector, Run | None]:
-        """Return the model, its inspector (with the imaging of `datamodule` if there is one) and its run."""
+    def _known(self, model: Model | None, datamodule: DataModule | None, asked: str) -> tuple[Inspector, Path | None]:
+        """Return the inspector that `model` stands for, and the folder that belongs to it."""
+        if isinstance(model, str | Path):
+            return Inspector.load(model, str(self.device)), Path(model).parent
+        if isinstance(model, Inspector):
+            model.detector.to(self.device)
+            run = self.run_of(model.detector)
+            return model, None if run is None else run.folder
         if model is None:
             if len(self._runs) != 1:
                 raise InputError(f"this engine has fitted {len(self._runs)} models; say which: model=...")
             model = next(iter(self._runs))
+        model = require_detector(model, f"{asked}(model, ...)")
         known = self._runs.get(model)
         imaging = datamodule.imaging if datamodule is not None else known.imaging if known is not None else None
         if imaging is None:
             raise InputError(
                 "this engine did not fit this model, so it does not know how its images are prepared. "
-                "Give a datamodule, or load what was saved: blemish.inspector.Inspector.load(file)"
+                f"Give the inspector that fit returned, or a saved one's file: {asked}('runs/.../model.safetensors', ...)"
             )
         model.to(self.device)
         if known is None:
-            return model, Inspector(model, imaging), None
+            return Inspector(model, imaging), None
         if imaging.as_dict() != known.imaging.as_dict():
             raise InputError(
                 f"this model was fitted on images prepared as {known.imaging}, the datamodule prepares them as {imaging}; "
                 "its threshold would mean nothing. Use the same image_size, crop, roi, ignore and white."
             )
-        return model, Inspector(model, imaging, known.calibration, known.about), known.run
+        return Inspector(model, imaging, known.calibration, known.about), known.run.folder
+
+
+def _fitted(inspector: Inspector, count: int, model: Path) -> str:
+    """Return what there is to say after a fit."""
+    lines, calibration = [f"Learnt from {count} good parts."], inspector.calibration
+    if calibration is None:
+        lines += ["No threshold: nothing was held out to choose it from (holdout)."]
+    else:
+        lines += [f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts."]
+        lines += [calibration.guarantee, *([f"Note: {calibration.note}"] if calibration.note else [])]
+    return "\n".join([*lines, f"Model: {model}"])

@@ -4,7 +4,7 @@ runs/patchcore-mvtec_ad-bottle/0001/
     run.json           what was asked for, the seed, the versions; written before anything is computed
     training/          curves and checkpoints of the phases of a trained method
     model.safetensors  the inspector; without a threshold until it is calibrated
-    report.json        what testing found
+    report.json        what testing found; report-2.json, ... of other data
     report.html        the same for people
 """
 
@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import blemish
 from blemish.differences import differences
-from blemish.errors import DataError, InputError
+from blemish.errors import DataError, FormatError, InputError
 from blemish.files import read_json, storage_errors, write_json
 
 
@@ -67,6 +69,23 @@ def start(root: Path, name: str, config: dict[str, Any]) -> Run:
     run = Run(parent / f"{number:04d}", {**config, "environment": environment()})
     write_json(run.folder / "run.json", run.config)
     return run
+
+
+def report_place(folder: Path, about: Mapping[str, Any]) -> Path:
+    """Return where the JSON of a report goes: report.json, numbered if one of another model, data or protocol is there."""
+    names = chain(["report.json"], (f"report-{number}.json" for number in count(2)))
+    places = (folder / name for name in names)
+    return next(place for place in places if not place.exists() or _reports_the_same(place, about))
+
+
+def _reports_the_same(place: Path, about: Mapping[str, Any]) -> bool:
+    try:
+        stored = read_json(place)["about"]
+        there, new = ([said.get(key) for key in ("model", "method", "params", "protocol")] for said in (stored, about))
+        data, wanted = ([said["data"].get(key) for key in ("dataset", "root", "category")] for said in (stored, about))
+    except (FormatError, KeyError, TypeError, AttributeError):
+        return False
+    return bool(there == _plain(new) and data == _plain(wanted))
 
 
 def resume(folder: Path | str, config: dict[str, Any]) -> Run:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,13 +45,11 @@ def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None,
     if pretrained and weights is not None:
         _check_file(timm, name.partition(".")[0], weights)
         overlay = {"file": str(weights)}
-    log = logging.getLogger("timm")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it warns of every classifier weight that a feature network rightly leaves out
     try:
-        net: nn.Module = timm.create_model(
-            name, features_only=True, out_indices=chosen, pretrained=pretrained, pretrained_cfg_overlay=overlay
-        )
+        with _quiet("timm", "huggingface_hub"), _offline(pretrained and weights is None and not _hub_answers()):
+            net: nn.Module = timm.create_model(
+                name, features_only=True, out_indices=chosen, pretrained=pretrained, pretrained_cfg_overlay=overlay
+            )
     except Exception as error:
         if not pretrained or weights is not None:
             raise
@@ -60,9 +59,49 @@ def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None,
             "weights='path/to/model.safetensors'; (3) use the embedded backbone, backbone='texnet_s'. "
             "Random weights are used only when pretrained=False is asked for."
         ) from error
-    finally:
-        log.setLevel(level)
     return net
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let loggers say only errors inside the block.
+
+    timm warns of every classifier weight that a feature network rightly leaves out, the hub of every new try.
+    """
+    logs = [logging.getLogger(name) for name in names]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+
+
+def _hub_answers(seconds: float = 10.0) -> bool:
+    """Ask the hub once, the way its own library would (proxies, mirrors): itself it tries six times for each file."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented, but not listed there
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=seconds)
+    except Exception:  # each version of the library has others
+        return False
+    return True
+
+
+@contextmanager
+def _offline(really: bool) -> Iterator[None]:
+    """Let the hub's library look only at what it has fetched before, inside the block."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or really
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blemish.errors import MissingExtra
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 """The methods that exist, as the command line names them."""
 
+ALIASES = {"reversedistillation": "rd4ad", "stfpm": "stpm"}
+"""Names that users of other libraries know, folded, and the methods that they are."""
+
+
+__all__ = [  # read, not imported, which would need torch
+    name
+    for module in NAMES
+    for name in re.findall(r"(?m)^class (\w+)\(Detector\)", Path(__path__[0], f"{module}.py").read_text("utf-8"))
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 def __getattr__(name: str) -> type[Detector]:
     return find(name)
@@ -21,14 +37,18 @@ def __getattr__(name: str) -> type[Detector]:
 def find(name: str) -> type[Detector]:
     """Return a method's class by its name in any spelling of upper and lower case: PatchCore, Patchcore, patchcore.
 
+    Names that others use for a method find it too: Stfpm, ReverseDistillation.
+
     Raises:
         AttributeError: no such method.
         MissingExtra: torch, or what else the method needs, is not installed.
     """
     import importlib
 
+    folded = name.lower().replace("_", "")
+    folded = ALIASES.get(folded, folded)
     for module_name in NAMES:
-        if module_name.replace("_", "") == name.lower().replace("_", ""):
+        if module_name.replace("_", "") == folded:
             try:
                 module = importlib.import_module(f"{__name__}.{module_name}")
             except ModuleNotFoundError as error:
