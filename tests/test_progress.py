@@ -3,7 +3,7 @@
 import io
 import sys
 
-from blemish.progress import clock, in_notebook, progress
+from blemish.progress import clock, progress
 
 
 class Terminal(io.StringIO):
@@ -97,6 +97,8 @@ def test_of_several_processes_one_says_it_and_a_log_that_takes_nothing_stops_no_
 
 def test_a_notebook_shows_the_bar(monkeypatch) -> None:
     from types import ModuleType
+
+    from blemish.progress import in_notebook
 
     assert not in_notebook()
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))

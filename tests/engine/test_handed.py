@@ -30,7 +30,7 @@ def bottle(root: Path, size: int = 64) -> MVTec:
 @pytest.fixture(scope="module")
 def saved(root, tmp_path_factory) -> Path:
     engine, model = Engine(tmp_path_factory.mktemp("runs"), false_reject_rate=0.2), PatchCore(**TINY)
-    engine.fit(model, bottle(root), verbose=False)
+    engine.fit(model, bottle(root))
     return engine.run_of(model).model
 
 

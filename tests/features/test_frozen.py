@@ -84,28 +84,25 @@ def test_without_network_and_file_the_error_says_the_ways_out(tmp_path, monkeypa
 
 UNREACHABLE = """
 import logging, time
-import huggingface_hub
+from huggingface_hub import constants, hf_hub_download
 from blemish.features import extractor
 from blemish.errors import WeightsError
-log, constants = logging.getLogger("huggingface_hub"), huggingface_hub.constants
-before = log.level, constants.HF_HUB_OFFLINE
-began = time.monotonic()
+log, waited = logging.getLogger("huggingface_hub"), []
+before, time.sleep = (log.level, constants.HF_HUB_OFFLINE), waited.append
 try:
     extractor("resnet18", ["layer2"])
 except WeightsError as error:
-    print(time.monotonic() - began, (log.level, constants.HF_HUB_OFFLINE) == before, "connect once" in str(error))
+    print(sum(waited), (log.level, constants.HF_HUB_OFFLINE) == before, "connect once" in str(error))
 """
 
 
 def test_a_hub_that_cannot_be_reached_is_tried_once_and_quietly(tmp_path) -> None:
-    """The hub's own library tries for a minute, and says a dozen times that it does."""
+    """The hub's own library waits for a minute between its tries, and says a dozen times that it does."""
     closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", UNREACHABLE], env={**os.environ, **closed}, capture_output=True, text=True, check=True
     )
-    seconds, as_before, said = done.stdout.split()
-    assert float(seconds) < 25, "on a busy machine; without it 62 s of waiting alone"
-    assert (as_before, said) == ("True", "True")
+    assert done.stdout.split() == ["0", "True", "True"]
     assert done.stderr == ""
 
 

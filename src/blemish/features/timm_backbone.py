@@ -82,7 +82,7 @@ def _quiet(*names: str) -> Iterator[None]:
 def _hub_answers(seconds: float = 10.0) -> bool:
     """Ask the hub once, the way its own library would (proxies, mirrors): itself it tries six times for each file."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented, but not listed there
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where every version has it
 
     try:
         get_session().head(constants.ENDPOINT, timeout=seconds)
