@@ -137,6 +137,21 @@ def test_saved_and_loaded_answers_the_same(name, fitted, tmp_path) -> None:
         type(fitted).load(path)
 
 
+def test_what_are_no_images_is_said_before_anything_is_computed(name) -> None:
+    detector, images = make(name), stripes(1, SIZE, seed=9)
+    for spoilt, said in [
+        ((images * 255).byte(), r"holds torch.uint8 values.*image.float\(\) / 255"),
+        (images[0], r"has shape \(3, 64, 64\).*image\[None\]"),
+        (images[:, :1], r"has shape \(1, 1, 64, 64\).*must be \(B, 3, height, width\)"),
+        (images.permute(0, 2, 3, 1), r"has shape \(1, 64, 64, 3\).*Channels come second"),
+        (images.numpy(), r"image is ndarray.*Inspector"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            detector(spoilt)
+        with pytest.raises(InputError, match=said):
+            detector(image=spoilt)
+
+
 def turned(images: torch.Tensor) -> torch.Tensor:
     """The same parts turned by 90 degrees: the same colours, another pattern, no seam anywhere."""
     return images.transpose(2, 3).flip(2)
