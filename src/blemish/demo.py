@@ -65,8 +65,8 @@ def _settings(method: str, preset: str | None) -> Preset:
     settings = catalogue.preset(method, wanted)
     defaults = {p.name: p.default for p in inspect.signature(catalogue.method(method)).parameters.values()}
     length = catalogue.training({**defaults, **settings.params}, settings.image_size, settings.batch_size)
-    others = " or ".join(f"--preset {name}" for name in known if name != wanted)
-    print(f"Settings: {wanted} of {method}, {length} ({others} for others)", flush=True)
+    others = ", ".join(f"--preset {name}" for name in known if name != wanted)
+    print(f"Settings: {wanted} of {method}, {length} (or: {others})", flush=True)
     return settings
 
 

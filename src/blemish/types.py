@@ -125,8 +125,5 @@ class Prediction:
             rows[f"region {number}"] = (
                 f"{left}, {top} to {right}, {bottom}; {region.area} pixels, peak {region.peak:.4g}"
             )
-        return (
-            "<table>"
-            + "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
-            + "</table>"
-        )
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
