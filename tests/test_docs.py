@@ -1,13 +1,25 @@
 """What the documents say is run: the quick start, and every command with its options."""
 
+import inspect
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+import blemish.data
+import blemish.engine
+import blemish.export
+import blemish.inspector
+import blemish.models
+import blemish.report
+import blemish.runtime
+from blemish import catalogue
+from blemish.card import Preset
 from blemish.cli import app
+from blemish.data.folder import index
 from parts import write_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +42,93 @@ def test_the_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
     assert 0 <= image <= 1
     assert 0 <= pixel <= 1
     assert (tmp_path / "runs" / "patchcore-mvtec_ad-bottle" / "0001" / "model.safetensors").exists()
+
+
+def short_presets(monkeypatch) -> None:
+    """Let every training take two steps: what is learnt does not matter here."""
+    known = catalogue.preset
+
+    def brief(name: str, wanted: str) -> Preset:
+        found = known(name, wanted)
+        return replace(found, params={**found.params, "steps": 2})
+
+    monkeypatch.setattr(catalogue, "preset", brief)
+
+
+def test_the_page_on_python_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
+    """Every block, in their order, each with what those before it made; only trainings are shorter."""
+    page = ROOT / "docs" / "python.md"
+    fences = [
+        line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("```") and line != "```"
+    ]
+    assert set(fences) == {"```python"}, "no block is left out"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    short_presets(monkeypatch)
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(code, names)  # noqa: S102
+    said = capsys.readouterr().out
+    assert "<Prediction " in said
+    assert "image_AUROC" in said
+    for made in ("verdict.png", "curve.png", "redrawn.png", "report.html", "bottle_cap.safetensors", "bottle_cap.onnx"):
+        assert (tmp_path / made).stat().st_size > 1000
+
+
+def test_an_array_in_the_order_of_opencv_scores_as_another_colour(tmp_path) -> None:
+    """What the page on Python warns of."""
+    import cv2
+
+    from blemish.data import Synthetic, synthetic
+    from blemish.engine import Engine
+    from blemish.models import PatchCore
+
+    synthetic.make(tmp_path / "images", categories=["bottle_cap"], train=20, test_good=1, per_defect=1, size=64)
+    data = Synthetic(tmp_path / "images", "bottle_cap", image_size=64)
+    inspector = Engine(tmp_path / "runs").fit(PatchCore(), data)
+    file = data.held_out_records[0].image
+    bgr = cv2.imread(str(file))
+    right, wrong = inspector.inspect(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)), inspector.inspect(bgr)
+    assert right.score == inspector.inspect(file).score
+    assert wrong.score > 1.5 * right.score
+
+
+def test_the_page_for_users_of_anomalib_names_what_exists(tmp_path, monkeypatch) -> None:
+    """Its Python runs, and of every `Name(argument=...)` in the columns of ours name and argument are real."""
+    page = ROOT / "docs" / "from-anomalib.md"
+    write_folder(tmp_path / "parts", good=15, bad=3)
+    monkeypatch.chdir(tmp_path)
+    short_presets(monkeypatch)
+    names: dict[str, object] = {}
+    for code in blocks(page, "python"):
+        exec(code, names)  # noqa: S102
+    rows = [line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    checked = 0
+    for row in rows:
+        for call, arguments in re.findall(r"`([\w.]+)\(([^`]*)\)`", " | ".join(row[1:])):
+            found = ours(call)
+            for argument in re.findall(r"(\w+)=", arguments):
+                known = inspect.signature(found).parameters
+                assert argument in known or (call == "Folder" and argument in inspect.signature(index).parameters), row
+                checked += 1
+    assert checked > 30
+
+
+def ours(call: str) -> object:
+    """Return what a name on the page means here: a class, a function, or a method of Engine or Inspector."""
+    places = [
+        blemish.data,
+        blemish.models,
+        blemish.engine,
+        blemish.inspector,
+        blemish.runtime,
+        blemish.export,
+        blemish.report,
+    ]
+    first, _, rest = call.partition(".")
+    value = next(getattr(place, first) for place in places if hasattr(place, first))
+    return getattr(value, rest) if rest else value
 
 
 def commands() -> list[tuple[str, str]]:

@@ -121,14 +121,15 @@ def quick_start(name: str, card: Card, source: method_source.Source) -> list[str
 
 
 def parameters(card: Card, source: method_source.Source) -> list[str]:
-    """Return the class's own words and the table of its parameters."""
-    quick = card.presets["quick"].params if "quick" in card.presets else {}
-    head = ["| parameter | type | default | `quick` |", "|---|---|---|---|"]
-    lines = ["## Parameters\n", source.class_text + "\n", *head]
+    """Return the class's own words and the table of its parameters, with what its quick preset changes if it has one."""
+    quick = card.presets.get("quick")
+    columns = ["parameter", "type", "default", *(["`quick`"] if quick else [])]
+    lines = ["## Parameters\n", source.class_text + "\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in source.parameters:
-        changed = f"`{literal(quick[each.name])}`" if each.name in quick else ""
-        kind = each.type.replace("|", "\\|")
-        lines += [f"| `{each.name}` | `{kind}` | `{each.default}` | {changed} |"]
+        row = [f"`{each.name}`", f"`{each.type.replace('|', chr(92) + '|')}`", f"`{each.default}`"]
+        if quick:
+            row += [f"`{literal(quick.params[each.name])}`" if each.name in quick.params else ""]
+        lines += [f"| {' | '.join(row)} |"]
     return [*lines, ""]
 
 

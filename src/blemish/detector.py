@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blemish.errors import FormatError, NotFitted
+from blemish.errors import FormatError, InputError, NotFitted
 from blemish.files import write_atomically
 from blemish.habits import known_hyperparameters
 from blemish.types import Batch, Scores
@@ -43,6 +43,10 @@ class Detector(nn.Module, ABC):
         super().__init_subclass__()
         known_hyperparameters(cls)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(_check_images, with_kwargs=True)
+
     def fit(self, data: Iterable[Batch]) -> Self:
         """Learn from batches of good parts; may be iterated more than once. By default there is nothing to learn.
 
@@ -55,6 +59,7 @@ class Detector(nn.Module, ABC):
         """Score (B, 3, H, W) float32 RGB in [0, 1].
 
         Raises:
+            InputError: before it is called: `image` is no tensor, or has another shape or integer values.
             NotFitted: `fit` was not called, for methods that learn.
         """
 
@@ -128,6 +133,23 @@ class Detector(nn.Module, ABC):
             self.load_state_dict(tensors)
         except RuntimeError as error:
             raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
+
+
+def _check_images(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Refuse what are no images, by kind and shape alone: to look at values would make a GPU wait."""
+    image = named.get("image", *given[:1])
+    if not isinstance(image, Tensor):
+        raise InputError(
+            f"image is {type(image).__name__}; it must be a tensor (B, 3, height, width), float32 RGB in [0, 1]. Files "
+            "and arrays are looked at by an Inspector: Inspector.load(file).inspect(image)"
+        )
+    if image.ndim != 4 or image.shape[1] != 3:
+        one = "For one image: image[None]." if image.ndim == 3 and image.shape[0] == 3 else "Channels come second."
+        raise InputError(f"image has shape {tuple(image.shape)}; it must be (B, 3, height, width). {one}")
+    if not image.is_floating_point():
+        raise InputError(
+            f"image holds {image.dtype} values; they must be float32 in [0, 1]. For 0 to 255: image.float() / 255"
+        )
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

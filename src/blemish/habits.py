@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from blemish.errors import UnknownName
+from blemish.errors import InputError, UnknownName
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +85,21 @@ def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str]) -> Non
 
 
 def known_hyperparameters(made: type) -> None:
-    """Let a class's own constructor, if it has one, refuse keywords that it does not have."""
+    """Let a class's own constructor, if it has one, refuse keywords that it does not have, and numbers that are none."""
     if "__init__" in vars(made):
-        setattr(made, "__init__", known_arguments(made.__name__)(vars(made)["__init__"]))  # noqa: B010 - mypy forbids the other way
+        checked = known_arguments(made.__name__)(_finite(vars(made)["__init__"]))
+        setattr(made, "__init__", checked)  # noqa: B010 - mypy forbids the other way
+
+
+def _finite(constructor: Callable[P, R]) -> Callable[P, R]:
+    """Refuse NaN and infinity, which pass comparisons with a bound and end a fit much later, or never."""
+    signature = inspect.signature(constructor)
+
+    @wraps(constructor)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in signature.bind_partial(*args, **kwargs).arguments.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{name} is {value}; it must be a finite number")
+        return constructor(*args, **kwargs)
+
+    return checked

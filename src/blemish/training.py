@@ -56,7 +56,8 @@ def optimise(
     detector's `params`, if `module` is only a part of it.
 
     Raises:
-        InputError: `steps` is not positive, there is no data, or a loss is no longer finite.
+        InputError: `steps` is not positive, there is no data, a loss is no longer finite, or a batch of one is too small
+            for a batch norm.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1")
@@ -71,6 +72,13 @@ def optimise(
             for batch in batches:
                 if stop(phase.step(to(batch, device_of(module)))):
                     break
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "a batch of one image is too small for the network: its last map is a single place, which has no variance for "
+            "the batch norm. Use larger images, or a batch size that leaves no image alone."
+        ) from error
     finally:
         module.eval()
         module.zero_grad(set_to_none=True)  # as much memory as the weights, and nobody needs them any more

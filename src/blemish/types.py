@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Region:
     peak_at: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prediction:
     """The verdict on one part: the raw score, what it means, and where the defect is.
 
@@ -66,6 +67,7 @@ class Prediction:
     `defective` is `score >= threshold`; both and `p_value` are None for an inspector without a threshold.
     `map` and `mask` are (H, W) at the image's original size, float32 and bool.
     `error` says why the image could not be inspected; then every other value but `key` is empty.
+    Printed, and in a notebook, it is shown without its pictures; `blemish.report.picture` draws them.
     """
 
     key: str
@@ -78,14 +80,20 @@ class Prediction:
     regions: tuple[Region, ...] = ()
     error: str | None = None
 
+    @property
+    def verdict(self) -> str | None:
+        """Return "good", "defective" or "error"; None without a threshold."""
+        if self.error is not None:
+            return "error"
+        return None if self.defective is None else "defective" if self.defective else "good"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict without its pictures, ready for JSON."""
         if self.error is not None:
-            return {"key": self.key, "verdict": "error", "error": self.error}
-        verdict = None if self.defective is None else "defective" if self.defective else "good"
+            return {"key": self.key, "verdict": self.verdict, "error": self.error}
         return {
             "key": self.key,
-            "verdict": verdict,
+            "verdict": self.verdict,
             "score": self.score,
             "p_value": self.p_value,
             "threshold": self.threshold,
@@ -93,3 +101,29 @@ class Prediction:
                 {"box": list(r.box), "area": r.area, "peak": r.peak, "peak_at": list(r.peak_at)} for r in self.regions
             ],
         }
+
+    def _said(self) -> dict[str, str]:
+        """Return what is shown of the verdict, each in a few letters; what is None is left out."""
+        if self.error is not None:
+            return {"error": self.error}
+        numbers = {"score": self.score, "threshold": self.threshold, "p_value": self.p_value}
+        said = {name: f"{value:.4g}" for name, value in numbers.items() if value is not None}
+        if self.mask is not None:
+            said["regions"] = str(len(self.regions))
+        if self.map is not None:
+            said["map"] = " x ".join(map(str, self.map.shape))
+        return said
+
+    def __repr__(self) -> str:
+        verdict = [] if self.verdict in (None, "error") else [str(self.verdict)]
+        return f"<Prediction {', '.join([self.key, *verdict, *(f'{k} {v}' for k, v in self._said().items())])}>"
+
+    def _repr_html_(self) -> str:
+        rows = {"part": self.key, "verdict": self.verdict or "no threshold", **self._said()}
+        for number, region in enumerate(self.regions, 1):
+            left, top, right, bottom = region.box
+            rows[f"region {number}"] = (
+                f"{left}, {top} to {right}, {bottom}; {region.area} pixels, peak {region.peak:.4g}"
+            )
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 
 import numpy as np
 import pytest
@@ -139,6 +140,21 @@ def test_saved_and_loaded_answers_the_same(name, fitted, tmp_path) -> None:
         type(fitted).load(path)
 
 
+def test_what_are_no_images_is_said_before_anything_is_computed(name) -> None:
+    detector, images = make(name), stripes(1, SIZE, seed=9)
+    for spoilt, said in [
+        ((images * 255).byte(), r"holds torch.uint8 values.*image.float\(\) / 255"),
+        (images[0], r"has shape \(3, 64, 64\).*image\[None\]"),
+        (images[:, :1], r"has shape \(1, 1, 64, 64\).*must be \(B, 3, height, width\)"),
+        (images.permute(0, 2, 3, 1), r"has shape \(1, 64, 64, 3\).*Channels come second"),
+        (images.numpy(), r"image is ndarray.*Inspector"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            detector(spoilt)
+        with pytest.raises(InputError, match=said):
+            detector(image=spoilt)
+
+
 def turned(images: torch.Tensor) -> torch.Tensor:
     """The same parts turned by 90 degrees: the same colours, another pattern, no seam anywhere."""
     return images.transpose(2, 3).flip(2)
@@ -191,3 +207,13 @@ def test_frozen_parts_stay_frozen(fitted) -> None:
             assert not any(p.requires_grad for p in module.parameters())
             module.train()
             assert not any(m.training for m in module.modules())
+
+
+def test_numbers_that_are_none_are_refused_at_once(name) -> None:
+    made = catalogue.method(name)
+    floats = [each.name for each in inspect.signature(made).parameters.values() if isinstance(each.default, float)]
+    assert floats
+    for key in floats:
+        for value in (math.nan, math.inf):
+            with pytest.raises(InputError, match=f"{key} is {value}; it must be a finite number"):
+                made(**{key: value})

@@ -4,7 +4,7 @@ import pytest
 
 from blemish.data import Folder, MVTecAD
 from blemish.data.datamodule import DataModule
-from blemish.errors import UnknownName
+from blemish.errors import InputError, UnknownName
 
 
 def test_a_wrong_argument_is_named_at_once_with_what_is_nearest(tmp_path) -> None:
@@ -15,6 +15,21 @@ def test_a_wrong_argument_is_named_at_once_with_what_is_nearest(tmp_path) -> Non
     with pytest.raises(UnknownName, match="argument of MVTecAD 'good'"):
         MVTecAD(tmp_path, "bottle", good="ok")
     assert Folder(tmp_path, mask_above=8).options == {"mask_above": 8}
+
+
+def test_the_words_of_other_libraries_are_answered_with_ours_all_at_once(tmp_path) -> None:
+    theirs = ["name", "normal_dir", "abnormal_dir", "mask_dir", "normal_test_dir", "normal_split_ratio"]
+    theirs += ["val_split_mode", "num_workers", "task", "transform"]
+    with pytest.raises(InputError, match="Folder has no arguments 'name', 'normal_dir'") as told:
+        Folder(tmp_path, **dict.fromkeys(theirs, "x"))
+    for word, ours in [("normal_dir", "`good`"), ("abnormal_dir", "`defective`"), ("mask_dir", "`masks`")]:
+        assert f"{word}: say {ours}." in str(told.value)
+    assert all(f"{word}: " in str(told.value) for word in theirs)
+    assert "Did you mean" not in str(told.value)
+    with pytest.raises(InputError, match=r"MVTecAD has no argument 'num_workers'\. num_workers: leave it out"):
+        MVTecAD(tmp_path, "bottle", num_workers=8)
+    with pytest.raises(UnknownName, match=r"'batch_size'.*num_workers: leave it out.*'shufle' is unknown too"):
+        Folder(tmp_path, num_workers=8, batch_size=8, shufle=True)
 
 
 def test_an_index_of_ones_own_may_take_anything(tmp_path) -> None:

@@ -107,3 +107,8 @@ def test_impossible_parameters(wrong) -> None:
 def test_unknown_layer() -> None:
     with pytest.raises(UnknownName, match="stage3"):
         STPM(layers=["stag3"])
+
+
+def test_one_image_too_small_for_batch_norm_is_refused_in_words() -> None:
+    with pytest.raises(InputError, match="batch of one image is too small"):
+        STPM(steps=1).fit(Parts(stripes(1, (32, 32), seed=0)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import blemish.data
 import blemish.models
@@ -17,6 +18,9 @@ from blemish.errors import UnknownName
 
 if TYPE_CHECKING:
     from blemish.detector import Detector
+
+TRAININGS = ("steps", "encoder_steps", "teacher_steps")
+"""The parameters that say how many steps a training of a method takes."""
 
 
 def methods() -> tuple[str, ...]:
@@ -36,6 +40,12 @@ def preset(name: str, wanted: str) -> Preset:
         hint = "" if known else f"{name} is not trained by gradients and needs none."
         raise UnknownName(f"preset of {name}", wanted, list(known), hint)
     return known[wanted]
+
+
+def training(params: Mapping[str, Any], image_size: int, batch_size: int) -> str:
+    """Return how long a method with these parameters is trained, in words; empty if it is not trained by gradients."""
+    length = " and ".join(f"{params[name]:,} {name.replace('_', ' ')}" for name in TRAININGS if name in params)
+    return f"{length} at {image_size} x {image_size} pixels, in batches of {batch_size}" if length else ""
 
 
 def method_card(name: str) -> Card:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from blemish.cli.options import (
     CropOption,
     DataOption,
     DatasetOption,
+    DemoPresetOption,
     DeviceOption,
     HoldoutOption,
     IgnoreOption,
@@ -36,6 +38,9 @@ from blemish.cli.options import (
 )
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
+
+if TYPE_CHECKING:
+    from blemish.data.datamodule import DataModule
 
 
 @app.command()
@@ -103,6 +108,8 @@ def fit(
         patience=patience,
     )
     with distributed():
+        if rank() == 0 and not as_json:
+            _say_length(method, detector.params, data, hint=preset is None and resume is None)
         inspector = engine.fit(detector, data, resume=resume, verbose=not as_json)
         if rank() > 0:
             return None
@@ -112,6 +119,20 @@ def fit(
         stored = None if inspector.calibration is None else inspector.calibration.as_dict()
         return print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
     typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
+
+
+def _say_length(method: str, params: Mapping[str, Any], data: DataModule, *, hint: bool) -> None:
+    """Say how long a training takes before it begins, and, with `hint`, which preset would take less."""
+    from blemish import catalogue
+
+    length = catalogue.training(params, data.imaging.input_size[0], data.train_batch_size)
+    if not length:
+        return
+    said, quick = f"{method} is trained: {length}.", catalogue.method_card(method).presets.get("quick")
+    if hint and quick is not None and quick.params.get("steps", params["steps"]) < params["steps"]:
+        shorter = catalogue.training({**params, **quick.params}, quick.image_size, quick.batch_size)
+        said += f" Shorter: --preset quick, {shorter}."
+    typer.echo(said, err=True)
 
 
 @app.command()
@@ -202,12 +223,13 @@ def demo(
     ),
     category: Annotated[list[str] | None, typer.Option("--category", "-c", help="Only these. [default: all]")] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
+    preset: DemoPresetOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
     from blemish.demo import run_demo
 
-    page = run_demo(out, categories=category, method=method, seed=seed)
+    page = run_demo(out, categories=category, method=method, preset=preset, seed=seed)
     typer.echo(f"Report: {page}")
 
 

@@ -60,7 +60,14 @@ AddressOption = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option(help="Settings of a trained method: quick (minutes on two cores) or paper. [default: neither]"),
+    typer.Option(
+        help="Settings of a trained method: quick (minutes on two cores) or paper. "
+        "[default: the paper's length of training, on inputs of 256 pixels]"
+    ),
+]
+DemoPresetOption = Annotated[
+    str | None,
+    typer.Option(help="Settings of a trained method: quick or paper. [default: quick, if the method has it]"),
 ]
 PresetSizeOption = Annotated[
     int | None, typer.Option(min=8, max=8192, help="Side of the network's input. [default: the preset's, or 256]")

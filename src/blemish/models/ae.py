@@ -74,9 +74,10 @@ class AE(Detector):
 
     `loss` is "mse" or "ssim", both in training and in the map; SSIM looks through `window` x `window` pixels (odd). The
     network halves the image `halvings` times before it becomes a code of `latent` numbers; `width` scales its channels (the
-    paper's is 32). It is trained for `steps` by Adam with `lr` and `weight_decay`. `stride` is the step between test
-    windows in pixels (None: a quarter window, the paper's 32 of 128). `sigma` is the map's Gaussian smoothing in pixels.
-    `seed` decides the initial weights and the training windows.
+    paper's is 32). `encoder` makes codes (B, `latent`, 1, 1) of windows, (B, 3, S, S) with S = 8 x 2^`halvings`, and
+    `decoder` draws them again. Adam takes `steps` with `lr` and `weight_decay`. `stride` is the step
+    between test windows in pixels (None: a quarter window, the paper's 32 of 128). `sigma` is the map's Gaussian smoothing
+    in pixels. `seed` decides the initial weights and the training windows.
     """
 
     losses: Tensor  # (steps,) the training loss of each step

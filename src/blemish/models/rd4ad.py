@@ -102,7 +102,7 @@ class RD4AD(Detector):
         self.teacher = extractor(
             backbone, (4, 8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
         )
-        spent = blocks or [3, 4, 6][: len(self.teacher.layers)]
+        spent = blocks if blocks is not None else [3, 4, 6][: len(self.teacher.layers)]
         self._check(spent)
         with seeded(seed):
             self.embedding = Embedding(self.teacher.channels, embedding_blocks)

@@ -1,6 +1,7 @@
 """Pictures and the HTML reports.
 
-Loaded on first use: the page of an inspector needs torch, the pages of a benchmark (`report.benchmark`) do not.
+Loaded on first use: the page of an inspector needs torch, a picture and
+the pages of a benchmark (`report.benchmark`) do not.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blemish.report.page import write_page
+    from blemish.report.verdict import picture
 
-__all__ = ["write_page"]
+__all__ = ["picture", "write_page"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "write_page":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from blemish.report.page import write_page
+    if name == "picture":
+        from blemish.report.verdict import picture
 
-    return write_page
+        return picture
+    if name == "write_page":
+        from blemish.report.page import write_page
+
+        return write_page
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
