@@ -42,7 +42,7 @@ class Bright(Inspection):
 
 
 def write(folder, key: str, kind: str, bright: float, mask: bool = True) -> Record:
-    """Write a dark part with a bright rectangle, 20 wide and 10 high at (40, 30), which is defective if it is no good one."""
+    """Write a dark part with a bright rectangle, 20 wide and 10 high at (40, 30): its defect, if it is no good part."""
     name = f"{abs(hash((key, kind)))}.png"
     pixels, truth = np.full((*SIZE, 3), 20, np.uint8), np.zeros(SIZE, np.uint8)
     pixels[30:40, 40:60], truth[30:40, 40:60] = int(bright * 255), 255
@@ -237,7 +237,8 @@ def test_a_click_enlarges_a_part_and_the_table_sorts_and_filters(page, tmp_path)
       document.querySelector("th[data-key=score] button").click();
       document.title = [box.open, box.className, box.querySelectorAll("svg").length, box.querySelector("b").textContent,
         document.getElementById("shown").textContent,
-        ...[...document.querySelectorAll("#results-table tbody tr:not([hidden])")].map((r) => r.cells[0].innerText)].join("|");
+        ...[...document.querySelectorAll("#results-table tbody tr:not([hidden])")].map((r) => r.cells[0].innerText)
+      ].join("|");
     """
     copy = tmp_path / "clicked.html"
     copy.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))

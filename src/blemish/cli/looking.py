@@ -19,7 +19,12 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit` or `blemish export`.")],
     sources: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for pictures of defective parts. [default: none]")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for pictures of defective parts; run-2, ... in it if it has some. [default: none]",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together.")] = 8,
     precision: Annotated[

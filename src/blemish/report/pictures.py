@@ -58,7 +58,7 @@ def warmth(share: Image) -> tuple[Pixels, Image]:
     """Return the colours (H, W, 3) of shares (H, W) of full heat, and how much they cover, (H, W, 1) in [0, 0.75]."""
     steps = ((0.55 + 0.4 * share) * 255).astype(np.uint8)
     colours = np.asarray(cv2.applyColorMap(steps, cv2.COLORMAP_TURBO)[..., ::-1], np.uint8)
-    return colours.reshape(*share.shape, 3), 0.75 * np.sqrt(share)[..., None]
+    return colours.reshape(*share.shape, 3), np.asarray(0.75 * np.sqrt(share)[..., None], np.float32)
 
 
 def heat_layer(map: Image, threshold: float | None, side: int = 160) -> Pixels:
