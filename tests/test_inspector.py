@@ -100,7 +100,7 @@ def test_unreadable_images_are_verdicts_of_their_own(inspector, tmp_path) -> Non
 def test_verdicts_are_json(inspector, parts) -> None:
     found = json.loads(json.dumps(inspector.inspect(parts[1]).as_dict()))
     assert found["verdict"] in ("good", "defective")
-    assert set(found) == {"key", "verdict", "score", "p_value", "threshold", "regions"}
+    assert set(found) == {"key", "verdict", "score", "p_value", "threshold", "peak", "peak_at", "regions"}
 
 
 def test_half_precision_stays_within_its_bound_and_can_be_taken_back(inspector, parts) -> None:

@@ -25,7 +25,7 @@ from blemish.files import content_of
 from blemish.imaging import SUFFIXES, Imaging, named
 from blemish.mask_names import without_masks
 from blemish.read_ahead import read_ahead
-from blemish.types import Prediction
+from blemish.types import Peak, Prediction
 
 Source = Path | str | ArrayLike
 S = TypeVar("S")
@@ -93,14 +93,19 @@ class Inspection(ABC):
             yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.judge(key, raw)
 
     def judge(self, key: str, raw: Raw) -> Prediction:
-        """Turn raw scores into a verdict: p-value, decision, and regions at the image's original size."""
+        """Turn raw scores into a verdict: p-value, decision, and regions and peak at the image's original size."""
         map = None if raw.map is None else self.imaging.restore(raw.map, raw.original)
+        valid = self.imaging.valid(raw.original)
         calibration = self.calibration
         if calibration is None:
-            return Prediction(key, raw.score, map=map)
+            return Prediction(key, raw.score, map=map, peak=None if map is None else regions.peak(map, valid))
         mask = None
         if map is not None and calibration.pixel_threshold is not None:
-            mask = np.asarray(defective(map, calibration.pixel_threshold)) & self.imaging.valid(raw.original)
+            mask = np.asarray(defective(map, calibration.pixel_threshold)) & valid
+        found = () if map is None or mask is None else regions.find(map, mask)
+        highest = Peak(found[0].peak, found[0].peak_at) if found else None
+        if map is not None and highest is None:
+            highest = regions.peak(map, valid)
         return Prediction(
             key=key,
             score=raw.score,
@@ -109,7 +114,8 @@ class Inspection(ABC):
             defective=bool(defective(raw.score, calibration.threshold)),
             map=map,
             mask=mask,
-            regions=() if map is None or mask is None else regions.find(map, mask),
+            regions=found,
+            peak=highest,
         )
 
     def raw(self, sources: Iterable[S], *, batch_size: int = 8) -> Iterator[tuple[S, Raw | ImageError]]:

@@ -1,4 +1,4 @@
-"""Connected defect regions of a mask: 8 neighbours, so a diagonal scratch is one region. No torch."""
+"""Connected regions of a mask: 8 neighbours, so a diagonal scratch is one region; and where a map peaks. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.types import Region
+from blemish.types import Peak, Region
 
 
 def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
@@ -33,3 +33,15 @@ def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...
         box = (int(left), int(top), int(left + width), int(top + height))
         found.append(Region(box, int(area), float(map[y, x]), (x, y)))
     return tuple(sorted(found, key=lambda region: -region.peak))
+
+
+def peak(map: NDArray[np.float32], valid: NDArray[np.bool_]) -> Peak | None:
+    """Return the highest score of a (H, W) map where it is valid, and its place; None if nothing is valid."""
+    _, value, _, at = cv2.minMaxLoc(map, valid.astype(np.uint8))
+    return Peak(float(value), (int(at[0]), int(at[1]))) if at[0] >= 0 else None
+
+
+def bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """Return (left, top, right, bottom) of all that a (H, W) mask marks, right and bottom exclusive; None if nothing is."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return (int(left), int(top), int(left + width), int(top + height)) if width else None

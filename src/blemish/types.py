@@ -1,4 +1,4 @@
-"""The values that travel between the rooms of the house: Batch, Scores, Region, Prediction."""
+"""The values that travel between the rooms of the house: Batch, Scores, Region, Peak, Prediction."""
 
 from __future__ import annotations
 
@@ -59,13 +59,21 @@ class Region:
     peak_at: tuple[int, int]
 
 
+class Peak(NamedTuple):
+    """The highest score of a map where it counts, and its place `at`, (x, y) in pixels of the original image."""
+
+    value: float
+    at: tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Prediction:
     """The verdict on one part: the raw score, what it means, and where the defect is.
 
     `p_value` is the share of good parts expected to score at least this high (small is suspicious).
     `defective` is `score >= threshold`; both and `p_value` are None for an inspector without a threshold.
-    `map` and `mask` are (H, W) at the image's original size, float32 and bool.
+    `map` and `mask` are (H, W) at the image's original size, float32 and bool. `peak` is the map's, whether or not it
+    reaches the pixel threshold: a part can be rejected by its score while no region is found.
     `error` says why the image could not be inspected; then every other value but `key` is empty.
     Printed, and in a notebook, it is shown without its pictures; `blemish.report.picture` draws them.
     """
@@ -79,6 +87,7 @@ class Prediction:
     mask: NDArray[np.bool_] | None = None
     regions: tuple[Region, ...] = ()
     error: str | None = None
+    peak: Peak | None = None
 
     @property
     def verdict(self) -> str | None:
@@ -97,6 +106,8 @@ class Prediction:
             "score": self.score,
             "p_value": self.p_value,
             "threshold": self.threshold,
+            "peak": None if self.peak is None else self.peak.value,
+            "peak_at": None if self.peak is None else list(self.peak.at),
             "regions": [
                 {"box": list(r.box), "area": r.area, "peak": r.peak, "peak_at": list(r.peak_at)} for r in self.regions
             ],

@@ -75,15 +75,17 @@ def test_python_words_are_values(place, tmp_path) -> None:
     assert params["seed"] == 7
 
 
-def test_pictures_of_parts_with_the_same_name_are_all_kept(model, place, tmp_path) -> None:
+def test_pictures_of_parts_with_the_same_name_are_all_kept_and_each_run_has_its_own(model, place, tmp_path) -> None:
     bad = sorted((place / "parts" / "test" / "turned").glob("*.png"))[0]
     for folder in ("a", "b"):
         (tmp_path / "line" / folder).mkdir(parents=True)
         shutil.copy(bad, tmp_path / "line" / folder / "0.png")
-    for _ in range(2):
-        assert blemish("inspect", model, tmp_path / "line", "--out", tmp_path / "out").returncode == 1
+    for run in range(2):
+        done = blemish("inspect", model, tmp_path / "line", "--out", tmp_path / "out")
+        assert done.returncode == 1
+        assert (f"those of this one are in {tmp_path / 'out' / 'run-2'}" in done.stderr) == (run == 1)
     kept = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png"))
-    assert kept == ["a/0.png-2.png", "a/0.png.png", "b/0.png-2.png", "b/0.png.png"]
+    assert kept == ["a/0.png.png", "b/0.png.png", "run-2/a/0.png.png", "run-2/b/0.png.png"]
 
 
 def test_pictures_that_cannot_be_written_keep_no_verdict_back(model, place, tmp_path) -> None:

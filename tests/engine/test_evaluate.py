@@ -14,7 +14,7 @@ from blemish.data.record import Record
 from blemish.engine.evaluate import PIMO_INTERVAL, evaluate, truth_mask
 from blemish.errors import DataError, ImageError, InputError
 from blemish.imaging import Imaging, read_mask
-from blemish.inspection import Raw
+from blemish.inspection import Inspection, Raw
 from blemish.inspector import Inspector
 from blemish.models import PatchCore
 from parts import write_folder
@@ -108,6 +108,7 @@ def test_a_defect_that_vanishes_at_the_networks_size_makes_no_good_image(tmp_pat
 
     class Made:
         imaging, calibration, about, backbones = Imaging(size=(128, 128)), None, {}, {}
+        judge = Inspection.judge
 
         def raw(self, sources, batch_size):
             return ((r, Raw(float(maps[r.image].max()), maps[r.image], (256, 256))) for r in sources)

@@ -28,14 +28,15 @@ def test_mistakes_come_first_and_the_worst_of_them_before_others() -> None:
         part("worse escape", 1, 0.2, False),
         part("caught", 1, 0.8, True),
     ]
-    groups = {title: [p.key for p in chosen] for title, _, chosen in choose_examples(parts, 8)}
+    groups = {group.title: [p.key for p in group.parts] for group in choose_examples(parts, 8)}
     assert list(groups)[:2] == ["False alarms", "Escapes"]
     assert groups["False alarms"] == ["worse alarm", "alarm"]
     assert groups["Escapes"] == ["worse escape", "escape"]
     assert groups["Closest calls among caught defects"] == ["caught"]
     assert groups["Most suspicious good parts"] == ["fine"]
     assert sum(map(len, groups.values())) == len(parts)
-    assert [len(chosen) for _, _, chosen in choose_examples(parts, 1)] == [1, 1, 1, 0, 1]
+    assert [len(group.parts) for group in choose_examples(parts, 1)] == [1, 1, 1, 0, 1]
+    assert [group.of for group in choose_examples(parts, 1)] == [2, 2, 1, 1, 1]
 
 
 def test_page_and_index(tmp_path) -> None:
@@ -53,7 +54,7 @@ def test_page_and_index(tmp_path) -> None:
     assert "<b>data" not in text, "paths must be escaped"
     assert not re.search(r'(src|href)="[^d#]', text), "the page must load nothing"
     assert text.count("<figure>") == 12
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 3 + 2 * 12
     index = write_index(tmp_path / "index.html", {"bottle": (report, page)}).read_text()
     assert 'href="report.html"' in index
 

@@ -28,7 +28,12 @@ def inspect(
     model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit` or `blemish export`.")],
     sources: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for pictures of defective parts. [default: none]")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for pictures of defective parts; run-2, ... in it if it has some. [default: none]",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together.")] = 8,
     precision: Annotated[
@@ -58,20 +63,24 @@ def inspect(
     else:
         verdicts = inspector.stream(map(Path, roots), batch_size=batch_size)
     unwritten: list[str] = []
+    pictures: Path | None = None
     for verdict in verdicts:
         counts[word(verdict)] += 1
         typer.echo(json.dumps(verdict.as_dict()) if as_json else line(verdict))
         if out is not None and verdict.defective:
-            from blemish.report.pictures import save_overlay
+            from blemish.report.pictures import folder_of_run, save_overlay
 
             pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
-            place = out / Path(verdict.key).relative_to(roots[verdict.key])
             try:
+                pictures = pictures or folder_of_run(out)
+                place = pictures / Path(verdict.key).relative_to(roots[verdict.key])
                 save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
             except StorageError as error:  # verdicts are worth more than pictures
                 unwritten.append(str(error))
     if not as_json:
         typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+    if pictures not in (None, out):
+        typer.echo(f"{out} holds pictures of an earlier run; those of this one are in {pictures}", err=True)
     if unwritten:
         raise StorageError(
             f"{len(unwritten)} pictures could not be written; the verdicts stand. The first: {unwritten[0]}"

@@ -31,6 +31,9 @@ def line(verdict: Prediction) -> str:
         return f"error      {printable(verdict.error)}"
     p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"
     where = "".join(f"  {r.box[0]},{r.box[1]}-{r.box[2]},{r.box[3]}" for r in verdict.regions[:3])
+    if verdict.defective and verdict.mask is not None and not verdict.regions and verdict.peak is not None:
+        x, y = verdict.peak.at
+        where = f"  no region reaches the pixel threshold; the map peaks at {x},{y}"
     return f"{word(verdict):<10} score {verdict.score:.5g}{p_value}  {printable(verdict.key)}{where}"
 
 

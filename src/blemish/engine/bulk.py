@@ -13,7 +13,7 @@ import numpy as np
 from blemish.engine.cluster import connect
 from blemish.loading import load
 from blemish.runtime.metadata import model_files
-from blemish.types import Prediction, Region
+from blemish.types import Peak, Prediction, Region
 
 
 def inspect_on_ray(
@@ -123,4 +123,5 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         map=np.frombuffer(row["map"], "<f4").reshape(shape).copy() if shape else None,
         mask=None if bits is None else bits.reshape(shape).astype(bool),
         regions=tuple(Region(**region) for region in regions),
+        peak=None if said["peak"] is None else Peak(said["peak"], tuple(said["peak_at"])),
     )

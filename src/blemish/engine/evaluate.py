@@ -11,16 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish import metrics
-from blemish.calibration import defective
+from blemish import metrics, regions
 from blemish.data.record import Record
 from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
 from blemish.files import content_of, read_json
 from blemish.imaging import Imaging, read_mask
-from blemish.inspection import Inspection, Raw
-from blemish.metrics import Interval
+from blemish.inspection import Inspection
+from blemish.metrics import Confusion, Interval, Rate
 from blemish.progress import progress
+from blemish.types import Prediction, Region
 
 Protocol = Literal["original", "paper"]
 """At which size pixels are compared.
@@ -35,9 +35,19 @@ PIMO_INTERVAL = "AUPIMO's interval is over defective images, with these good one
 """Said wherever the interval is shown: other good images would move AUPIMO by more."""
 
 
+REGIONS = 50
+"""How many regions of a part a report keeps, those with the highest peaks: a noisy map has thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tested part: truth, raw score, verdict."""
+    """One tested part: truth, raw score, verdict, and where both lie in pixels of the image.
+
+    `peak` and `peak_at` are the map's highest score and its (x, y); None without a map. Of its `region_count` regions at
+    most REGIONS are kept as `regions`; without a pixel threshold there are none, and the count is None.
+    `true_area` and `true_box` (left, top, right, bottom) are those of all that is marked as defective, None if nothing or
+    nobody has marked it; `hit` is whether a region overlaps it.
+    """
 
     key: str
     image: str
@@ -46,6 +56,28 @@ class Part:
     score: float
     p_value: float | None
     defective: bool | None
+    peak: float | None = None
+    peak_at: tuple[int, int] | None = None
+    regions: tuple[Region, ...] = ()
+    region_count: int | None = None
+    true_area: int | None = None
+    true_box: tuple[int, int, int, int] | None = None
+    hit: bool | None = None
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether the part is rejected although no region of its map reaches the pixel threshold."""
+        return bool(self.defective) and self.region_count == 0
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Part:
+        """Return the part whose JSON values these are; what older reports lack stays empty."""
+        pairs = {name: tuple(stored[name]) for name in ("peak_at", "true_box") if stored.get(name) is not None}
+        found = tuple(
+            Region(**{**region, "box": tuple(region["box"]), "peak_at": tuple(region["peak_at"])})
+            for region in stored.get("regions", ())
+        )
+        return cls(**{**stored, **pairs, "regions": found})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +104,7 @@ class Report:
         """Read a saved report."""
         stored = read_json(path)
         stored["metrics"] = {name: Interval(**interval) for name, interval in stored["metrics"].items()}
-        stored["parts"] = [Part(**part) for part in stored["parts"]]
+        stored["parts"] = [Part.from_dict(part) for part in stored["parts"]]
         return cls(**stored)
 
     def text(self) -> str:
@@ -83,18 +115,42 @@ class Report:
             rows.append(PIMO_INTERVAL)
         if self.decisions:
             rows += ["", f"At the threshold {self.decisions['threshold']:.6g}:"]
-            for name in ("escape_rate", "false_reject_rate"):
-                rate = self.decisions[name]
-                rows.append(
-                    f"{name:<20} {rate['value']:7.4f}   {rate['low']:.4f} to {rate['high']:.4f}   "
-                    f"{rate['count']} of {rate['of']} parts"
-                )
+            rows += [
+                f"{name:<20} {rate.value:7.4f}   {rate.low:.4f} to {rate.high:.4f}   {rate.count} of {rate.of} {what}"
+                for name, what, rate in self.rates()
+            ]
+            counts = self.decisions["confusion"]
+            rows += ["", f"{'':<20} {'passed':>8} {'rejected':>8}"]
+            rows += [f"{'good':<20} {counts['passed']:>8} {counts['rejected']:>8}"]
+            rows += [f"{'defective':<20} {counts['escaped']:>8} {counts['caught']:>8}"]
         if self.kinds:
-            rows += ["", f"{'kind':<20} {'parts':>5} {'AUROC':>7} {'escapes':>8}"]
+            rows += ["", f"{'kind':<20} {'parts':>5} {'AUROC':>7} {'escapes':>8} {'recall':>7}   95 % interval"]
             for kind in self.kinds:
-                escapes = "-" if kind["escapes"] is None else str(kind["escapes"])
-                rows.append(f"{kind['kind']:<20} {kind['count']:>5} {kind['auroc']:7.4f} {escapes:>8}")
+                row = f"{kind['kind']:<20} {kind['count']:>5} {kind['auroc']:7.4f} "
+                if kind["escapes"] is None:
+                    rows.append(f"{row}{'-':>8} {'-':>7}   -")
+                else:
+                    recall = f"{1 - kind['escape_rate']:7.4f}   {1 - kind['high']:.4f} to {1 - kind['low']:.4f}"
+                    rows.append(f"{row}{kind['escapes']:>8} {recall}")
         return "\n".join([*rows, *(f"Note: {note}" for note in self.notes)])
+
+    def rates(self) -> list[tuple[str, str, Rate]]:
+        """Return (name, what is counted, share with its interval) of what the threshold does; none without one.
+
+        There is no precision where nothing is rejected. It holds for the tested mix of good and defective parts alone.
+        """
+        if not self.decisions:
+            return []
+        counts = Confusion(**self.decisions["confusion"])
+        marked, bad = counts.caught + counts.rejected, counts.caught + counts.escaped
+        found = [
+            ("escape_rate", "defective parts pass", Rate(**self.decisions["escape_rate"])),
+            ("false_reject_rate", "good parts are rejected", Rate(**self.decisions["false_reject_rate"])),
+            ("recall", "defective parts are rejected", metrics.rate(counts.caught, bad)),
+        ]
+        if marked:
+            found.append(("precision", "rejected parts are defective", metrics.rate(counts.caught, marked)))
+        return found
 
 
 def evaluate(
@@ -123,6 +179,8 @@ def evaluate(
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
     notes = _notes_on_overlap(inspector, records)
+    if many := [part.key for part in parts if (part.region_count or 0) > REGIONS]:
+        notes.append(f"Of {len(many)} parts with more regions, the {REGIONS} highest are listed: {_first(many)}.")
     if unmarked:
         notes.append(
             f"{len(unmarked)} defective parts have no mask, or an empty one, and count at image level only: "
@@ -176,14 +234,15 @@ def _look(
     for record, raw in progress(raws, "test", total=len(records)):
         if isinstance(raw, ImageError):
             raise raw
-        parts.append(_part(record, raw, inspector))
-        if raw.map is None:
+        verdict, truth = inspector.judge(record.key, raw), truth_mask(record, raw.original)
+        parts.append(_part(record, verdict, truth))
+        if raw.map is None or verdict.map is None:
             continue
-        truth = truth_mask(record, raw.original)
         if truth is None or (record.label == 1 and not truth.any()):
             unmarked.append(record.key)
             continue
-        compared = _comparable(inspector.imaging, raw.map, truth, raw.original, protocol)
+        map = raw.map if protocol == "paper" else verdict.map
+        compared = _comparable(inspector.imaging, map, truth, raw.original, protocol)
         pixels.update(*compared)
         if record.label == 1 and not compared[1].any():
             vanished.append(record.key)
@@ -263,21 +322,35 @@ def _first(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
 
 
-def _part(record: Record, raw: Raw, inspector: Inspection) -> Part:
-    calibration = inspector.calibration
-    p_value = None if calibration is None else calibration.p_value(raw.score)
-    verdict = None if calibration is None else bool(defective(raw.score, calibration.threshold))
-    return Part(record.key, str(record.image), record.kind, int(record.label == 1), raw.score, p_value, verdict)
+def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) -> Part:
+    marked = None if truth is None else regions.bounds(truth)
+    mask = verdict.mask
+    return Part(
+        record.key,
+        str(record.image),
+        record.kind,
+        int(record.label == 1),
+        verdict.score,
+        verdict.p_value,
+        verdict.defective,
+        peak=None if verdict.peak is None else verdict.peak.value,
+        peak_at=None if verdict.peak is None else verdict.peak.at,
+        regions=verdict.regions[:REGIONS],
+        region_count=None if mask is None else len(verdict.regions),
+        true_area=None if truth is None or marked is None else int(np.count_nonzero(truth)),
+        true_box=marked,
+        hit=None if mask is None or truth is None or marked is None else bool((mask & truth).any()),
+    )
 
 
 def _comparable(
     imaging: Imaging, map: NDArray[np.float32], truth: NDArray[np.bool_], original: tuple[int, int], protocol: Protocol
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return map, truth and where pixels count, all at the size the protocol compares at."""
+    """Return map, truth and where pixels count, all at the size the protocol compares at, which is the map's."""
     valid = imaging.valid(original)
     if protocol == "paper":
         return map, imaging.prepare_mask(truth), imaging.prepare_mask(valid)
-    return imaging.restore(map, original), truth, valid
+    return map, truth, valid
 
 
 def _measure(

@@ -22,7 +22,8 @@ GOOD, BAD, INK, PALE = "#2a7f9e", "#c8553d", "#333c44", "#d8dee3"
 def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None) -> str:
     """Draw every part's score as a dot, one row a kind (good parts first), and the threshold as a line."""
     rng = np.random.default_rng(0)
-    with sheet(7.6, 0.8 + 0.5 * len(groups)) as (figure, axes):
+    with sheet(10.8, 0.8 + 0.5 * len(groups)) as (figure, axes):  # the width of the page's card
+        axes.text(1.01, -0.62, "parts", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=8)
         for row, scores in enumerate(groups.values()):
             height = row + rng.uniform(-0.24, 0.24, len(scores))
             axes.scatter(scores, height, s=16, color=GOOD if row == 0 else BAD, alpha=0.65, linewidths=0)

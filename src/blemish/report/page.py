@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from blemish.data.record import GOOD, Record
 from blemish.engine.evaluate import PIMO_INTERVAL, Part, Report, truth_mask
-from blemish.errors import ImageError
+from blemish.errors import ImageError, InputError
 from blemish.files import write_text
 from blemish.inspection import Inspection
 from blemish.report import figures
-from blemish.report.pictures import MARKED, Pixels, explain, outline, thumbnail
+from blemish.report.pictures import Pixels, contour, fitting, heat_layer, thumbnail, warmth
+from blemish.report.tables import write_tables
 from blemish.report.templates import template
 from blemish.types import Prediction
 
@@ -32,26 +35,56 @@ TITLES = {
     "pixel_AUPIMO": "AUPIMO",
 }
 
+SIDE = 640
+"""Pixels of the longer side of a part's picture, which is shown small and enlarged by a click."""
+
+OUTCOMES = {
+    (1, True): "caught",
+    (1, False): "escaped",
+    (0, True): "false alarm",
+    (0, False): "passed",
+}
+"""What became of a part, by its label and whether it was rejected."""
+
+
+class Group(NamedTuple):
+    """Parts to look at, and of how many they are the first."""
+
+    title: str
+    meaning: str
+    parts: list[Part]
+    of: int
+
 
 def write_page(
-    path: Path, report: Report, inspector: Inspection, records: Mapping[str, Record], *, examples: int = 8
+    path: Path,
+    report: Report,
+    inspector: Inspection,
+    records: Mapping[str, Record] | Iterable[Record],
+    *,
+    examples: int = 8,
 ) -> Path:
-    """Write the report's page. The pictures are made anew by `inspector` from `records` (by key), `examples` a group.
+    """Write the report's page, and beside it its tables parts.csv and regions.csv.
+
+    The pictures are made anew by `inspector` from `records`, the tested ones, alone or by key; `examples` a group. The
+    tables of a page that is not called report.html begin with its name, so that several pages fit in one folder.
 
     Raises:
+        InputError: records of parts in the report are missing.
         MissingExtra: jinja2 or matplotlib is not installed.
-        StorageError: the page cannot be written.
+        StorageError: the page or a table cannot be written.
     """
-    chosen = [group for group in choose_examples(report.parts, examples) if group[2]]
-    verdicts = inspector.stream([records[part.key].image for _, _, parts in chosen for part in parts])
-    groups = [
-        {
-            "title": title,
-            "meaning": meaning,
-            "parts": [_example(part, inspector, records[part.key], next(verdicts)) for part in parts],
-        }
-        for title, meaning, parts in chosen
-    ]
+    known = dict(records) if isinstance(records, Mapping) else {record.key: record for record in records}
+    if missing := [part.key for part in report.parts if part.key not in known]:
+        raise InputError(
+            f"records lacks {len(missing)} of the report's {len(report.parts)} parts, the first {missing[0]!r}. "
+            "Give the records that were tested: datamodule.test_records"
+        )
+    chosen = [group for group in choose_examples(report.parts, examples) if group.parts]
+    shown = [part for group in chosen for part in group.parts]
+    verdicts = inspector.stream([known[part.key].image for part in shown])
+    pictures = {part.key: _example(part, inspector, known[part.key], next(verdicts)) for part in shown}
+    write_tables(path.parent, report, "" if path.stem == "report" else f"{path.stem}-")
     return write_text(
         path,
         template("page.html").render(
@@ -61,7 +94,14 @@ def write_page(
             pimo=PIMO_INTERVAL,
             distributions=figures.distributions(_scores_by_kind(report), report.decisions.get("threshold")),
             curves=_curves(report),
-            groups=groups,
+            groups=chosen,
+            pictures=pictures,
+            parts=sorted(report.parts, key=lambda part: -part.score),
+            kinds=list(dict.fromkeys([GOOD, *(kind["kind"] for kind in report.kinds)])),
+            outcomes=OUTCOMES,
+            found=_found(report),
+            key=_key(inspector.calibration.pixel_threshold if inspector.calibration else None),
+            localises=any(part.peak is not None for part in report.parts),
             about=json.dumps(report.about, indent=2, default=str),
             settings=report.about.get("environment", {}),
         ),
@@ -75,7 +115,7 @@ def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
     return write_text(path, template("index.html").render(reports=reports, links=links, titles=TITLES))
 
 
-def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[Part]]]:
+def choose_examples(parts: list[Part], count: int) -> list[Group]:
     """Group parts for the eye, at most `count` each: mistakes first (worst first), then the clear and the close cases."""
     good = sorted((p for p in parts if p.label == 0), key=lambda p: -p.score)
     bad = sorted((p for p in parts if p.label == 1), key=lambda p: p.score)
@@ -84,15 +124,26 @@ def choose_examples(parts: list[Part], count: int) -> list[tuple[str, str, list[
     caught = [p for p in bad if p.defective is not False]
     passed = [p for p in good if not p.defective]
     return [
-        ("False alarms", "good parts that were rejected, the most certain mistake first", false_alarms[:count]),
-        ("Escapes", "defective parts that were passed, the lowest score first", escapes[:count]),
-        (
+        Group(
+            "False alarms",
+            "good parts that were rejected, the most certain mistake first",
+            false_alarms[:count],
+            len(false_alarms),
+        ),
+        Group("Escapes", "defective parts that were passed, the lowest score first", escapes[:count], len(escapes)),
+        Group(
             "Closest calls among caught defects",
             "defective parts with the lowest scores above the threshold",
             caught[:count],
+            len(caught),
         ),
-        ("Clearest defects", "defective parts with the highest scores", caught[count:][::-1][:count]),
-        ("Most suspicious good parts", "good parts with the highest scores that were rightly passed", passed[:count]),
+        Group("Clearest defects", "defective parts with the highest scores", caught[count:][::-1][:count], len(caught)),
+        Group(
+            "Most suspicious good parts",
+            "good parts with the highest scores that were rightly passed",
+            passed[:count],
+            len(passed),
+        ),
     ]
 
 
@@ -121,17 +172,50 @@ def _curves(report: Report) -> list[tuple[str, str]]:
     return drawn
 
 
+def _found(report: Report) -> dict[str, tuple[int, int]]:
+    """Return, by kind, in how many parts a region overlaps the marked defect, and of how many that can be asked."""
+    found: dict[str, tuple[int, int]] = {}
+    for part in report.parts:
+        if part.hit is not None:
+            hits, asked = found.get(part.kind, (0, 0))
+            found[part.kind] = hits + part.hit, asked + 1
+    return found
+
+
+def _key(threshold: float | None) -> dict[str, Any]:
+    """Return the colours of the heat as a picture, and at which scores they begin, reach the threshold and are full."""
+    share = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (4, 1))
+    colours, alpha = warmth(share)
+    bar = (200 * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+    ends = None if not threshold else (threshold - abs(threshold) / 4, threshold + 3 * abs(threshold) / 4)
+    return {"bar": _coded(bar, ".png"), "threshold": threshold, "ends": ends}
+
+
 def _example(part: Part, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
+    """Return a part's picture once, and what is laid over it: heat, and outlines as paths of SVG."""
     if verdict.error is not None:
         raise ImageError(verdict.error)
     image = inspector.imaging.read(record.image)
-    plain = thumbnail(image)
-    truth = truth_mask(record, (image.shape[0], image.shape[1]))
-    marked = outline(plain, truth, MARKED) if truth is not None and truth.any() else plain
+    original = (image.shape[0], image.shape[1])
+    height, width = size = fitting(original, SIDE)
+    truth = truth_mask(record, original)
     threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
-    return {"part": part, "image": _jpeg(marked), "heat": _jpeg(explain(image, verdict, threshold))}
+    scale = width / original[1]
+    return {
+        "width": width,
+        "height": height,
+        "image": _coded(thumbnail(image, SIDE), ".jpg"),
+        "heat": None if verdict.map is None else _coded(heat_layer(verdict.map, threshold), ".png"),
+        "found": "" if verdict.mask is None else contour(verdict.mask, size),
+        "marked": "" if truth is None else contour(truth, size),
+        "peak": None if part.peak_at is None else [round((at + 0.5) * scale, 1) for at in part.peak_at],
+    }
 
 
-def _jpeg(pixels: Pixels) -> str:
-    _, coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode()
+def _coded(pixels: Pixels, form: str) -> str:
+    """Return RGB or RGBA pixels as an address that holds the picture itself."""
+    order = [2, 1, 0, 3][: pixels.shape[2]]
+    settings = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 82], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 9]}[form]
+    coded: NDArray[np.uint8] = cv2.imencode(form, np.ascontiguousarray(pixels[..., order]), settings)[1]
+    kind = {".jpg": "jpeg", ".png": "png"}[form]
+    return f"data:image/{kind};base64,{base64.b64encode(coded.tobytes()).decode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.files import write_atomically
+from blemish.files import storage_errors, write_atomically
 from blemish.imaging import Image, Imaging, Mask, encode_png, resize, resize_mask
 from blemish.types import Prediction
 
@@ -38,16 +39,44 @@ def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
     full at t + 3 |t| / 4, also where scores are negative; for t = 0, which has no size, the map's own span stands for |t|.
     Without one they span the map from its median to its largest score.
     """
+    height, width = picture.shape[:2]
+    colours, alpha = warmth(warm_share(map, threshold, (height, width)))
+    mixed: Pixels = (picture * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+    return mixed
+
+
+def warm_share(map: Image, threshold: float | None, size: tuple[int, int]) -> Image:
+    """Return how far each score of a map, brought to (height, width), is on its way from where heat begins to full heat."""
     low, high = float(np.median(map)), float(map.max())
     if threshold is not None:
         span = abs(threshold) or high - low
         low, high = threshold - 0.25 * span, threshold + 0.75 * span
-    height, width = picture.shape[:2]
-    share = np.clip((resize(map, (height, width)) - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    colours = cv2.applyColorMap(((0.55 + 0.4 * share) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    alpha = 0.75 * np.sqrt(share)
-    mixed: Pixels = (picture * (1 - alpha) + colours.reshape(picture.shape) * alpha).round().astype(np.uint8)
-    return mixed
+    return np.asarray(np.clip((resize(map, size) - low) / max(high - low, 1e-12), 0, 1), np.float32)
+
+
+def warmth(share: Image) -> tuple[Pixels, Image]:
+    """Return the colours (H, W, 3) of shares (H, W) of full heat, and how much they cover, (H, W, 1) in [0, 0.75]."""
+    steps = ((0.55 + 0.4 * share) * 255).astype(np.uint8)
+    colours = np.asarray(cv2.applyColorMap(steps, cv2.COLORMAP_TURBO)[..., ::-1], np.uint8)
+    return colours.reshape(*share.shape, 3), np.asarray(0.75 * np.sqrt(share)[..., None], np.float32)
+
+
+def heat_layer(map: Image, threshold: float | None, side: int = 160) -> Pixels:
+    """Return the heat alone, (h, w, 4) with its opacity, at most `side` pixels a side: `heat` for a page to lay over."""
+    share = warm_share(map, threshold, fitting((map.shape[0], map.shape[1]), side))
+    colours, alpha = warmth(share)
+    return np.concatenate([colours, (alpha * 255).round().astype(np.uint8)], axis=2)
+
+
+def contour(mask: Mask, size: tuple[int, int]) -> str:
+    """Return the border of a mask, shrunk to (height, width), as the `d` of an SVG path.
+
+    However small a region is, it is drawn: a pixel counts if anything in it is marked.
+    """
+    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+    contours, _ = cv2.findContours((share > 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    lines = (cv2.approxPolyDP(line, 0.6, True).reshape(-1, 2) for line in contours)
+    return "".join("M" + "L".join(f"{x}.5 {y}.5" for x, y in line) + "Z" for line in lines)
 
 
 def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
@@ -66,6 +95,22 @@ def explain(image: Image, verdict: Prediction, threshold: float | None, side: in
     if verdict.map is not None:
         picture = heat(picture, verdict.map, threshold)
     return picture if verdict.mask is None else outline(picture, verdict.mask, FOUND)
+
+
+def folder_of_run(out: Path) -> Path:
+    """Return where a run's pictures go: `out`, or where it holds pictures already a new folder in it, run-2, run-3, ...
+
+    Raises:
+        StorageError: the new folder cannot be made.
+    """
+    if not out.is_dir() or next(out.rglob("*.png"), None) is None:
+        return out
+    for number in count(2):
+        run = out / f"run-{number}"
+        with storage_errors(run), suppress(FileExistsError):  # of an earlier run, or one that runs now
+            run.mkdir()
+            return run
+    raise AssertionError("there is always a next number")
 
 
 def save_overlay(path: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
