@@ -186,7 +186,7 @@ def test(
     ] = Protocol.original,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for report.json and report.html. [default: beside the model]"),
+        typer.Option("--out", "-o", help="Folder for report.json, report.html and tables. [default: beside the model]"),
     ] = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
