@@ -71,7 +71,14 @@ def test_the_page_on_python_runs_as_printed(tmp_path, monkeypatch, capsys) -> No
     said = capsys.readouterr().out
     assert "<Prediction " in said
     assert "image_AUROC" in said
-    for made in ("verdict.png", "curve.png", "redrawn.png", "report.html", "bottle_cap.safetensors", "bottle_cap.onnx"):
+    for made in (
+        "verdict.png",
+        "curve.png",
+        "redrawn.png",
+        "again/report.html",
+        "bottle_cap.safetensors",
+        "bottle_cap.onnx",
+    ):
         assert (tmp_path / made).stat().st_size > 1000
 
 

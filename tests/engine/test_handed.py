@@ -56,12 +56,13 @@ def test_a_saved_file_and_its_inspector_are_models_with_their_threshold_and_imag
 def test_the_report_lies_beside_the_model_or_where_it_shall_and_else_nowhere(saved, root, tmp_path) -> None:
     file = shutil.copy(saved, tmp_path / "part.safetensors")
     Engine().test(file, bottle(root), verbose=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.safetensors", "report.html", "report.json"]
+    written = {"report.html", "report.json", "parts.csv", "regions.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"part.safetensors", *written}
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") >= 8
     assert json.loads((tmp_path / "report.json").read_text())["decisions"]["threshold"] > 0
     Engine().report(Inspector.load(saved), bottle(root), out=tmp_path / "other")
-    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["report.html", "report.json"]
+    assert {path.name for path in (tmp_path / "other").iterdir()} == written
 
 
 def test_a_file_is_exported_beside_itself(saved, tmp_path) -> None:
@@ -189,12 +190,9 @@ def test_a_report_of_other_data_is_not_overwritten(root, tmp_path) -> None:
     first = engine.report(model, data)
     engine.report(inspector, other)
     again = engine.report(model, data)
-    assert [path.name for path in sorted(run.folder.glob("report*"))] == [
-        "report-2.html",
-        "report-2.json",
-        "report.html",
-        "report.json",
-    ]
+    assert {path.name for path in run.folder.glob("report*.*")} == {
+        *("report.html", "report.json", "report-2.html", "report-2.json", "report-2-parts.csv", "report-2-regions.csv"),
+    }
     assert json.loads((run.folder / "report.json").read_text())["about"]["data"]["root"] == str(parts)
     assert json.loads((run.folder / "report-2.json").read_text())["about"]["data"]["root"] == str(there)
     assert again.metrics == first.metrics

@@ -73,8 +73,9 @@ def contour(mask: Mask, size: tuple[int, int]) -> str:
 
     However small a region is, it is drawn: a pixel counts if anything in it is marked.
     """
-    share = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-    contours, _ = cv2.findContours((share > 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    shrinks = size[0] <= mask.shape[0] and size[1] <= mask.shape[1]
+    marked = resize(mask.astype(np.float32), size) > 0 if shrinks else resize_mask(mask, size)
+    contours, _ = cv2.findContours(marked.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     lines = (cv2.approxPolyDP(line, 0.6, True).reshape(-1, 2) for line in contours)
     return "".join("M" + "L".join(f"{x}.5 {y}.5" for x, y in line) + "Z" for line in lines)
 
