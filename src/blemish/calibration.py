@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, overload
@@ -83,7 +83,7 @@ class Calibration:
         InputError: a value is not finite, or the scores are empty or not ascending.
     """
 
-    good_scores: tuple[float, ...]
+    good_scores: tuple[float, ...] = field(repr=False)
     threshold: float
     pixel_threshold: float | None
     rule: str
@@ -122,7 +122,7 @@ class Calibration:
         Raises:
             FormatError: something is missing, unknown, or not of its kind.
         """
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         if not isinstance(stored, Mapping) or set(stored) != names:
             held = sorted(map(str, stored)) if isinstance(stored, Mapping) else type(stored).__name__
             raise FormatError(f"a calibration holds {sorted(names)}; found {held}. Calibrate again.")

@@ -51,6 +51,11 @@ class Inspection(ABC):
     calibration: Calibration | None
     about: dict[str, Any]
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.imaging.input_size))
+        threshold = "no threshold" if self.calibration is None else f"threshold {self.calibration.threshold:.4g}"
+        return f"<{type(self).__name__} of {size} pixels, {threshold}>"
+
     @property
     @abstractmethod
     def backbones(self) -> dict[str, str]:

@@ -215,3 +215,12 @@ def test_of_a_folder_that_is_for_testing_known_parts_are_left_out(root, tmp_path
         path.unlink()
     with pytest.raises(InputError, match="has learnt from all"):
         engine.report(inspector, Folder(flat, test_share=1))
+
+
+def test_what_is_printed_in_an_interactive_session_is_short(saved, root, tmp_path) -> None:
+    inspector = Inspector.load(saved)
+    threshold = inspector.calibration.threshold
+    assert repr(inspector) == f"<Inspector of 64 x 64 pixels, threshold {threshold:.4g}>"
+    assert repr(bottle(root)) == f"<MVTecAD {root}, bottle, 64 x 64 pixels>"
+    assert repr(Engine(tmp_path, device="cpu")) == f"<Engine, runs in {tmp_path}, on cpu, 0 fitted>"
+    assert len(repr(inspector.calibration)) < 600

@@ -96,6 +96,10 @@ class DataModule:
         self.train_batch_size, self.eval_batch_size = train_batch_size, eval_batch_size
         self.holdout, self.seed = holdout, seed
 
+    def __repr__(self) -> str:
+        category = f", {self.category}" if self.category else ""
+        return f"<{type(self).__name__} {self.root}{category}, {' x '.join(map(str, self.imaging.input_size))} pixels>"
+
     @classmethod
     def _check_options(cls, options: Iterable[str]) -> None:
         """Refuse what neither this class nor its `index` takes now, not when the records are first wanted."""

@@ -89,6 +89,9 @@ class Engine:
         self.patience = patience
         self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
+    def __repr__(self) -> str:
+        return f"<Engine, runs in {self.root}, on {self.device}, {len(self._runs)} fitted>"
+
     @known_arguments("Engine.fit")
     def fit(
         self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None, verbose: bool = True
