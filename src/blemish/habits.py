@@ -1,10 +1,10 @@
-"""Arguments that do not exist here: the nearest that do, and what the words of other libraries are called here."""
+"""Arguments that are wrong whatever they are for: names that do not exist here, and numbers that are none."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -13,52 +13,91 @@ from blemish.errors import InputError, UnknownName
 P = ParamSpec("P")
 R = TypeVar("R")
 
-HABITS = {
-    "Training is as long as the model's `steps`, gradient steps, as in STPM(steps=400); a memory bank takes none.": (
-        *("epochs", "max_epochs", "min_epochs", "num_epochs", "n_epochs", "max_steps", "min_steps", "iterations"),
-    ),
-    "The learning rate is the model's `lr`.": ("learning_rate",),
-    "PatchCore counts its `neighbours`.": ("num_neighbors", "n_neighbors", "num_neighbours", "k"),
-    "Weights from the hub are asked for by `pretrained`.": ("pre_trained",),
-    "PaDiM keeps `dims` of the channels.": ("n_features",),
-    "Where to compute is the Engine's `device`: 'auto', 'cpu' or 'cuda:0'; several GPUs are torchrun's.": (
-        *("accelerator", "devices", "device", "gpus", "strategy", "num_nodes"),
-    ),
-    "Half precision is the Engine's `precision`.": ("precision",),
-    "Run folders are made in the Engine's `root`.": ("default_root_dir", "root_dir", "project_path"),
-    "Checkpoints and curves are in the run's folder by themselves; training stops early with the Engine's `patience`.": (
-        *("callbacks", "logger", "enable_checkpointing", "log_every_n_steps", "enable_progress_bar"),
-    ),
-    "Nothing is to be set: pixels are measured where there are masks.": ("task",),
-    "Scores stay raw; the threshold is chosen on good parts held out, for the Engine's `false_reject_rate`.": (
-        *("normalization", "threshold", "image_threshold", "pixel_threshold", "post_processor"),
-    ),
-    "Every test measures all metrics.": ("metrics", "image_metrics", "pixel_metrics", "evaluator"),
-    "Engine.test draws its pictures in report.html.": ("visualizer", "visualizers"),
-    "The datamodule prepares images: its `image_size`, `crop`, `roi`, `ignore`.": (
-        *("image_size", "input_size", "transform", "transforms", "pre_processor", "augmentations"),
-    ),
-    "The datamodule has `train_batch_size` and `eval_batch_size`.": ("batch_size", "train_batch_size"),
-    "fit goes on with `resume`, the folder of the stopped run; test and predict take a saved file as `model`.": (
-        *("ckpt_path", "checkpoint", "weights_path"),
-    ),
-    "Give a `datamodule`, for images of your own blemish.data.Folder; predict takes paths as `data_path` too.": (
-        *("dataset", "dataloaders", "train_dataloaders", "val_dataloaders", "data", "datamodules"),
-    ),
-    "Predictions are always returned; Inspector.stream does not keep them.": ("return_predictions",),
-    "The kind of file is `format`, the file `path`.": ("export_type", "export_root", "model_file_name"),
-}
-"""What to use here, by the words that others use."""
 
-_HERE = {word: here for here, words in HABITS.items() for word in words}
+def _each(words: str, here: str) -> dict[str, str]:
+    return dict.fromkeys(words.split(), here)
+
+
+WORK = {
+    **_each("epochs max_epochs min_epochs num_epochs n_epochs", "a training is as long as the model's `steps`"),
+    **_each("max_steps min_steps iterations", "a training is as long as the model's `steps`"),
+    "learning_rate": "the model's `lr`",
+    **_each(
+        "num_neighbors num_neighbours n_neighbors k", "`neighbours`; those of the weight are `reweight_neighbours`"
+    ),
+    "pre_trained": "the model's `pretrained`",
+    "n_features": "PaDiM's `dims`",
+    **_each("accelerator devices device gpus", "the Engine's `device`: 'auto', 'cpu' or 'cuda:0'"),
+    **_each("strategy num_nodes", "leave it out, torchrun starts several processes"),
+    "precision": "the Engine's `precision`",
+    **_each("default_root_dir root_dir project_path", "the Engine's `root`"),
+    "callbacks": "leave them out; training stops early with the Engine's `patience`",
+    **_each(
+        "logger enable_checkpointing log_every_n_steps enable_progress_bar", "leave it out, all is in the run's folder"
+    ),
+    "task": "leave it out, pixels are measured where there are masks",
+    **_each("normalization post_processor", "leave it out, scores stay raw and `false_reject_rate` sets the threshold"),
+    **_each("threshold image_threshold pixel_threshold", "chosen on good parts, for the Engine's `false_reject_rate`"),
+    **_each("metrics image_metrics pixel_metrics evaluator", "leave it out, every test measures all"),
+    **_each("visualizer visualizers", "leave it out, Engine.test draws report.html"),
+    **_each("image_size input_size transform transforms", "the datamodule's `image_size`, `crop`, `roi`, `ignore`"),
+    **_each("pre_processor augmentations", "the datamodule's `image_size`, `crop`, `roi`, `ignore`"),
+    **_each("batch_size train_batch_size", "the datamodule's `train_batch_size` and `eval_batch_size`"),
+    **_each("ckpt_path checkpoint weights_path", "a saved file as `model`; fit goes on with `resume`, a run's folder"),
+    **_each(
+        "dataset dataloaders train_dataloaders val_dataloaders data", "a `datamodule`; predict takes `data_path` too"
+    ),
+    "datamodules": "one `datamodule`",
+    "return_predictions": "leave it out, they are always returned; Inspector.stream does not keep them",
+    "export_type": "`format`",
+    **_each("export_root model_file_name", "`path`"),
+}
+"""What a word of other libraries for an argument of models and engines is here."""
+
+DATA = {
+    "name": "leave it out, every fit has a run folder with a number",
+    "normal_dir": "say `good`",
+    "abnormal_dir": "say `defective`",
+    "normal_test_dir": "good images to test on go to test/good beside train/good; else `test_share` draws them",
+    "mask_dir": "say `masks`",
+    **_each("normal_split_ratio test_split_ratio", "say `test_share`"),
+    "test_split_mode": "leave it out, `test_share` of the good images are tested where no folder is called test",
+    **_each(
+        "val_split_mode val_split_ratio",
+        "no threshold is chosen on test images; `holdout` of the good ones are kept for it",
+    ),
+    "extensions": "leave it out, every image is found",
+    **_each("num_workers persistent_workers pin_memory", "leave it out, threads read the images ahead"),
+    "task": "leave it out, pixels are measured where there are masks",
+    **_each("transform train_transform eval_transform augmentations", "`image_size`, `crop`, `roi`, `ignore`, `white`"),
+    **_each("train_augmentations val_augmentations test_augmentations", "leave it out, methods that turn images do it"),
+    "center_crop": "say `crop`",
+}
+"""What a word of other libraries for an argument of data sets is here."""
+
+
+def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str], words: Mapping[str, str]) -> None:
+    """Refuse the names given to `kind` ("Engine.fit") that are not known, all at once.
+
+    Raises:
+        InputError: there are some, all of them `words` of other libraries; the message says what they are here.
+        UnknownName: there is another one; the message suggests the nearest.
+    """
+    known = list(dict.fromkeys(known))
+    unknown = [name for name in given if name not in known]
+    if not unknown:
+        return
+    said = [f"{name}: {words[name]}." for name in unknown if name in words]
+    strange = [name for name in unknown if name not in words]
+    if strange:
+        said += [f"{name!r} is unknown too." for name in strange[1:]]
+        raise UnknownName(f"argument of {kind}", strange[0], known, " ".join(said))
+    named = f"argument {unknown[0]!r}" if len(unknown) == 1 else f"arguments {', '.join(map(repr, unknown))}"
+    raise InputError(f"{kind} has no {named}. {' '.join(said)} Known: {', '.join(known)}.")
 
 
 def known_arguments(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function of `kind` ("Engine.fit"): keywords it does not have are refused as every unknown name is.
-
-    Raises (when the function is called):
-        UnknownName: it has no such argument; the message says what other libraries' word for it is called here.
-    """
+    """Decorate a function of `kind` ("Engine.fit"), so that keywords it does not have are refused by `refuse_unknown`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = inspect.signature(function).parameters
@@ -68,20 +107,12 @@ def known_arguments(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            refuse_unknown(kind, kwargs, names)
+            refuse_unknown(kind, kwargs, names, WORK)
             return function(*args, **kwargs)
 
         return checked
 
     return decorate
-
-
-def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UnknownName for the first of the given names that is not known to `kind`."""
-    known = list(known)
-    for name in given:
-        if name not in known:
-            raise UnknownName(f"argument of {kind}", name, known, _HERE.get(name, ""))
 
 
 def known_hyperparameters(made: type) -> None:

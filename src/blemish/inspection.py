@@ -83,7 +83,10 @@ class Inspection(ABC):
             DataError: the folder holds no image.
         """
         if isinstance(source, str | Path) and Path(source).is_dir():
-            return list(self.stream(_parts_below(Path(source)), batch_size=batch_size))
+            parts, masks = parts_below(Path(source))
+            if masks:
+                warnings.warn(f"{masks}; to inspect them all the same, give a list of files", stacklevel=2)
+            return list(self.stream(parts, batch_size=batch_size))
         if isinstance(source, list | tuple):
             return list(self.stream(source, batch_size=batch_size))
         only = next(self.stream([source]))
@@ -271,16 +274,16 @@ def contents(sources: Iterable[Any]) -> list[str]:
     return found
 
 
-def _parts_below(folder: Path) -> list[Path]:
+def parts_below(folder: Path) -> tuple[list[Path], str]:
+    """Return the images of parts in a folder and below, sorted, and what is to be said of the masks left out, or "".
+
+    Raises:
+        DataError: as `images_below`.
+    """
     found = images_below(folder)
     parts = without_masks(folder, found)
-    if len(parts) < len(found):
-        warnings.warn(
-            f"{len(found) - len(parts)} masks in {folder} are no parts and were left out; to inspect them all the same, "
-            "give a list of files.",
-            stacklevel=3,
-        )
-    return parts
+    masks = len(found) - len(parts)
+    return parts, f"{masks} masks in {folder} are no parts and were left out" if masks else ""
 
 
 def images_below(folder: Path) -> list[Path]:

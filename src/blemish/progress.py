@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -39,17 +39,21 @@ def progress(
     if sys.stderr is None or os.environ.get("RANK", "0") != "0":
         return iter(items)
     show = _bar if sys.stderr.isatty() or in_notebook() else _lines
-    return show(items, label, total, done, note, left)
+    return show(items, _Work(label, total, done, note, left))
 
 
-def _bar(
-    items: Iterable[T],
-    label: str,
-    total: int | None,
-    done: int,
-    note: Callable[[], str] | None,
-    left: Callable[[], float | None] | None,
-) -> Iterator[T]:
+class _Work(NamedTuple):
+    """What `progress` was told of its items."""
+
+    label: str
+    total: int | None
+    done: int
+    note: Callable[[], str] | None
+    left: Callable[[], float | None] | None
+
+
+def _bar(items: Iterable[T], work: _Work) -> Iterator[T]:
+    label, total, done, note, left = work
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,16 +68,10 @@ def _bar(
             bar.update(task, advance=1, description=said, left=clock(left() if left else None))
 
 
-def _lines(
-    items: Iterable[T],
-    label: str,
-    total: int | None,
-    done: int,
-    note: Callable[[], str] | None,
-    left: Callable[[], float | None] | None,
-) -> Iterator[T]:
-    began = said = time.monotonic()
-    before = done
+def _lines(items: Iterable[T], work: _Work) -> Iterator[T]:
+    label, total, before, note, left = work
+    began, done = time.monotonic(), before
+    said = began
     for item in items:
         yield item
         done += 1

@@ -18,7 +18,7 @@ from blemish.cli.options import (
     ThreadsOption,
     data_class,
     data_options,
-    parts_below,
+    parts_of,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
 from blemish.errors import DataError, InputError
@@ -65,7 +65,7 @@ def export(
         raise InputError(
             "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
         )
-    compared = parts_below(images) if images is not None else [r.image for r in test or good]
+    compared = parts_of(images) if images is not None else [r.image for r in test or good]
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
         inspector,

@@ -34,7 +34,7 @@ from blemish.cli.options import (
     data_class,
     data_options,
     method_options,
-    parts_below,
+    parts_of,
 )
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
@@ -158,8 +158,8 @@ def calibrate(
 
     inspector = Inspector.load(model)
     inspector.calibrate(
-        parts_below(good),
-        None if defective is None else parts_below(defective),
+        parts_of(good),
+        None if defective is None else parts_of(defective),
         false_reject_rate=false_reject_rate,
         escape_rate=escape_rate,
         confidence=confidence,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,11 +17,46 @@ from blemish.cli.options import (
     JsonOption,
     OnOption,
     ThreadsOption,
-    parts_below,
+    parts_of,
     where,
 )
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
 from blemish.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from blemish.inspection import Inspection
+    from blemish.types import Prediction
+
+
+class _Pictures:
+    """The pictures of a run's defective parts, in the folder that `--out` names; verdicts are worth more than they are."""
+
+    def __init__(self, out: Path, inspector: Inspection, roots: Mapping[str, Path]) -> None:
+        self.out, self.inspector, self.roots = out, inspector, roots
+        self.folder: Path | None = None
+        self.unwritten: list[str] = []
+
+    def draw(self, verdict: Prediction) -> None:
+        """Write a part's picture; where that is not possible, remember why."""
+        from blemish.report.pictures import folder_of_run, save_overlay
+
+        calibration = self.inspector.calibration
+        threshold = None if calibration is None else calibration.pixel_threshold
+        try:
+            self.folder = self.folder or folder_of_run(self.out)
+            place = self.folder / Path(verdict.key).relative_to(self.roots[verdict.key])
+            save_overlay(place.with_name(f"{place.name}.png"), verdict, self.inspector.imaging, threshold)
+        except StorageError as error:
+            self.unwritten.append(str(error))
+
+    def settle(self) -> None:
+        """Say where the pictures are, if not in `out` itself; raise StorageError if some could not be written."""
+        if self.folder not in (None, self.out):
+            typer.echo(f"{self.out} holds pictures of an earlier run; those of this one are in {self.folder}", err=True)
+        if self.unwritten:
+            raise StorageError(
+                f"{len(self.unwritten)} pictures could not be written; the verdicts stand. The first: {self.unwritten[0]}"
+            )
 
 
 @app.command()
@@ -51,7 +87,7 @@ def inspect(
 
     settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
     inspector = load(model, **settings)
-    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_below(s) if s.is_dir() else [s])}
+    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_of(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":
         from blemish.engine.bulk import inspect_on_ray
@@ -62,29 +98,16 @@ def inspect(
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
     else:
         verdicts = inspector.stream(map(Path, roots), batch_size=batch_size)
-    unwritten: list[str] = []
-    pictures: Path | None = None
+    pictures = None if out is None else _Pictures(out, inspector, roots)
     for verdict in verdicts:
         counts[word(verdict)] += 1
         typer.echo(json.dumps(verdict.as_dict()) if as_json else line(verdict))
-        if out is not None and verdict.defective:
-            from blemish.report.pictures import folder_of_run, save_overlay
-
-            pixel_threshold = inspector.calibration.pixel_threshold if inspector.calibration else None
-            try:
-                pictures = pictures or folder_of_run(out)
-                place = pictures / Path(verdict.key).relative_to(roots[verdict.key])
-                save_overlay(place.with_name(f"{place.name}.png"), verdict, inspector.imaging, pixel_threshold)
-            except StorageError as error:  # verdicts are worth more than pictures
-                unwritten.append(str(error))
+        if pictures is not None and verdict.defective:
+            pictures.draw(verdict)
     if not as_json:
         typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count))
-    if pictures not in (None, out):
-        typer.echo(f"{out} holds pictures of an earlier run; those of this one are in {pictures}", err=True)
-    if unwritten:
-        raise StorageError(
-            f"{len(unwritten)} pictures could not be written; the verdicts stand. The first: {unwritten[0]}"
-        )
+    if pictures is not None:
+        pictures.settle()
     if counts["no threshold"]:
         raise InputError(f"{model} has no threshold, so nothing was decided. Choose one: blemish calibrate {model} ...")
     raise typer.Exit(ERROR if counts["error"] else DEFECTIVE if counts["defective"] else GOOD)

@@ -125,13 +125,11 @@ def where(on: str) -> str:
     return on
 
 
-def parts_below(folder: Path) -> list[Path]:
-    """Return the images in a folder and below without the masks among them, which are no parts; says how many those are."""
-    from blemish.inspection import images_below
-    from blemish.mask_names import without_masks
+def parts_of(folder: Path) -> list[Path]:
+    """Return the images of parts in a folder and below; says how many masks were left out."""
+    from blemish.inspection import parts_below
 
-    found = images_below(folder)
-    parts = without_masks(folder, found)
-    if len(parts) < len(found):
-        typer.echo(f"{len(found) - len(parts)} masks in {folder} are no parts and were left out.", err=True)
+    parts, masks = parts_below(folder)
+    if masks:
+        typer.echo(f"{masks}.", err=True)
     return parts

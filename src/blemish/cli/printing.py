@@ -20,9 +20,7 @@ GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
 
 def word(verdict: Prediction) -> str:
     """Return the verdict in a word."""
-    if verdict.error is not None:
-        return "error"
-    return "no threshold" if verdict.defective is None else "defective" if verdict.defective else "good"
+    return verdict.verdict or "no threshold"
 
 
 def line(verdict: Prediction) -> str:

@@ -13,33 +13,9 @@ from blemish.card import DatasetCard
 from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import hold_out, hold_out_groups, split_hash
-from blemish.errors import DataError, InputError, UnknownName
+from blemish.errors import DataError, InputError
+from blemish.habits import DATA, refuse_unknown
 from blemish.imaging import MAX_PIXELS, Imaging, read_mask
-
-_NO_WORKERS = "leave it out, threads read the images ahead"
-_NO_TRANSFORM = "there are none; image_size, crop, roi, ignore and white prepare an image, in training as in use"
-_NO_VALIDATION = "leave it out, no threshold is chosen on test images; `holdout` is the share of good ones kept for it"
-_ELSEWHERE = {
-    "name": "leave it out, every fit has a run folder with a number",
-    "normal_dir": "say `good`",
-    "abnormal_dir": "say `defective`",
-    "normal_test_dir": "good images to test on go to test/good beside train/good; else `test_share` draws them",
-    "mask_dir": "say `masks`",
-    "normal_split_ratio": "say `test_share`",
-    "test_split_mode": "leave it out, `test_share` of the good images are tested where no folder is called test",
-    "test_split_ratio": "say `test_share`",
-    "val_split_mode": _NO_VALIDATION,
-    "val_split_ratio": _NO_VALIDATION,
-    "extensions": "leave it out, every image is found",
-    "num_workers": _NO_WORKERS,
-    "persistent_workers": _NO_WORKERS,
-    "pin_memory": _NO_WORKERS,
-    "task": "leave it out, pixels are measured where there are masks",
-    **dict.fromkeys(("transform", "train_transform", "eval_transform", "augmentations"), _NO_TRANSFORM),
-    **dict.fromkeys(("train_augmentations", "val_augmentations", "test_augmentations"), _NO_TRANSFORM),
-    "center_crop": "say `crop`",
-}
-"""Arguments that users of other libraries know, and what does the same here."""
 
 
 class DataModule:
@@ -106,17 +82,8 @@ class DataModule:
         own, further = (inspect.signature(function).parameters for function in (DataModule.__init__, cls.index))
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in further.values()):
             return
-        unknown = [name for name in options if name not in further]
-        if not unknown:
-            return
-        known = dict.fromkeys(known for known in (*own, *further) if known not in ("self", "options"))
-        said = [f"{name}: {_ELSEWHERE[name]}." for name in unknown if name in _ELSEWHERE]
-        strange = [name for name in unknown if name not in _ELSEWHERE]
-        if not strange:
-            words = f"argument {unknown[0]!r}" if len(unknown) == 1 else f"arguments {', '.join(map(repr, unknown))}"
-            raise InputError(f"{cls.__name__} has no {words}. {' '.join(said)} Known: {', '.join(known)}.")
-        said += [f"{name!r} is unknown too." for name in strange[1:]]
-        raise UnknownName(f"argument of {cls.__name__}", strange[0], known, " ".join(said))
+        known = (name for name in (*own, *further) if name not in ("self", "options"))
+        refuse_unknown(cls.__name__, options, known, DATA)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from blemish import metrics, regions
 from blemish.data.record import Record
+from blemish.engine.new_parts import among
 from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
-from blemish.files import content_of, read_json
+from blemish.files import read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspection import Inspection
 from blemish.metrics import Confusion, Interval, Rate
@@ -293,8 +294,8 @@ def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[
     """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
     names = set(inspector.about.get("learnt", ()))
     others = [record for record in records if record.fingerprint not in names]
-    copies = _among(inspector.about.get("learnt_content", ()), others)  # their names may be others in another folder
-    chosen = _among(inspector.about.get("calibrated", ()), others)
+    copies = among(inspector.about.get("learnt_content", ()), others)  # their names may be others in another folder
+    chosen = among(inspector.about.get("calibrated", ()), others)
     chosen = [key for key in chosen if key not in copies]
     notes = []
     if both := len(records) - len(others) + len(copies):
@@ -308,14 +309,6 @@ def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[
             f"({_first(chosen)}): decisions at it flatter, and nothing is guaranteed of them. Test on other parts."
         )
     return notes
-
-
-def _among(contents: Iterable[str], records: Iterable[Record]) -> list[str]:
-    """Return the keys of the records whose file's content is among those; it is read only if one of them has its size."""
-    known = set(contents)
-    sizes = {int(content.partition(":")[0]) for content in known}
-    images = ((record.key, record.image) for record in records if sizes and record.image.is_file())
-    return [key for key, image in images if image.stat().st_size in sizes and content_of(image) in known]
 
 
 def _first(keys: Sequence[str]) -> str:

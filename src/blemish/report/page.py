@@ -18,7 +18,7 @@ from blemish.errors import ImageError, InputError
 from blemish.files import write_text
 from blemish.inspection import Inspection
 from blemish.report import figures
-from blemish.report.pictures import Pixels, contour, fitting, heat_layer, thumbnail, warmth
+from blemish.report.pictures import Pixels, contour, fitting, heat_ends, heat_layer, thumbnail, warmth
 from blemish.report.tables import write_tables
 from blemish.report.templates import template
 from blemish.types import Prediction
@@ -84,7 +84,7 @@ def write_page(
     shown = [part for group in chosen for part in group.parts]
     verdicts = inspector.stream([known[part.key].image for part in shown])
     pictures = {part.key: _example(part, inspector, known[part.key], next(verdicts)) for part in shown}
-    write_tables(path.parent, report, "" if path.stem == "report" else f"{path.stem}-")
+    tables = write_tables(path.parent, report, "" if path.stem == "report" else f"{path.stem}-")
     return write_text(
         path,
         template("page.html").render(
@@ -101,6 +101,8 @@ def write_page(
             outcomes=OUTCOMES,
             found=_found(report),
             key=_key(inspector.calibration.pixel_threshold if inspector.calibration else None),
+            json_name=path.with_suffix(".json").name,
+            tables=[table.name for table in tables],
             localises=any(part.peak is not None for part in report.parts),
             about=json.dumps(report.about, indent=2, default=str),
             settings=report.about.get("environment", {}),
@@ -187,7 +189,7 @@ def _key(threshold: float | None) -> dict[str, Any]:
     share = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (4, 1))
     colours, alpha = warmth(share)
     bar = (200 * (1 - alpha) + colours * alpha).round().astype(np.uint8)
-    ends = None if not threshold else (threshold - abs(threshold) / 4, threshold + 3 * abs(threshold) / 4)
+    ends = heat_ends(threshold, abs(threshold)) if threshold else None  # for 0 they differ from map to map
     return {"bar": _coded(bar, ".png"), "threshold": threshold, "ends": ends}
 
 

@@ -49,9 +49,13 @@ def warm_share(map: Image, threshold: float | None, size: tuple[int, int]) -> Im
     """Return how far each score of a map, brought to (height, width), is on its way from where heat begins to full heat."""
     low, high = float(np.median(map)), float(map.max())
     if threshold is not None:
-        span = abs(threshold) or high - low
-        low, high = threshold - 0.25 * span, threshold + 0.75 * span
+        low, high = heat_ends(threshold, abs(threshold) or high - low)
     return np.asarray(np.clip((resize(map, size) - low) / max(high - low, 1e-12), 0, 1), np.float32)
+
+
+def heat_ends(threshold: float, span: float) -> tuple[float, float]:
+    """Return at which scores heat begins and is full: a quarter of a span below the threshold, three quarters above."""
+    return threshold - span / 4, threshold + 3 * span / 4
 
 
 def warmth(share: Image) -> tuple[Pixels, Image]:
