@@ -6,7 +6,9 @@
 PatchCore remembers what good patches look like, AE learns to redraw good parts, FastFlow learns how likely their features
 are. Each learns from the same good parts; none sees a defect before the test. For some of the test parts lesson/ then holds
 a picture of the part, of AE's redrawing, and of where each method finds something. A question for the class: AE redraws
-dirt away, and yet it finds far fewer defects than the others. What do its scores of good parts look like? Needs: pip install 'blemish[train]'
+dirt away, and yet it finds far fewer defects than the others. What do its scores of good parts look like?
+
+Needs: pip install 'blemish[train]'
 """
 
 from __future__ import annotations
