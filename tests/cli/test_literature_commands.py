@@ -65,7 +65,7 @@ def test_leaderboard_prints_columns_apart_and_disputes_below(tmp_path) -> None:
     assert "50.0 (1 seed, 1 of 15 categories)" in done.stdout
     assert "97.9 (recalled) belongs to the EfficientNet-B5" in done.stdout
     plain = blemish("leaderboard", "mvtec_ad").stdout
-    assert "[1]" in plain
+    assert "[D1]" in plain
     assert "97.9?" not in plain
     assert "97.9?" in blemish("leaderboard", "mvtec_ad", "--recalled").stdout
 
@@ -86,7 +86,7 @@ def test_a_narrow_terminal_tears_no_heading_and_loses_no_column(monkeypatch, tmp
     assert re.search(r"method +published +quoted +re-run +ours +disputed", narrow)
     every = blemish("leaderboard", "wfdd", "--every").stdout.partition("published: by")[0]
     assert max(map(len, every.splitlines())) <= 60
-    assert "[1]" in every, "the last column"
+    assert "[D1]" in every, "the last column"
 
 
 def test_leaderboard_for_machines_keeps_notes_out_of_the_way_and_numbers_whole() -> None:

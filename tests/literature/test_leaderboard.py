@@ -94,8 +94,8 @@ def test_a_dispute_stands_beside_its_number_and_below_the_table(board, method, s
     row = next(row for row in found.rows if row.method == method)
     assert set(numbers) <= set(row.disputes)
     line = next(line for line in found.table().body if line[0] == method)
-    assert f"[{numbers[0]}]" in line[-1]
-    assert any(note.startswith(f"[{numbers[0]}] ") and said in note for note in found.notes())
+    assert f"[D{numbers[0]}]" in line[-1]
+    assert any(note.startswith(f"[D{numbers[0]}] ") and said in note for note in found.notes())
 
 
 def test_every_dispute_about_numbers_touches_one() -> None:

@@ -90,7 +90,7 @@ class Leaderboard:
         if self.elsewhere:
             named = ", ".join(f"{name} {count}" for name, count in self.elsewhere.items())
             said.append(f"ours: {sum(self.elsewhere.values())} of other data sets, not shown: {named}.")
-        said += [f"[{i}] {dispute.says}" for i, dispute in enumerate(self.disputes, start=1)]
+        said += [f"[D{i}] {dispute.says}" for i, dispute in enumerate(self.disputes, start=1)]
         said += [f"{self.metric.name}: {text}" for text in self.metric.disagreements if traps]
         return tuple(said)
 
@@ -184,7 +184,7 @@ def _sorted(rows: Iterable[Row], sort: str, measure: Metric) -> list[Row]:
 def _ranges(board: Leaderboard) -> Table:
     head = ["method", *board.columns, "disputed"]
     body = [
-        [row.method, *(_range(row.column(c)) for c in board.columns), " ".join(f"[{i}]" for i in row.disputes)]
+        [row.method, *(_range(row.column(c)) for c in board.columns), " ".join(f"[D{i}]" for i in row.disputes)]
         for row in board.rows
     ]
     return Table(board.title, head, body)
@@ -209,6 +209,6 @@ def _every_number(board: Leaderboard) -> Table:
                 if isinstance(number, Ours):
                     body.append([row.method, *values, number.conditions, "ours", "measured here", ""])
                     continue
-                marks = " ".join(f"[{i}]" for i in row.disputes if board.disputes[i - 1].touches(number))
+                marks = " ".join(f"[D{i}]" for i in row.disputes if board.disputes[i - 1].touches(number))
                 body.append([row.method, *values, number.conditions, number.source_kind, number.cited, marks])
     return Table(board.title, head, body)

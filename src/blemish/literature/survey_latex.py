@@ -13,6 +13,7 @@ from blemish.literature.tables import Table, latex
 HEAD = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage[a4paper,margin=20mm]{geometry}
 \usepackage{array}
 \usepackage{longtable}
