@@ -93,6 +93,16 @@ def test_a_ridge_too_small_says_so() -> None:
         gather(same, (4,)).whitening(0.0)
 
 
+def test_a_ridge_that_rounding_swallows_is_doubted() -> None:
+    levels = draw(SHAPES["three grids"], 6, 0, 0.0)  # 9 features
+    loud = [level * 60 for level in levels]
+    with pytest.warns(UserWarning, match=r"variance, 3\.38e\+03, .* ridge of 0\.036 or more, or .* more than 9 images"):
+        gather(loud, (6,)).whitening(0.01)
+    gather(loud, (6,)).whitening(0.036)  # warnings are errors here
+    gather(levels, (6,)).whitening(0.01)
+    gather([level * 60 for level in draw(SHAPES["three grids"], 30, 0, 0.0)], (30,)).whitening(0.01)
+
+
 def test_samples_of_other_grids_and_no_numbers_are_refused_as_what_they_are() -> None:
     moments = gather(draw(SHAPES["one grid"], 4, 0, 0.0), (4,))
     with pytest.raises(InputError, match="one size"):

@@ -13,6 +13,7 @@ one before. "Joint" features of a level are the coarser ones and its own: D is t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from blemish.errors import InputError
 
 _CELLS = 1 << 24  # numbers held at once by a temporary: 64 MiB of float32
+_ABOVE_RIDGE = 1e5  # of variances, with fewer samples than features: float32 then errs by 1 % in a few hundred channels
 Grid = tuple[int, int]
 
 
@@ -71,7 +73,7 @@ class Moments:
         """Return W, (P, C, D) a level: the rows that its own features add to the inverse of the Cholesky factor.
 
         The covariance is scatter / (count - 1) + ridge x identity; |W (x - mean)| is the Mahalanobis distance, see
-        `mahalanobis`. The scatter is used up in place.
+        `mahalanobis`. The scatter is used up in place. Warns if the ridge is too far below the variances for float32.
 
         Raises:
             InputError: fewer than two samples were seen, or some that are not finite, or the ridge is too small.
@@ -80,6 +82,7 @@ class Moments:
             raise InputError(f"a covariance needs at least 2 images, there is {self.count}. Add good images.")
         if not all(bool(mean.isfinite().all()) for mean in self.mean):
             raise InputError("the network's features are not finite numbers; check the weights and the images.")
+        self._doubt(ridge)
         white: list[Tensor] = []
         for level, rows in enumerate(self.scatter):
             rows.div_(self.count - 1)
@@ -97,6 +100,18 @@ class Moments:
             white.append(rows)
         self.scatter = []
         return white
+
+    def _doubt(self, ridge: float) -> None:
+        """Where samples leave directions without variance, the ridge alone is their scale, and it must survive rounding."""
+        own = [rows[:, :, -rows.shape[1] :].diagonal(dim1=1, dim2=2) for rows in self.scatter]  # (P, C) a level
+        variance = float(torch.cat([scatter.mean(0) for scatter in own]).mean()) / (self.count - 1)
+        if self.count <= self.scatter[-1].shape[2] and variance > _ABOVE_RIDGE * ridge:
+            warnings.warn(
+                f"the features' variance, {variance:.3g}, is so far above the ridge, {ridge:.3g}, that rounding may change "
+                f"distances by 1 % or more. Set a ridge of {1.05 * variance / _ABOVE_RIDGE:.2g} or more, or learn from "
+                f"more than {self.scatter[-1].shape[2]} images.",
+                stacklevel=3,
+            )
 
     def _begin(self, levels: Sequence[Tensor]) -> None:
         self.grids = [(level.shape[2], level.shape[3]) for level in levels]
