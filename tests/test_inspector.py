@@ -319,3 +319,17 @@ def test_a_file_that_cannot_be_asked_what_it_is_is_named_and_never_left_out(tmp_
     monkeypatch.setattr(Path, "stat", refuses)
     with pytest.raises(DataError, match=r"a\.png cannot be looked into: Permission denied"):
         images_below(tmp_path)
+
+
+def test_what_is_no_saved_model_is_named_for_what_it_is(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FormatError, match=r"empty is a folder\. No model is in it\.$"):
+        Inspector.load(tmp_path / "empty")
+    for number in ("0001", "0002"):
+        (tmp_path / "runs" / number).mkdir(parents=True)
+        (tmp_path / "runs" / number / "model.safetensors").write_bytes(b"any")
+    with pytest.raises(FormatError, match=r"runs is a folder\. Name a model in it: .*0001.model\.safetensors, .*0002"):
+        Inspector.load(tmp_path / "runs")
+    (tmp_path / "model.onnx").write_bytes(b"any")
+    with pytest.raises(FormatError, match=r"model\.onnx is an exported model; .* ends in \.safetensors\."):
+        Inspector.load(tmp_path / "model.onnx")

@@ -196,6 +196,14 @@ def read_saved(path: Path | str, *, tensors: bool = True) -> tuple[dict[str, str
     except FileNotFoundError as error:
         raise FormatError(f"{path} does not exist. Check the path, or make it with `blemish fit`.") from error
     except (SafetensorError, OSError) as error:
-        raise FormatError(
-            f"{path} is not a readable safetensors file ({error}). Copy it again, or fit again."
-        ) from error
+        raise FormatError(f"{path} is {_what_else(Path(path), error)}") from error
+
+
+def _what_else(path: Path, error: Exception) -> str:
+    """Say what a path is that is no readable safetensors file, and what to do."""
+    if path.is_dir():
+        inside = sorted(path.rglob("*.safetensors"))[-3:]
+        return f"a folder. {'Name a model in it: ' + ', '.join(map(str, inside)) if inside else 'No model is in it'}."
+    if path.suffix.lower() in (".onnx", ".xml"):
+        return "an exported model; this needs the saved one that it was made from, which ends in .safetensors."
+    return f"not a readable safetensors file ({error}). Copy it again, or fit again."

@@ -58,6 +58,11 @@ class Inspection(ABC):
 
     @property
     @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What scores, as JSON values: the name of its "method", its "params", and what else its file says of it."""
+
+    @property
+    @abstractmethod
     def backbones(self) -> dict[str, str]:
         """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
 

@@ -110,6 +110,11 @@ class Inspector(Inspection):
         return self
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The detector's class and hyper-parameters."""
+        return {"method": type(self.detector).__name__, "params": self.detector.params}
+
+    @property
     def backbones(self) -> dict[str, str]:
         """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
         return {name: m.sha256 for name, m in self.detector.named_modules() if isinstance(m, Features)}

@@ -7,7 +7,10 @@ from pathlib import Path
 from blemish.errors import InputError
 from blemish.inspection import Inspection
 
-EXPORTED = (".onnx", ".xml")
+
+def is_exported(path: Path | str) -> bool:
+    """Return whether the file's name is that of an exported model, which needs no torch and runs on the CPU."""
+    return Path(path).suffix.lower() in (".onnx", ".xml")
 
 
 def load(
@@ -28,7 +31,7 @@ def load(
         InputError: an option does not suit the kind of file.
         MissingExtra: what the file needs is not installed.
     """
-    if Path(path).suffix.lower() in EXPORTED:
+    if is_exported(path):
         for name, value, usual in (("device", device, ("cpu", "auto")), ("precision", precision, ("float32",))):
             if value not in usual:
                 raise InputError(

@@ -117,3 +117,38 @@ def test_what_cannot_be_exported_says_why(model, tmp_path) -> None:
     assert unknown.returncode == 2
     assert "int8" in unknown.stderr
     assert "Traceback" not in unknown.stderr
+
+
+def test_an_exported_file_is_tested_without_torch_as_the_saved_one_is(model, exported, tmp_path) -> None:
+    parts = model.parents[3] / "parts"
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'timm', 'torchvision', 'numba', 'onnx', 'onnxscript'):\n"
+        "    sys.modules[name] = None\n"
+        "from blemish.cli import main\n"
+        "main()\n"
+    )
+    line = [sys.executable, "-c", code, "test", exported, parts, "--json", "-o", tmp_path / "line"]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    own = json.loads(blemish("test", model, parts, "--json", "-o", tmp_path / "own").stdout)
+    found = json.loads(done.stdout)
+    assert found["decisions"] == own["decisions"]
+    assert found["metrics"].keys() == own["metrics"].keys()
+    for name, value in own["metrics"].items():
+        assert found["metrics"][name]["value"] == pytest.approx(value["value"], abs=1e-4), name
+    assert [part["key"] for part in found["parts"]] == [part["key"] for part in own["parts"]]
+    assert (found["about"]["method"], found["about"]["precision"]) == ("PatchCore", "fp32")
+    assert found["about"]["seed"] == own["about"]["seed"]
+    assert Path(found["page"]).is_file()
+
+
+def test_without_what_draws_the_page_a_test_prints_its_numbers(model, exported, tmp_path) -> None:
+    code = "import sys\nsys.modules['jinja2'] = None\nfrom blemish.cli import main\nmain()\n"
+    line = [sys.executable, "-c", code, "test", exported, model.parents[3] / "parts", "-o", tmp_path / "line"]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "image_AUROC" in done.stdout
+    assert "Report:" not in done.stdout
+    assert "report.html was not written" in done.stderr
+    assert (tmp_path / "line" / "report.json").is_file()

@@ -13,6 +13,7 @@ from blemish.engine import Engine
 from blemish.errors import InputError, UnknownName
 from blemish.inspector import Inspector
 from blemish.models import AE, PaDiM, PatchCore
+from blemish.runtime import Runtime
 from parts import stripes, write_folder, write_png
 
 TINY = {"coreset_sampling_ratio": 0.2}
@@ -72,6 +73,25 @@ def test_a_file_is_exported_beside_itself(saved, tmp_path) -> None:
     assert (tmp_path / "model.onnx").exists()
     with pytest.raises(InputError, match=r"has no folder of its own.*path='part\.onnx'"):
         Engine().export(Inspector.load(file))
+
+
+def test_an_exported_file_is_tested_and_predicts_but_is_not_exported_again(saved, root, tmp_path) -> None:
+    pytest.importorskip("onnx")
+    file = shutil.copy(saved, tmp_path / "model.safetensors")
+    engine, data = Engine(), bottle(root)
+    engine.export(file)
+    line = tmp_path / "model.onnx"
+    own, by_file, by_object = (engine.report(m, data, out=tmp_path / "out") for m in (file, line, Runtime(line)))
+    assert by_file.metrics == by_object.metrics
+    assert by_file.decisions == own.decisions
+    assert by_file.about["precision"] == "fp32"
+    assert "precision" not in own.about
+    image = data.test_records[0].image
+    (found,) = engine.predict(line, data_path=image)
+    assert found.score == engine.predict(Runtime(line), data_path=[image])[0].score
+    assert found.score == pytest.approx(engine.predict(file, data_path=image)[0].score, rel=1e-5)
+    with pytest.raises(InputError, match=r"exported already\. Export the saved one"):
+        engine.export(line)
 
 
 # --- seeds

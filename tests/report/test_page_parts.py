@@ -31,6 +31,7 @@ class Bright(Inspection):
     """A part is as anomalous as its brightest pixel; its map is how bright it is."""
 
     backbones = {}
+    settings = {"method": "Bright", "params": {}}
 
     def __init__(self) -> None:
         self.imaging, self.about = Imaging(size=SIZE), {}

@@ -19,6 +19,7 @@ class Bright(Inspection):
     """Finds what is bright."""
 
     backbones = {}
+    settings = {"method": "Bright", "params": {}}
 
     def __init__(self) -> None:
         self.imaging, self.about = Imaging(SIZE), {}

@@ -175,7 +175,7 @@ def calibrate(
 
 @app.command()
 def test(
-    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit` or `blemish export`.")],
     root: Root,
     dataset: DatasetOption = "folder",
     category: CategoryOption = None,
@@ -192,28 +192,26 @@ def test(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on parts of known truth; writes a report."""
-    from blemish.engine import Engine
-    from blemish.engine.run import report_place
-    from blemish.inspector import Inspector
+    from blemish.engine.testing import report_on
+    from blemish.loading import load
 
-    inspector = Inspector.load(model, device)
-    learnt = inspector.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
+    looks = load(model, device=device)
+    learnt = looks.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
     given = data_options(dataset, data_option or [])
     options = given
     if learnt.get("dataset") == dataset:
         options = {**learnt.get("options", {}), **given}
         category = category or learnt.get("category")
-    if dataset == "folder" and "test_share" not in given and "learnt_content" in inspector.about:
+    if dataset == "folder" and "test_share" not in given and "learnt_content" in looks.about:
         options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it
     split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
     data = data_class(dataset)(root, category, **split, **options)
-    folder, about = out or model.parent, {"model": str(model)}
-    found = Engine(device=device).report(inspector, data, protocol=protocol.value, out=folder, about=about)
-    page = report_place(folder, found.about).with_suffix(".html")
+    found, page = report_on(looks, data, protocol=protocol.value, out=out or model.parent, about={"model": str(model)})
     if as_json:
-        return print_json({**found.as_dict(), "page": str(page)})
+        return print_json({**found.as_dict(), "page": page and str(page)})
     typer.echo(found.text())
-    typer.echo(f"Report: {page}")
+    if page is not None:
+        typer.echo(f"Report: {page}")
 
 
 @app.command()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -16,27 +14,26 @@ from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.detector import Detector
 from blemish.engine import run as runs
-from blemish.engine.evaluate import Protocol, Report, evaluate
+from blemish.engine.evaluate import Protocol, Report
 from blemish.engine.handed import require_data, require_detector, require_paths
-from blemish.engine.new_parts import new_parts
 from blemish.engine.run import Run
-from blemish.errors import AlreadyFitted, InputError, MissingExtra
+from blemish.engine.testing import report_on
+from blemish.errors import AlreadyFitted, InputError
 from blemish.export import SUFFIX, Parity
 from blemish.export import export as write_export
 from blemish.features.frozen import Precision
-from blemish.files import write_json
 from blemish.habits import known_arguments
 from blemish.imaging import Imaging
-from blemish.inspection import contents
+from blemish.inspection import Inspection, contents
 from blemish.inspector import Inspector
-from blemish.report import write_page
+from blemish.loading import is_exported, load
 from blemish.training import choose_device, seeded
 from blemish.training_session import session
 from blemish.training_session.processes import rank, told
 from blemish.types import Prediction
 
-Model = Detector | Inspector | Path | str
-"""A model that is used: one that this engine fitted, an inspector, or the file of one."""
+Model = Detector | Inspection | Path | str
+"""A model that is used: one that this engine fitted, an inspector or an exported one (`Runtime`), or the file of either."""
 
 
 class _Known(NamedTuple):
@@ -51,9 +48,10 @@ class _Known(NamedTuple):
 class Engine:
     """Fits, tests and uses detectors. One engine serves any number of models and categories.
 
-    A model to test, to predict with or to export is one that this engine fitted, an `Inspector`, or a saved one's file. An
-    inspector brings its threshold and its way to prepare images, which a datamodule's (`image_size`, `crop`, ...) does not
-    replace. Without a model it is the only one that this engine has fitted.
+    A model to test, to predict with or to export is one that this engine fitted, an `Inspector`, or a saved one's file; an
+    exported model (`Runtime`, .onnx, .xml) can be tested and predicts as well, on the CPU. All but the first bring their
+    threshold and their way to prepare images, which a datamodule's (`image_size`, `crop`, ...) does not replace. Without a
+    model it is the only one that this engine has fitted.
 
     `root` is where run folders are made. `seed` is the model's own: give it to the model (and to the datamodule, whose seed
     decides what is held out). Given here as well it must be the same; for a model that has none it decides what is drawn
@@ -224,29 +222,10 @@ class Engine:
             raise InputError(
                 "give the datamodule whose test images are to be measured: test(model=..., datamodule=...)"
             )
-        inspector, beside = self._known(model, require_data(datamodule, "test(model, datamodule)"), "test")
-        said = {
-            "method": type(inspector.detector).__name__,
-            "params": inspector.detector.params,
-            "data": {**datamodule.describe(), "imaging": inspector.imaging.as_dict()},
-            "seed": inspector.about.get("seed", inspector.detector.params.get("seed")),
-            **({"model": str(model)} if isinstance(model, str | Path) else {}),
-            **(about or {}),
-        }
-        records, note = datamodule.test_records, ""
-        if len(records) == len(datamodule.records):
-            records, note = new_parts(records, inspector.about)
-        found = evaluate(inspector, records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=said)
-        found = replace(found, notes=[*found.notes, *filter(None, [note])])
+        inspection, beside = self._known(model, require_data(datamodule, "test(model, datamodule)"), "test")
+        said = {**({"model": str(model)} if isinstance(model, str | Path) else {}), **(about or {})}
         folder = beside if out is None else Path(out)
-        if folder is not None:
-            place = runs.report_place(folder, found.about)
-            write_json(place, found.as_dict())
-            page = place.with_suffix(".html")
-            try:
-                write_page(page, found, inspector, {record.key: record for record in records})
-            except MissingExtra as error:  # the numbers are there, and are worth more than the page
-                warnings.warn(f"{page} was not written: {error}", stacklevel=3)
+        found, _ = report_on(inspection, datamodule, protocol=protocol, out=folder, about=said)
         return found
 
     @known_arguments("Engine.test")
@@ -305,6 +284,10 @@ class Engine:
         `path` is by default model.onnx, or model.xml for OpenVINO, in the model's run folder or beside its file.
         """
         inspector, beside = self._known(model, None, "export")
+        if not isinstance(inspector, Inspector):
+            raise InputError(
+                "this model is exported already. Export the saved one (.safetensors) that it was made from."
+            )
         if path is None:
             if beside is None:
                 raise InputError("this inspector has no folder of its own; say which file to write: path='part.onnx'")
@@ -315,14 +298,17 @@ class Engine:
         """Return the run folder this engine made for `model`, or None."""
         return self._runs[model].run if model in self._runs else None
 
-    def _known(self, model: Model | None, datamodule: DataModule | None, asked: str) -> tuple[Inspector, Path | None]:
-        """Return the inspector that `model` stands for, and the folder that belongs to it."""
+    def _known(self, model: Model | None, datamodule: DataModule | None, asked: str) -> tuple[Inspection, Path | None]:
+        """Return what inspects for `model`, and the folder that belongs to it."""
         if isinstance(model, str | Path):
-            return Inspector.load(model, str(self.device)), Path(model).parent
+            device = "cpu" if is_exported(model) else str(self.device)
+            return load(model, device=device), Path(model).parent
         if isinstance(model, Inspector):
             model.detector.to(self.device)
             run = self.run_of(model.detector)
             return model, None if run is None else run.folder
+        if isinstance(model, Inspection):
+            return model, None
         if model is None:
             if len(self._runs) != 1:
                 raise InputError(f"this engine has fitted {len(self._runs)} models; say which: model=...")
