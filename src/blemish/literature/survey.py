@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blemish.files import write_text
-from blemish.literature.bibtex import bibtex, escape
+from blemish.literature.bibtex import bibtex
 from blemish.literature.datasets import DatasetFacts, datasets
 from blemish.literature.drawing import latex_picture, svg
 from blemish.literature.facts import settings
@@ -137,8 +137,3 @@ def _sets() -> tuple[Table, dict[str, str]]:
 def cite(key: str) -> str:
     """Return LaTeX that cites one paper."""
     return rf"~\cite{{{key}}}"
-
-
-def emphasised(text: str) -> str:
-    """Return LaTeX in italics, escaped."""
-    return rf"\emph{{{escape(text)}}}"
