@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blemish.ops.resampling import double_convolve
+
 
 class UNet(nn.Module):
     """From (B, channels, H, W) and times (B,) to as many channels; H and W are multiples of 2^(len(multipliers) - 1).
@@ -103,7 +105,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Return the map (B, out, H, W), H and W times `resize`."""
-        h = self.conv_in(self._resized(F.silu(self.norm_in(x))))
+        h = F.silu(self.norm_in(x))
+        h = double_convolve(h, self.conv_in) if self.resize > 1 else self.conv_in(self._resized(h))
         h = h + self.told(F.silu(time))[:, :, None, None]
         h = self.conv_out(self.dropout(F.silu(self.norm_out(h))))
         found: Tensor = self.shortcut(self._resized(x)) + h
