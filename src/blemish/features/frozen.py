@@ -38,7 +38,8 @@ class Features(nn.Module):
         std: Sequence[float],
     ) -> None:
         super().__init__()
-        self.net = net.requires_grad_(False)
+        self.net: nn.Module = net.requires_grad_(False)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as `compute` gives it images
         self.layers, self.channels, self.strides = tuple(layers), tuple(channels), tuple(strides)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))

@@ -75,11 +75,13 @@ class Block(nn.Module):
         self.second = _convolution(outside, outside, 3, 1, norm)
         plain = stride == 1 and inside == outside
         self.shortcut = nn.Identity() if plain else _convolution(inside, outside, 1, stride, norm)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inside, H, W) -> (B, outside, ceil(H / stride), ceil(W / stride)), not negative."""
-        out: Tensor = self.relu(self.shortcut(x) + self.second(self.relu(self.first(x))))
+        inside = self.second(self.relu(self.first(x)))
+        inside += self.shortcut(x)
+        out: Tensor = self.relu(inside)
         return out
 
 
@@ -103,7 +105,7 @@ class TexNet(nn.Module):
         if not stages:
             raise InputError(f"no stage of texnet is wanted; name at least one of {', '.join(STAGES)}")
         self.size, self.stages = size, tuple(stage for stage in STAGES if stage in stages)
-        self.stem = nn.Sequential(*_convolution(3, size.stem, 3, 2, norm), nn.ReLU())
+        self.stem = nn.Sequential(*_convolution(3, size.stem, 3, 2, norm), nn.ReLU(inplace=True))
         width = size.stem
         for i, stage in enumerate(self._built()):
             inside = size.inside[i]
