@@ -1,6 +1,7 @@
 """One way from a file to the network, for every kind of file a camera or a person may bring."""
 
 import io
+import os
 import struct
 
 import cv2
@@ -329,3 +330,58 @@ def test_impossible_settings_are_refused(settings_) -> None:
 def test_a_region_larger_than_the_image_says_so(photo) -> None:
     with pytest.raises(ImageError, match=r"\(0, 0, 100, 100\) does not fit in an image of 40 x 24"):
         Imaging(roi=(0, 0, 100, 100))(photo)
+
+
+def sized_tiff(*tags: tuple[int, int, int]) -> bytes:
+    """A TIFF of 40 x 30 grey pixels; `tags` (number, kind, value) say how large it is."""
+    entries = [*tags, (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8 + 2 + 12 * (len(tags) + 7) + 4)]
+    entries += [(277, 3, 1), (278, 4, 30), (279, 4, 40 * 30)]
+    packed = b"".join(struct.pack("<HHIi", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + b"\0\0\0\0" + bytes(40 * 30)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        [(256, 4, 40), (257, 4, 30)],
+        [(256, 9, 40), (257, 9, 30)],  # signed numbers, which decoders take as well
+        [(256, 8, 40), (257, 6, 30)],
+        [(256, 4, 40), (256, 4, 1), (257, 4, 30), (257, 4, 1)],  # said twice: decoders take the first
+    ],
+)
+def test_the_limit_of_pixels_holds_however_a_tiff_says_its_size(tmp_path, size) -> None:
+    path = tmp_path / "x.tif"
+    path.write_bytes(sized_tiff(*size))
+    assert read(path).shape == (30, 40, 3)
+    with pytest.raises(ImageError, match=r"holds 40 x 30 pixels; the limit is 1,199"):
+        read(path, max_pixels=1199)
+
+
+def test_a_tiff_without_a_size_is_refused(tmp_path) -> None:
+    path = tmp_path / "x.tif"
+    for size in ([], [(256, 4, 40)], [(256, 9, -40), (257, 9, 30)], [(256, 11, 40), (257, 11, 30)]):
+        path.write_bytes(sized_tiff(*size))
+        with pytest.raises(ImageError, match="does not say how large it is"):
+            read(path)
+
+
+def test_what_never_ends_or_is_far_too_large_is_not_read(tmp_path) -> None:
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("endless.png", "pipe.png"):
+        with pytest.raises(ImageError, match="cannot be opened: it is not a regular file"):
+            read(tmp_path / name)
+    with (tmp_path / "film.png").open("wb") as stream:
+        stream.truncate(2**41)
+    with pytest.raises(
+        ImageError, match=r"film\.png has 2,199,023,255,552 bytes, more than an image of 80,000,000 pixels"
+    ):
+        read(tmp_path / "film.png")
+
+
+@pytest.mark.parametrize("roi", [(0, 0, 5), (0, 0, 5, 6, 7), (0, 0, 5.5, 6.5), (0, 0, True, "6")])
+def test_a_region_is_four_whole_numbers(roi) -> None:
+    with pytest.raises(InputError, match=r"must be \(left, top, right, bottom\), whole"):
+        Imaging(roi=roi)
+    with pytest.raises(FormatError, match="damaged"):
+        Imaging.from_dict({**Imaging().as_dict(), "roi": list(roi)})

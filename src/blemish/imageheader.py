@@ -11,6 +11,9 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["PNG", "JPEG", "BMP", "TIFF", "WebP"]
 
+WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+"""The kinds of whole numbers that a TIFF's tags may hold; decoders take a width in any of them."""
+
 
 class Header(NamedTuple):
     """What the header says; `missing` and `misread` are "" where all is well."""
@@ -94,6 +97,9 @@ def _bmp(data: bytes) -> Header:
 
 def _tiff(data: bytes) -> Header:
     tags = _tiff_tags(data)
+    width, height = tags.get(256, 0), tags.get(257, 0)
+    if min(width, height) < 1:
+        raise BadHeader("it does not say how large it is")
     deep = tags.get(258, 1) > 8  # bits of a sample
     misread = ""
     if deep and tags.get(262) == 0:
@@ -101,11 +107,11 @@ def _tiff(data: bytes) -> Header:
     elif deep and tags.get(284) == 2:
         misread = "with more than 8 bits whose colours are stored one after the other (planar)"
     # a strip that is missing is found by the decoder, which then fails
-    return Header("TIFF", tags.get(256, 0), tags.get(257, 0), "", misread, not deep and tags.get(338) == 2)
+    return Header("TIFF", width, height, "", misread, not deep and tags.get(338) == 2)
 
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Return the first value of each whole-number tag of the first page."""
+    """Return the first value of each whole-number tag of the first page; of a tag that is there twice the first counts."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
@@ -114,12 +120,12 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     tags: dict[int, int] = {}
     for entry in range(first, first + min(count, 4096) * step, step):
         tag, kind, values = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, entry)
-        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+        code = WHOLE_NUMBERS.get(kind)
         if code is not None:
             place = entry + step - room
             if values * struct.calcsize(order + code) > room:
                 place = struct.unpack_from(order + ("Q" if big else "I"), data, place)[0]
-            tags[tag] = struct.unpack_from(order + code, data, place)[0]
+            tags.setdefault(tag, struct.unpack_from(order + code, data, place)[0])
     return tags
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import math
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ MAX_PIXELS = 80_000_000
 
 LEAST = 8
 """Images with a shorter side, in pixels, are refused: nothing can be seen in them."""
+
+LARGEST_PIXEL, BESIDE_PIXELS = 16, 2**26
+"""Bytes of a pixel of four 32-bit colours, the largest there is, and of whatever else a file holds; no more is read."""
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -109,9 +114,13 @@ class Imaging:
             _check_size("crop", self.crop)
             if self.crop[0] > self.size[0] or self.crop[1] > self.size[1]:
                 raise InputError(f"crop {self.crop} is larger than size {self.size}; it is cut from the resized image.")
-        if self.roi is not None and not (0 <= self.roi[0] < self.roi[2] and 0 <= self.roi[1] < self.roi[3]):
+        if self.roi is not None and not (
+            len(self.roi) == 4
+            and all(isinstance(edge, Integral) for edge in self.roi)
+            and (0 <= self.roi[0] < self.roi[2] and 0 <= self.roi[1] < self.roi[3])
+        ):
             raise InputError(
-                f"roi {self.roi} must be (left, top, right, bottom) with 0 <= left < right, 0 <= top < bottom"
+                f"roi {self.roi} must be (left, top, right, bottom), whole, with 0 <= left < right, 0 <= top < bottom"
             )
         if self.ignore is not None and (self.ignore.ndim != 2 or self.ignore.dtype != bool or self.ignore.all()):
             raise InputError("ignore must be a (h, w) bool mask that leaves something to look at")
@@ -249,7 +258,7 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
     if not isinstance(source, str | Path):
         array: NDArray[Any] = np.asarray(source)
         return array.astype(array.dtype.newbyteorder("="), copy=False), "the array"
-    data = _bytes(Path(source))
+    data = _bytes(Path(source), max_pixels)
     try:
         header = imageheader.parse(data)
     except imageheader.BadHeader as error:
@@ -286,8 +295,17 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
     )
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, max_pixels: int) -> bytes:
+    """Return what a file holds, unless it would never end (a pipe, a device) or holds more than any image of that size."""
     try:
+        known = path.stat()
+        if not stat.S_ISREG(known.st_mode):
+            raise ImageError(f"{path} cannot be opened: it is not a regular file. Name an image file.")
+        if known.st_size > LARGEST_PIXEL * max_pixels + BESIDE_PIXELS:
+            raise ImageError(
+                f"{path} has {known.st_size:,} bytes, more than an image of {max_pixels:,} pixels, the limit, can need. "
+                "Check what it is, or raise the limit (max_pixels) if you trust the file."
+            )
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist. Check the path.") from error
