@@ -73,3 +73,14 @@ def test_a_hash_is_that_of_the_files_one_after_the_other(tmp_path) -> None:
     assert sha256(one, two) == hashlib.sha256(b"a" * 100_000 + b"bc").hexdigest()
     with pytest.raises(FileNotFoundError):
         sha256(tmp_path / "none")
+
+
+def test_json_that_is_nested_too_deeply_says_so(tmp_path) -> None:
+    path = write_text(tmp_path / "a.json", "[" * 100_000)
+    with pytest.raises(FormatError, match=r"a\.json is not readable as JSON: it is nested too deeply"):
+        read_json(path)
+
+
+def test_half_a_letter_in_a_files_name_keeps_no_page_from_being_written(tmp_path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    assert write_text(tmp_path / "a.html", f"<b>{name}</b>").read_text() == r"<b>caf\udce9.png</b>"

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from blemish.calibration import from_good
+from blemish.detector import read_saved, write_saved
 from blemish.errors import DataError, FormatError, ImageError, InputError, NotFitted, UnknownName
 from blemish.imaging import Imaging
 from blemish.inspection import images_below
@@ -333,3 +334,36 @@ def test_what_is_no_saved_model_is_named_for_what_it_is(tmp_path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"any")
     with pytest.raises(FormatError, match=r"model\.onnx is an exported model; .* ends in \.safetensors\."):
         Inspector.load(tmp_path / "model.onnx")
+
+
+DEEP, LONG = "[" * 100_000, "9" * 5_000
+
+
+@pytest.mark.parametrize("field", ["params", "imaging", "calibration", "backbones", "about"])
+@pytest.mark.parametrize("value", [DEEP, LONG])
+def test_a_header_that_no_reader_can_follow_is_refused(inspector, tmp_path, field, value) -> None:
+    changed(inspector, tmp_path / "odd.safetensors", {field: value})
+    with pytest.raises(FormatError, match=r"odd\.safetensors"):
+        Inspector.load(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"format": LONG},
+        {"about": "[1]"},
+        {"params": json.dumps({"backbone": ["texnet_s"]})},
+        {"detector": "AE", "params": json.dumps({"width": 2**40})},
+    ],
+)
+def test_a_header_of_other_kinds_of_values_is_refused(inspector, tmp_path, fields) -> None:
+    changed(inspector, tmp_path / "odd.safetensors", fields)
+    with pytest.raises(FormatError, match=r"odd\.safetensors"):
+        Inspector.load(tmp_path / "odd.safetensors")
+
+
+def changed(inspector, path, fields) -> None:
+    """Save an inspector with other fields in its header, as anybody can write it: without a seal."""
+    header, tensors = read_saved(inspector.save(path))
+    del header["seal"]
+    write_saved(path, {**header, **fields}, tensors)

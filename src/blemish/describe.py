@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from blemish import catalogue
 from blemish.errors import InputError, UnknownName
+from blemish.files import from_json
 
 
 def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]:
@@ -68,8 +68,8 @@ def _model_file(path: str) -> dict[str, Any]:
 
 def _json_or_text(value: str) -> Any:
     try:
-        return json.loads(value)
-    except json.JSONDecodeError:
+        return from_json(value)
+    except ValueError:
         return value
 
 

@@ -22,12 +22,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from blemish.errors import FormatError, InputError, NotFitted
-from blemish.files import write_atomically
+from blemish.files import from_json, write_atomically
 from blemish.habits import known_hyperparameters
 from blemish.types import Batch, Scores
 
 loading: ContextVar[bool] = ContextVar("loading", default=False)
 """True while a saved detector is rebuilt: frozen networks then wait for the file's weights and fetch none themselves."""
+
+
+DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+"""What constructors raise where parameters are not what they should be: of another kind, or far too large."""
 
 
 class Detector(nn.Module, ABC):
@@ -106,8 +110,8 @@ class Detector(nn.Module, ABC):
             )
         token = loading.set(True)
         try:
-            detector = cls(**json.loads(meta["params"]))
-        except (KeyError, TypeError, ValueError) as error:
+            detector = cls(**from_json(meta["params"]))
+        except DAMAGES as error:
             raise FormatError(f"{path}: its parameters do not suit this version of {cls.__name__}: {error}") from error
         finally:
             loading.reset(token)

@@ -50,8 +50,8 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
 
 
 def write_text(path: Path | str, text: str) -> Path:
-    """Write UTF-8 text atomically."""
-    return write_atomically(path, lambda part: _spill(part, text.encode()))
+    """Write UTF-8 text atomically; bytes of files' names that are no text are escaped."""
+    return write_atomically(path, lambda part: _spill(part, text.encode(errors="backslashreplace")))
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -66,9 +66,21 @@ def read_json(path: Path | str) -> Any:
         FormatError: the file is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        return from_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
         raise FormatError(f"{path} is not readable as JSON: {error}. Delete it, or restore it from a copy.") from error
+
+
+def from_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or nested more deeply than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def sha256(*paths: Path) -> str:

@@ -22,6 +22,7 @@ from blemish.detector import Detector, read_saved
 from blemish.errors import FormatError, UnknownName
 from blemish.features import Features
 from blemish.features.frozen import Precision
+from blemish.files import from_json
 from blemish.imaging import Imaging
 from blemish.inspection import Inspection
 from blemish.training import choose_device, device_of
@@ -70,23 +71,21 @@ class Inspector(Inspection):
             raise FormatError(
                 f"{path} is not a blemish inspector: its header says nothing of one. Make one: `blemish fit`."
             )
-        if not header["format"].isdecimal() or int(header["format"]) > FORMAT:
+        if header["format"] not in map(str, range(FORMAT + 1)):
             raise FormatError(
                 f"{path} has format {header['format']}, written by blemish {header.get('blemish', '?')}; this is "
                 f"{blemish.__version__}, which reads up to {FORMAT}. Upgrade: pip install -U blemish"
             )
+        detector = method(header["detector"]).load(path).to(choose_device(device))
         try:
-            detector = method(header["detector"]).load(path).to(choose_device(device))
-            stored = json.loads(header["calibration"])
-            inspector = cls(
-                detector,
-                Imaging.from_dict(json.loads(header["imaging"])),
-                None if stored is None else Calibration.from_dict(stored),
-                json.loads(header.get("about", "{}")),
-            )
-            backbones = json.loads(header["backbones"])
-        except (KeyError, json.JSONDecodeError) as error:
+            imaging, stored, backbones = (from_json(header[name]) for name in ("imaging", "calibration", "backbones"))
+            about = from_json(header.get("about", "{}"))
+            if not isinstance(about, dict):
+                raise TypeError(f"about is {type(about).__name__}, not an object")
+        except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{path} has a damaged header: {error}. Restore it from a copy, or fit again.") from error
+        calibration = None if stored is None else Calibration.from_dict(stored)
+        inspector = cls(detector, Imaging.from_dict(imaging), calibration, about)
         if inspector.backbones != backbones:
             raise FormatError(
                 f"{path}: the backbone's weights are not those it was saved with. Restore it from a copy."

@@ -219,3 +219,31 @@ def test_no_bytes_break_the_reader_of_metadata(data, file, tmp_path_factory) -> 
     except FormatError:
         return
     assert all(isinstance(text, str) for text in [*texts, *texts.values()])
+
+
+@pytest.mark.parametrize("name", ["format", "params", "imaging", "calibration", "precision", "about", "versions"])
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5_000])
+def test_metadata_that_no_reader_can_follow_is_refused(file, name, value) -> None:
+    with pytest.raises(FormatError, match="damaged metadata"):
+        Exported.from_texts({**onnx_texts(file), f"blemish.{name}": value}, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("about", "[1]"), ("precision", "{}"), ("params", "null"), ("method", "1")]
+)
+def test_metadata_of_other_kinds_of_values_is_refused(file, name, value) -> None:
+    with pytest.raises(FormatError, match=f"damaged metadata: {name} is"):
+        Exported.from_texts({**onnx_texts(file), f"blemish.{name}": value}, file)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [(["blemish"], "text", "was not exported by blemish"), (["blemish", "bin_sha256"], "text", r"is not the \.bin")],
+)
+def test_an_openvino_file_that_says_something_else_is_refused(file, tmp_path, path, value, message) -> None:
+    openvino = pytest.importorskip("openvino")
+    model = openvino.convert_model(str(file))
+    model.set_rt_info(value, path)
+    openvino.save_model(model, str(tmp_path / "odd.xml"))
+    with pytest.raises(FormatError, match=message):
+        Runtime(tmp_path / "odd.xml")

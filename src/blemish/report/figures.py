@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blemish.errors import MissingExtra
+from blemish.files import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None
             axes.annotate(
                 f"threshold {threshold:.4g}", (threshold, -0.75), ha="center", va="bottom", fontsize=8, color=INK
             )
-        axes.set_yticks(range(len(groups)), list(groups))
+        axes.set_yticks(range(len(groups)), [printable(kind) for kind in groups])
         axes.set_ylim(len(groups) - 0.5, -0.8)
         axes.set_xlabel("raw score of the part (higher is more anomalous)")
         return as_svg(figure)

@@ -10,12 +10,16 @@ from typing import Any
 
 from blemish.calibration import Calibration
 from blemish.errors import FormatError
+from blemish.files import from_json
 from blemish.imaging import Imaging
 
 FORMAT = 1
 """The version of the exported file. A reader refuses what is newer than itself."""
 
 PREFIX = "blemish."
+
+KINDS = {"method": str, "precision": str, **dict.fromkeys(("params", "backbones", "about", "versions"), dict)}
+"""What the values are that are kept as they come."""
 
 WEIGHTS = "bin_sha256"
 """The name under which an OpenVINO .xml keeps the SHA-256 of the .bin it was written with."""
@@ -72,20 +76,26 @@ class Exported:
                 "Make one: blemish export MODEL.safetensors"
             )
         try:
-            values = {name[len(PREFIX) :]: json.loads(text) for name, text in texts.items() if name.startswith(PREFIX)}
+            values = {name[len(PREFIX) :]: from_json(text) for name, text in texts.items() if name.startswith(PREFIX)}
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{path} has damaged metadata: {error}. Export it again.") from error
+        try:
             written = values.pop("format")
             if not isinstance(written, int) or written > FORMAT:
                 raise FormatError(
                     f"{path} has format {written}, written by blemish {values.get('versions', {}).get('blemish', '?')}; "
                     f"this one reads up to {FORMAT}. Upgrade: pip install -U blemish"
                 )
+            for name, kind in KINDS.items():
+                if name in values and not isinstance(values[name], kind):
+                    raise TypeError(f"{name} is {type(values[name]).__name__}, not {kind.__name__}")
             stored = values.pop("calibration")
             return cls(
                 imaging=Imaging.from_dict(values.pop("imaging")),
                 calibration=None if stored is None else Calibration.from_dict(stored),
                 **values,
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{path} has damaged metadata: {error}. Export it again.") from error
 
 

@@ -96,13 +96,14 @@ def openvino_texts(model: Any) -> dict[str, str]:
     """Return the texts that `blemish.export` put into an OpenVINO model."""
     if not model.has_rt_info(["blemish"]):
         return {}
-    return {PREFIX + name: text for name, text in model.get_rt_info(["blemish"]).value.items()}
+    found = model.get_rt_info(["blemish"]).value
+    return {PREFIX + name: text for name, text in found.items()} if isinstance(found, dict) else {}
 
 
 def _check_weights(path: Path, stored: str | None) -> None:
     """Refuse an .xml beside another model's .bin; nothing is known of files from before the hash was kept."""
     weights = path.with_suffix(".bin")
-    if stored is not None and json.loads(stored) != sha256(weights):
+    if stored is not None and stored != json.dumps(sha256(weights)):
         raise FormatError(f"{weights} is not the .bin that {path} was exported with; copy both files, or export again.")
 
 

@@ -96,3 +96,21 @@ def test_order(tmp_path) -> None:
     both = {"pixel_AUROC": around(0.9), "mine": around(0.1), "image_AUROC": around(0.8)}
     (tmp_path / "more.json").write_text(json.dumps(cell("stpm", metrics=both)))
     assert read_cells(tmp_path).metrics == ["image_AUROC", "pixel_AUROC", "mine"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        json.dumps(cell("padim", seed=5)).replace('"seed": 5', '"seed": Infinity'),
+        json.dumps(cell("padim", costs={"score_ms": 10**400})),
+        json.dumps(cell("padim", metrics={"image_AUROC": 10**400})),
+        json.dumps(cell("pa\ud800dim")),
+    ],
+)
+def test_a_file_that_no_reader_can_follow_keeps_no_other_back(tmp_path, text) -> None:
+    write(tmp_path, cell("stpm", metrics={"image_AUROC": around(0.9)}))
+    (tmp_path / "odd.json").write_text(text)
+    found = read_cells(tmp_path)
+    assert list(found.unread) == ["odd.json"]
+    assert [one.method for one in found.cells] == ["stpm"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -183,6 +184,7 @@ def _cell(content: Any, file: str) -> Cell | None:
         return None
     what = content["cell"]
     try:
+        json.dumps(what, ensure_ascii=False).encode()  # half a letter, which JSON may hold and no page, is refused here
         failed = content.get("failed")
         category = str(what.get("category") or "")
         inside = {} if failed else {str(name): one for name, one in (content.get("by_category") or {}).items()}
@@ -206,7 +208,7 @@ def _cell(content: Any, file: str) -> Cell | None:
             picture=_picture(content.get("picture")),
             kind=str((what.get("source") or {}).get("kind") or what["dataset"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"{file} is no readable cell ({type(error).__name__}): {error}") from error
 
 
