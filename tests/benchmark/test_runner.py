@@ -261,3 +261,11 @@ def test_jobs_run_side_by_side_with_the_same_results(tmp_path) -> None:
     assert [without_times(r) for r in found] == [without_times(json.loads(json.dumps(measure(cell)))) for cell in grid]
     assert os.environ.get("OMP_NUM_THREADS") == "1"
     assert (tmp_path / "out" / "features" / "maps").is_dir()
+
+
+def test_nothing_is_imported_from_the_folder_in_which_the_command_is_run(tmp_path, monkeypatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")
+    monkeypatch.chdir(tmp_path)
+    found = measured({"cell": {}, "device": "cpu", "features": None, "fitted": None})
+    assert "a file of the folder was run" not in found["failed"]["traceback"]
+    assert found["failed"]["error"].startswith("KeyError")

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer import Exit
 
-from blemish.cli.exporting import _parts, export
+from blemish.cli.exporting import _parts, benchmark, export
 from blemish.data import Folder
 from blemish.engine import Engine
 from blemish.errors import InputError
@@ -152,3 +154,19 @@ def test_without_what_draws_the_page_a_test_prints_its_numbers(model, exported, 
     assert "Report:" not in done.stdout
     assert "report.html was not written" in done.stderr
     assert (tmp_path / "line" / "report.json").is_file()
+
+
+def test_a_measurement_imports_nothing_from_the_folder_in_which_it_is_run(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exit):
+        benchmark([tmp_path / "none.onnx"], repeats=3)
+    assert "none.onnx does not exist" in capsys.readouterr().err
+
+
+def test_what_a_model_says_of_its_data_is_no_command_to_a_terminal_and_no_crash(capsys) -> None:
+    for data in ({"root": "\x1b[2Jx", "dataset": "folder", "category": None}, {"root": "x"}, {"root": 3}):
+        assert _parts(SimpleNamespace(about={"data": data}), None, "folder", None, []) == ([], [])
+    said = capsys.readouterr().err
+    assert "\\x1b[2Jx does not hold" in said
+    assert "\x1b" not in said

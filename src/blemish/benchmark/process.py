@@ -40,7 +40,7 @@ def measured(
     environment = dict(os.environ)
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
-    command = [sys.executable, "-m", "blemish.benchmark.process"]
+    command = [sys.executable, "-P", "-m", "blemish.benchmark.process"]  # -P: nothing is imported from where we stand
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,

@@ -21,7 +21,8 @@ from blemish.cli.options import (
     parts_of,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
-from blemish.errors import DataError, InputError
+from blemish.errors import InputError
+from blemish.files import printable
 
 if TYPE_CHECKING:
     from blemish.data import DataModule
@@ -109,20 +110,22 @@ def _fitted_on(inspector: Inspector) -> DataModule | None:
     The folder is kept as it was typed, and may be another one by now, or seen from here: the split has to be the same, and
     every part that was learnt from has to have its name and size.
     """
-    learnt = inspector.about.get("data", {})
-    if not learnt:
+    learnt = inspector.about.get("data")
+    if not isinstance(learnt, dict) or not learnt:
         return None
-    root = Path(learnt["root"])
+    root = printable(str(learnt.get("root")))
     try:
-        found = data_class(learnt["dataset"])(root, learnt["category"], **_split(learnt), **learnt.get("options", {}))
+        found = data_class(learnt["dataset"])(
+            learnt["root"], learnt["category"], **_split(learnt), **learnt.get("options", {})
+        )
         used = {record.fingerprint for record in (*found.train_records, *found.held_out_records)}
         same = found.split_sha256 == learnt.get("split_sha256") and used == set(inspector.about.get("learnt", used))
-    except (DataError, InputError):
+    except (InputError, LookupError, TypeError, AttributeError):  # the model's own words, which may be anything
         same = False
     if not same:
         typer.echo(
-            f"{root} does not hold, seen from this folder, what the model was fitted on. Without it, made images are "
-            "compared; name the data with --data.",
+            f"{root} does not hold, seen from this folder, what the model was fitted on. Without it, made "
+            "images are compared; name the data with --data.",
             err=True,
         )
         return None
@@ -152,7 +155,7 @@ def benchmark(
     for model in models:  # each in a process of its own, so that memory is its own
         call = {"path": str(model), "engine": engine, "threads": threads, "repeats": repeats, "batch_size": batch_size}
         done = subprocess.run(
-            [sys.executable, "-c", _MEASURE, json.dumps(call)], capture_output=True, text=True, check=False
+            [sys.executable, "-P", "-c", _MEASURE, json.dumps(call)], capture_output=True, text=True, check=False
         )
         if done.returncode:
             typer.echo(done.stderr, err=True, nl=False)
@@ -167,7 +170,7 @@ def benchmark(
     for row in found:
         part = "{1} x {0}".format(*row["part"])
         typer.echo(
-            f"{row['precision']:<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
+            f"{printable(row['precision']):<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
             f"{row['prepare']:8.1f} {row['judge']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
             f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
         )
