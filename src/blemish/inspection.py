@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from blemish import regions
 from blemish.calibration import Calibration, above_rank, defective, from_costs, from_escape_rate, from_given, from_good
 from blemish.errors import DataError, ImageError, InputError
-from blemish.files import content_of
+from blemish.files import content_of, printable
 from blemish.imaging import SUFFIXES, Imaging, named
 from blemish.mask_names import without_masks
 from blemish.read_ahead import read_ahead
@@ -231,7 +231,8 @@ class Inspection(ABC):
                 peaks.append(float(self.imaging.restore(raw.map, raw.original).max()))
         if unreadable:
             warnings.warn(
-                f"{len(unreadable)} images were skipped while choosing the threshold. The first: {unreadable[0]}",
+                f"{len(unreadable)} images were skipped while choosing the threshold. "
+                f"The first: {printable(str(unreadable[0]))}",
                 stacklevel=3,
             )
         return scores, peaks or None

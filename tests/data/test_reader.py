@@ -123,3 +123,10 @@ def test_reads_ahead_but_not_without_bound() -> None:
 def test_other_errors_are_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         list(read_ahead(lambda i: 1 // i, [1, 0]))
+
+
+def test_the_warning_of_what_was_skipped_says_nothing_to_a_terminal(records, tmp_path) -> None:
+    path = tmp_path / "a\x1b]0;title\x07\n.png"
+    path.write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"1 of 8 images were skipped.*a\\x1b\]0;title\\x07\\n\.png cannot be read"):
+        list(Loader([*records, Record(path.name, path)], Imaging(size=(16, 16)), on_error="skip"))

@@ -23,7 +23,7 @@ from blemish.cli import bench  # noqa: F401
 from blemish.cli import bench_report  # noqa: F401
 from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app
-from blemish.cli.printing import ERROR, GOOD, INTERRUPTED, let_go
+from blemish.cli.printing import ERROR, GOOD, INTERRUPTED, let_go, shown
 from blemish.errors import BlemishError, MissingExtra
 
 EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
@@ -76,7 +76,7 @@ def _stop_unread() -> NoReturn:
 
 def _stop(message: str, code: int) -> NoReturn:
     with suppress(OSError):  # nobody reads that either
-        typer.echo(f"blemish: {message}", err=True)
+        typer.echo(f"blemish: {shown(message)}", err=True)
     _end(code)
 
 

@@ -12,6 +12,7 @@ from blemish.cli.app import app
 from blemish.cli.options import AddressOption, DeviceOption, JsonOption, OnOption, where
 from blemish.cli.printing import DEFECTIVE, GOOD, print_json
 from blemish.errors import InputError
+from blemish.files import printable
 
 if TYPE_CHECKING:
     from blemish.benchmark.grid import Grid
@@ -132,7 +133,7 @@ def _say(folder: Path, table: list[Row], found: list[dict[str, Any]], failed: li
     for result in failed:
         cell = result["cell"]
         named = " ".join(str(cell[k]) for k in ("method", "dataset", "category", "protocol") if cell[k])
-        typer.echo(f"failed: {named} seed {cell['seed']}: {result['failed']['error']}", err=True)
+        typer.echo(printable(f"failed: {named} seed {cell['seed']}: {result['failed']['error']}"), err=True)
     if failed:
         typer.echo(
             f"{len(failed)} of {len(found)} cells failed. Once more: the same command with --retry-failed", err=True

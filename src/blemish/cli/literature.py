@@ -12,6 +12,7 @@ import typer
 from blemish.cli.app import app
 from blemish.cli.printing import print_json
 from blemish.errors import InputError
+from blemish.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,7 +149,7 @@ def leaderboard(
     else:
         typer.echo(table.written(form.value), nl=False)
     for note in board.notes():  # beside a file for machines, the notes go where people read
-        typer.echo(note, err=form in (BoardFormat.csv, BoardFormat.latex))
+        typer.echo(printable(note), err=form in (BoardFormat.csv, BoardFormat.latex))
 
 
 @app.command()
@@ -203,7 +204,7 @@ def _show_table(table: Table) -> None:
     for name in table.head:
         drawn.add_column(Text(name), overflow="fold", min_width=len(name) if whole else None)
     for row in table.body:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(printable(text)) for text in row))
     console.print(drawn)
 
 

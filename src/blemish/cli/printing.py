@@ -40,18 +40,24 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
+def shown(text: str) -> str:
+    """Return text, its lines kept, in which nothing is left that a terminal would obey: names come from anywhere."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def print_tree(value: dict[str, Any], indent: int = 0) -> None:
     """Print nested values, indented, for people."""
-    for key, content in value.items():
+    for name, content in value.items():
+        key = printable(name)
         if isinstance(content, dict):
             typer.echo(f"{' ' * indent}{key}:")
             print_tree(content, indent + 2)
         elif isinstance(content, list | tuple):
             typer.echo(f"{' ' * indent}{key}:")
             for item in content:
-                typer.echo(f"{' ' * (indent + 2)}- {item}")
+                typer.echo(f"{' ' * (indent + 2)}- {printable(str(item))}")
         else:
-            typer.echo(f"{' ' * indent}{key}: {content}")
+            typer.echo(f"{' ' * indent}{key}: {printable(str(content))}")
 
 
 def let_go(stream: TextIO) -> None:

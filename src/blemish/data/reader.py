@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from blemish.errors import DataError, ImageError
+from blemish.files import printable
 from blemish.imaging import Imaging
 from blemish.read_ahead import read_ahead
 
@@ -101,7 +102,7 @@ class Loader:
             )
 
     def _first_reason(self) -> str:
-        return next(iter(self.skipped.values()))
+        return printable(next(iter(self.skipped.values())))
 
 
 def collate(parts: Sequence[tuple[Record, NDArray[np.float32]]]) -> Batch:

@@ -16,7 +16,7 @@ from blemish.data.record import Record
 from blemish.engine.new_parts import among
 from blemish.engine.run import environment
 from blemish.errors import DataError, ImageError, InputError
-from blemish.files import read_json
+from blemish.files import printable, read_json
 from blemish.imaging import Imaging, read_mask
 from blemish.inspection import Inspection
 from blemish.metrics import Confusion, Interval, Rate
@@ -127,13 +127,13 @@ class Report:
         if self.kinds:
             rows += ["", f"{'kind':<20} {'parts':>5} {'AUROC':>7} {'escapes':>8} {'recall':>7}   95 % interval"]
             for kind in self.kinds:
-                row = f"{kind['kind']:<20} {kind['count']:>5} {kind['auroc']:7.4f} "
+                row = f"{printable(kind['kind']):<20} {kind['count']:>5} {kind['auroc']:7.4f} "
                 if kind["escapes"] is None:
                     rows.append(f"{row}{'-':>8} {'-':>7}   -")
                 else:
                     recall = f"{1 - kind['escape_rate']:7.4f}   {1 - kind['high']:.4f} to {1 - kind['low']:.4f}"
                     rows.append(f"{row}{kind['escapes']:>8} {recall}")
-        return "\n".join([*rows, *(f"Note: {note}" for note in self.notes)])
+        return "\n".join([*rows, *(f"Note: {printable(note)}" for note in self.notes)])
 
     def rates(self) -> list[tuple[str, str, Rate]]:
         """Return (name, what is counted, share with its interval) of what the threshold does; none without one.
