@@ -302,3 +302,16 @@ def test_results_of_ours_that_cannot_be_used_are_errors(tmp_path) -> None:
     (tmp_path / "z" / "a.json").write_text("{")
     with pytest.raises(FormatError):
         ours(tmp_path / "z")
+
+
+def test_a_name_from_a_result_file_begins_no_tag_in_markdown(tmp_path) -> None:
+    cell(tmp_path / "out", "a", method="<img src=x>", dataset="mpdd")
+    text = leaderboard("mpdd", ours=tmp_path / "out").table().written("markdown")
+    assert r"| \<img src=x> |" in text
+
+
+@pytest.mark.parametrize("more", [{"params": [1]}, {"source": "x"}, {"seed": [1]}, {"draw": "1"}])
+def test_result_files_of_other_kinds_of_values_are_named(tmp_path, more) -> None:
+    cell(tmp_path / "out", "a", **more)
+    with pytest.raises(DataError, match=r"a\.json: .* must be"):
+        ours(tmp_path / "out")

@@ -95,6 +95,7 @@ def ours(folder: Path | str) -> tuple[Ours, ...]:
         if not isinstance(content, dict) or not isinstance(content.get("cell"), dict):
             continue
         cell = content["cell"]
+        _check_kinds(content, path)
         same = json.dumps(cell, sort_keys=True)
         if same in seen:
             raise DataError(f"{path} and {seen[same]} hold the same cell; remove one of them.")
@@ -104,6 +105,18 @@ def ours(folder: Path | str) -> tuple[Ours, ...]:
         raise DataError(f"{folder} holds no result of a benchmark (a JSON file with a cell).")
     alike = {key: group for found in groups.items() for key, group in _by_params(*found).items()}
     return tuple(found for key in sorted(alike) for found in _means(key, alike[key]))
+
+
+def _check_kinds(content: Mapping[str, Any], path: Path) -> None:
+    cell = content["cell"]
+    objects = {"metrics": content.get("metrics"), "params": cell.get("params"), "source": cell.get("source")}
+    numbers = {"seed": cell.get("seed"), "draw": cell.get("draw")}
+    for known, kind, words in ((objects, dict, "an object"), (numbers, int, "a whole number")):
+        for name, value in known.items():
+            if value is not None and not isinstance(value, kind):
+                raise DataError(
+                    f"{path}: {name} is {type(value).__name__}; it must be {words}. Restore it from a copy."
+                )
 
 
 def _key(cell: Mapping[str, Any], path: Path) -> Key:

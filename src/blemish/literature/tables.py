@@ -39,7 +39,7 @@ class Table:
 
 
 def markdown(table: Table) -> str:
-    """Return the table as Markdown; bars and line breaks inside a text are escaped."""
+    """Return the table as Markdown; bars, line breaks and what could begin a tag of HTML are escaped."""
     lines = [table.head, ["---"] * len(table.head), *table.body]
     return "".join("| " + " | ".join(_markdown(text) for text in line) + " |\n" for line in lines)
 
@@ -97,4 +97,4 @@ def _harmless(value: Any) -> Any:
 
 
 def _markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "\\<").replace("\n", " ")

@@ -133,3 +133,11 @@ def test_wording() -> None:
     assert "blur at strength 2" in protocol("robustness-blur-2")
     assert protocol("noisy-0.1-overlap").endswith("share of 0.1 of those learnt from (overlap)")
     assert protocol("of my own") == ""
+
+
+def test_a_name_that_begins_in_bold_is_escaped_like_all(tmp_path) -> None:
+    name = "**<script>alert(1)</script>"
+    made = read_cells(write(tmp_path, cell(name, name, metrics={"image_AUROC": around(0.9)})))
+    text = markdown(made, rows(made), [])
+    assert r"\*\*\<script>" in text
+    assert not re.search(r"(?<!\\)<", text)

@@ -55,17 +55,16 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
         lines = [
-            _line([title(row.method), *(_marked(row, m) for m in metrics), *_rest(row, metrics, costs)]) for row in own
+            _line([_plain(title(row.method)), *(_marked(row, m) for m in metrics), *_rest(row, metrics, costs)])
+            for row in own
         ]
         parts.append(f"## {_plain(setting(one))}\n")
-        parts.append("\n".join([_line(head), _line(["---"] * len(head)), *lines]) + "\n")
+        parts.append("\n".join([*_head(head), *lines]) + "\n")
         parts += [f"{SHORT} {_plain(note)}\n" for note in _notes(own, metrics)]
     if published:
         head = ["data set", "method", "metric", "theirs", "kind", "source", "ours", "difference", "what differs"]
         parts.append("## Numbers of others beside ours\n")
-        parts.append(
-            "\n".join([_line(head), _line(["---"] * len(head)), *(_line(_beside(b)) for b in published)]) + "\n"
-        )
+        parts.append("\n".join([*_head(head), *(_line(map(_plain, _beside(b))) for b in published)]) + "\n")
     if cells.failed or cells.unread:
         parts.append(f"## Failures ({len(cells.failed)} of {len(cells.cells)} cells)\n")
         parts += [f"- {_plain(cell.name)}: {_plain((cell.failed or {}).get('error', ''))}" for cell in cells.failed]
@@ -172,13 +171,17 @@ def _beside(one: Beside) -> list[str]:
     return [*what, percent(one.ours.value), difference, "; ".join(one.differs)]
 
 
-def _line(values: Sequence[str]) -> str:
-    return "| " + " | ".join(_plain(value) if not value.startswith("**") else value for value in values) + " |"
+def _head(names: Sequence[str]) -> list[str]:
+    return [_line(map(_plain, names)), _line(["---"] * len(names))]
+
+
+def _line(values: Iterable[str]) -> str:
+    return "| " + " | ".join(values) + " |"
 
 
 def _plain(text: str) -> str:
     """Return text that Markdown prints as it stands, on one line."""
-    return re.sub(r"([\\|<`*_]|\[(?=[^\]]*\]\())", r"\\\1", " ".join(text.split())) if not set(text) <= {"-"} else text
+    return re.sub(r"([\\|<`*_]|\[(?=[^\]]*\]\())", r"\\\1", " ".join(text.split()))
 
 
 def _empty(value: float | None) -> float | str:
