@@ -517,3 +517,13 @@ def test_unknown_checksum(tmp_path):
     with pytest.raises(DownloadError, match="neither sha256"):
         fetch(Archive("a.tar", checksum="crc32:1"), tmp_path / "a.tar")
     assert (tmp_path / "a.tar").is_file()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_an_entry_described_at_great_length_is_refused_before_it_is_read(tmp_path, kind):
+    described = tarfile.TarInfo("x")
+    described.type, described.size = kind, 2**22
+    path = tmp_path / "bomb.tar.gz"
+    path.write_bytes(gzip.compress(described.tobuf(tarfile.GNU_FORMAT) + bytes(2**22 + 1024)))
+    with pytest.raises(DownloadError, match=r"describes an entry in 4,194,304 bytes, of at most 1,048,576"):
+        unpack(path, tmp_path)

@@ -4,7 +4,8 @@ Whatever interrupts it, a second call goes on where the first one stopped: the d
 the server still has the same one, and the folder appears in one rename when everything is unpacked.
 
 An archive may hold regular files and folders below its own root, nothing else: absolute paths, `..`, links and devices are
-refused (no data set here needs a link), and so is an archive that grows beyond `EXPANSION` times its size plus `SLACK`.
+refused (no data set here needs a link), and so is an archive that grows beyond `EXPANSION` times its size plus `SLACK`, or
+that describes an entry in more than `DESCRIPTION` bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from blemish.card import Archive, DatasetCard
 from blemish.errors import DownloadError, FormatError, StorageError
@@ -42,6 +43,14 @@ BACKOFF = 1.0
 EXPANSION = 50
 SLACK = 1 << 30
 MEMBERS = 1_000_000
+DESCRIPTION = 1 << 20
+DESCRIBING = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 Progress = Callable[[int, int | None], None]
 
@@ -128,10 +137,8 @@ def unpack(path: Path, folder: Path) -> None:
     with _archive_errors(path):
         if zipfile.is_zipfile(path):
             _unpack_zip(path, folder)
-        elif tarfile.is_tarfile(path):
-            _unpack_tar(path, folder)
         else:
-            raise DownloadError(f"{path} is neither a tar nor a zip archive. Delete it and fetch it again.")
+            _unpack_tar(path, folder)
 
 
 def _fetch_with_retries(archive: Archive, part: Path, progress: Progress | None, hint: str) -> None:
@@ -345,9 +352,30 @@ def _unpack_zip(path: Path, folder: Path) -> None:
                 _write(source, target, allowance)
 
 
+class _Member(tarfile.TarInfo):
+    """An entry of a tar. Those that only describe the next one are read into memory whole, so they must be small."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the entry of a block of 512 bytes, or refuse."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in DESCRIBING and found.size > DESCRIPTION:
+            raise DownloadError(
+                f"the archive describes an entry in {found.size:,} bytes, of at most {DESCRIPTION:,}: refused as a bomb."
+            )
+        return found
+
+
+def _opened_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, tarinfo=_Member)
+    except tarfile.TarError as error:
+        raise DownloadError(f"{path} is neither a tar nor a zip archive. Delete it and fetch it again.") from error
+
+
 def _unpack_tar(path: Path, folder: Path) -> None:
     allowance = _Allowance(path)
-    with tarfile.open(path) as archive:
+    with _opened_tar(path) as archive:
         for member in archive:
             allowance.member()
             target = _target(path, folder, member.name)
