@@ -138,6 +138,9 @@ def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
             {"datasets": [{"kind": "visa", "root": "x", "categories": ["cashe"]}]},
             "category of visa 'cashe'. Did you mean 'cashew'",
         ),
+        ({"name": "../../elsewhere"}, r"name is '\.\./\.\./elsewhere'; a folder is called so"),
+        ({"name": ".."}, r"name is '\.\.'; a folder is called so"),
+        ({"datasets": [{"kind": "synthetic", "name": "a/../..", "make": {}}]}, "name of a data set is 'a/../..'"),
         ({"datasets": [{"kind": "visa", "root": "x"}] * 2}, "two data sets of the grid are called 'visa'"),
     ],
 )

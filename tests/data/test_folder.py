@@ -336,3 +336,10 @@ def test_real_copies(real):
         counts = [sum((r.split, r.label) == p for r in records) for p in (("train", 0), ("test", 0), ("test", 1))]
         assert counts == ([28, 6, 17] if root.name == "hazelnut_toy" else [36, 12, 48])
         assert all(len(r.masks) == r.label for r in records)
+
+
+@pytest.mark.parametrize("category", ["..", "../other", "a/../../other", "/"])
+def test_a_category_leads_out_of_no_folder(draw, category):
+    root = draw("a/1.png", "a/2.png")
+    with pytest.raises(DataError, match="leads out of"):
+        index(root, category)

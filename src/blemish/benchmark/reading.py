@@ -108,7 +108,7 @@ def _source(table: Any) -> tuple[Source, tuple[str, ...] | None]:
             raise UnknownName("key of datasets", key, ("name", "kind", "root", "categories", "options", "make"))
     data = catalogue.dataset(table["kind"])
     kind = data.index.__module__.rpartition(".")[2]
-    name = _text("name", table.get("name", kind))
+    name = _name("name of a data set", table.get("name", kind))
     if "make" in table and kind != "synthetic":
         raise InputError(f"data set {name!r} is of kind {kind!r}; only those of kind 'synthetic' can be made")
     if "make" not in table and "root" not in table:
@@ -175,6 +175,14 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _name(key: str, value: Any) -> str:
+    """Return a text that can name a folder of results, and leads out of none."""
+    name = _text(key, value)
+    if name in ("", ".", "..") or any(letter in name for letter in "/\\\0"):
+        raise InputError(f"{key} is {name!r}; a folder is called so, so it must be a name without / and \\")
+    return name
+
+
 def _texts(key: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_text(f"an entry of {key}", one) for one in _filled(key, value)))
 
@@ -215,7 +223,7 @@ def _pixels(key: str, value: Any) -> str:
 
 
 _KEYS: dict[str, Callable[[str, Any], Any]] = {
-    "name": _text,
+    "name": _name,
     "methods": _methods,
     "datasets": _sources,
     "seeds": _seeds,

@@ -97,6 +97,8 @@ def index(
         InputError: `test_share` is not in [0, 1].
     """
     root = require_folder(root)
+    if category is not None and (Path(category).is_absolute() or ".." in Path(category).parts):
+        raise DataError(f"category {category!r} leads out of {root}; name a folder in it: {listing(root)}.")
     start = root if category is None else require_folder(root / category)
     plan = _plan(start, _tuple(good), _tuple(defective), masks, learning=test_share != 1)
     files = sorted(_files(start, plan.skip))
