@@ -128,6 +128,24 @@ def test_another_users_file_is_neither_touched_nor_removed(tmp_path, images, mon
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
 
 
+def test_room_is_made_around_another_users_file_that_may_not_be_removed(tmp_path, images, monkeypatch) -> None:
+    net = extractor("texnet_s", (16,))
+    plain = net(images)
+
+    def forbidden(*args: object, **named: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with FeatureCache(tmp_path, digests(images)).open():
+        net(images[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", forbidden)
+        cache = FeatureCache(tmp_path, digests(images), limit=1)
+        cache._make_room(1)
+        assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    with FeatureCache(tmp_path, digests(images), limit=1).open():
+        assert same(net(images), plain)
+
+
 def test_a_full_disk_is_said_and_the_maps_are_computed(tmp_path, images) -> None:
     net = extractor("texnet_s", (16,))
     (tmp_path / "file").touch()

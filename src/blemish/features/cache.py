@@ -131,15 +131,16 @@ class FeatureCache:
         """Remove the files that were longest unused until `wanted` more bytes fit."""
         files = []
         for path in self.folder.rglob("*.safetensors"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 found = path.stat()
                 files.append((found.st_mtime_ns, found.st_size, path))
         total = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
             if total + wanted <= self.limit:
                 break
-            path.unlink(missing_ok=True)
-            total -= size
+            with suppress(OSError):  # another user's, which only she may remove
+                path.unlink(missing_ok=True)
+                total -= size
 
 
 def digests(images: Tensor) -> list[str]:
