@@ -170,3 +170,14 @@ def test_what_a_model_says_of_its_data_is_no_command_to_a_terminal_and_no_crash(
     said = capsys.readouterr().err
     assert "\\x1b[2Jx does not hold" in said
     assert "\x1b" not in said
+
+
+def test_a_model_that_says_something_else_of_its_data_is_tested_all_the_same(exported, tmp_path) -> None:
+    onnx = pytest.importorskip("onnx")
+    told = onnx.load(exported)
+    about = next(prop for prop in told.metadata_props if prop.key == "blemish.about")
+    about.value = json.dumps({"data": ["no", "object"]})
+    onnx.save(told, tmp_path / "part.onnx")
+    done = blemish("test", tmp_path / "part.onnx", exported.parents[3] / "parts")
+    assert done.returncode == 0, done.stderr
+    assert "image_AUROC" in done.stdout

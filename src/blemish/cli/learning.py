@@ -196,7 +196,8 @@ def test(
     from blemish.loading import load
 
     looks = load(model, device=device)
-    learnt = looks.about.get("data", {})  # a plain folder is split by the seed: the same parts must stay apart
+    learnt = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
+    learnt = learnt if isinstance(learnt, dict) else {}
     given = data_options(dataset, data_option or [])
     options = given
     if learnt.get("dataset") == dataset:
