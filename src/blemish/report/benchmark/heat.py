@@ -25,7 +25,8 @@ class Square:
 class HeatMap:
     """A table of squares, None where there is no result. `groups` are (data set, how many of the columns).
 
-    `place` counts the protocols and presets, for maps that belong together.
+    `columns` are categories, '' for a data set that has none. `place` counts the protocols and presets, for
+    maps that belong together.
     """
 
     place: int
@@ -72,7 +73,7 @@ def _map(place: int, protocol: str, preset: str, metric: str, own: Sequence[Cell
         preset,
         metric,
         tuple((dataset, len(list(inside))) for dataset, inside in groupby(columns, key=lambda column: column[0])),
-        tuple(category or "all parts" for _, category in columns),
+        tuple(category for _, category in columns),
         tuple((method, tuple(square(method, column) for column in columns)) for method in methods),
         low,
         high,

@@ -11,13 +11,11 @@ from blemish.report.benchmark import drawings, wording
 from blemish.report.benchmark.cells import ONE_CLASS, Cell, Cells, Setting
 from blemish.report.benchmark.comparisons import Contest, contests, same_images
 from blemish.report.benchmark.heat import heat_maps
-from blemish.report.benchmark.levels import Ladder, in_levels, ladders, level_means
+from blemish.report.benchmark.levels import Ladder, ladders, level_means
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row
+from blemish.report.benchmark.side_by_side import leading, whole
 from blemish.report.templates import template
-
-FIRST = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
-"""Metrics whose figures are drawn; the table and the heat maps have all."""
 
 
 def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
@@ -26,13 +24,12 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    drawn = [m for m in FIRST if m in cells.metrics] or cells.metrics[:1]
+    drawn, plain = leading(cells), whole(cells)
     choices = {
         "dataset": sorted({row.setting.dataset for row in table}),
         "protocol": list(dict.fromkeys(row.setting.protocol for row in table)),
         "preset": sorted({row.setting.preset for row in table}),
     }
-    plain = [name for name in choices["protocol"] if not in_levels(name)] or choices["protocol"]
     return template("benchmark/page.html").render(
         cells=cells,
         rows=table,

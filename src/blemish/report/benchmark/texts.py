@@ -1,4 +1,4 @@
-"""The benchmark's table as text: Markdown, LaTeX with booktabs, CSV."""
+"""The benchmark's tables as text: Markdown, LaTeX with booktabs, CSV."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from blemish.literature.tables import csv_text
 from blemish.report.benchmark.cells import ONE_CLASS, Cells, Setting
 from blemish.report.benchmark.published import Beside, title
 from blemish.report.benchmark.rows import COSTS, Row, values
+from blemish.report.benchmark.side_by_side import SideBySide, leading, side_by_side, whole
 from blemish.report.benchmark.wording import (
     ASSUMED,
     MISSING,
@@ -45,12 +46,21 @@ SPECIALS = {
     SHORT: r"$\dagger$",
 }
 
-SAID = r"Percent, mean $\pm$ half of the 95\,\% interval over $n$ seeds or draws."
+SAID = "Percent, mean ± half of the 95 % interval over n seeds or draws."
+NO_INTERVALS = f"Means over seeds ({SHORT}: over fewer than others); their intervals stand in the tables below."
 
 
 def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
-    """Return the results for people who read Markdown: a table a setting, numbers of others beside ours, failures."""
+    """Return the results for people who read Markdown.
+
+    Methods by categories, a table a setting with intervals and costs, numbers of others beside ours, failures.
+    """
     parts = ["# Benchmark\n", ASSUMED + "\n"]
+    for both in side_by_side(cells, leading(cells), whole(cells)):
+        lines = [_line(map(_plain, one)) for one in _beside_each_other(both)]
+        parts.append(f"## {_plain(_heading(both))}\n")
+        parts.append("\n".join([*_head(["method", *both.columns, "mean", "rank"]), *lines]) + "\n")
+        parts.append(_plain(f"{NO_INTERVALS} {both.note}") + "\n")
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
@@ -74,8 +84,15 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
 
 
 def latex(cells: Cells, table: Sequence[Row]) -> str:
-    r"""Return a table a setting, for `\input` into a document that uses booktabs; the best numbers are bold."""
+    r"""Return methods by categories and a table a setting, for `\input` into a document that uses booktabs.
+
+    In the tables of the settings the best numbers are bold.
+    """
     parts = ["% Needs \\usepackage{booktabs}. " + ASSUMED.replace("%", "percent")]
+    for both in side_by_side(cells, leading(cells), whole(cells)):
+        head = ["method", *both.columns, "mean", "rank"]
+        lines = [" & ".join(map(escape_latex, one)) + r" \\" for one in _beside_each_other(both)]
+        parts += _table(_heading(both), f"Percent. {both.note}", head, lines)
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
@@ -90,21 +107,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
                 *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
             ]
             lines.append(" & ".join([escape_latex(title(row.method)), *shown, *rest]) + r" \\")
-        parts += [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape_latex(setting(one))}. {SAID}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            r"\toprule",
-            " & ".join(escape_latex(text) for text in head) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {escape_latex(f'{SHORT} {note}')}" for note in _notes(own, metrics)),
-            r"\end{table}",
-            "",
-        ]
+        parts += _table(setting(one), SAID, head, lines, [f"{SHORT} {note}" for note in _notes(own, metrics)])
     return "\n".join(parts)
 
 
@@ -136,6 +139,46 @@ def comma_separated(cells: Cells, table: Sequence[Row]) -> str:
 def escape_latex(text: str) -> str:
     """Return text that LaTeX prints as it stands, in ASCII: letters as `literature.bibtex.escape` writes them."""
     return "".join(SPECIALS.get(letter, letter if letter.isascii() else escape(letter)) for letter in text)
+
+
+def _heading(both: SideBySide) -> str:
+    return ", ".join(
+        filter(
+            None, [TITLES.get(both.metric, both.metric), both.protocol, f"preset {both.preset}" if both.preset else ""]
+        )
+    )
+
+
+def _beside_each_other(both: SideBySide) -> list[list[str]]:
+    """Return the lines of methods by categories, unescaped: method, values, mean, rank."""
+    return [
+        [
+            title(line.method),
+            *(percent(value) + SHORT * fewer for value, fewer in zip(line.values, line.fewer, strict=True)),
+            percent(line.mean),
+            MISSING if line.rank is None else f"{line.rank:.2f}",
+        ]
+        for line in both.lines
+    ]
+
+
+def _table(caption: str, said: str, head: Sequence[str], lines: Iterable[str], notes: Iterable[str] = ()) -> list[str]:
+    """Return a LaTeX table; `lines` are its rows, escaped, all else is plain text."""
+    return [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(f'{caption}. {said}')}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(escape_latex, head)) + r" \\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\footnotesize {escape_latex(note)}" for note in notes),
+        r"\end{table}",
+        "",
+    ]
 
 
 def _by_setting(table: Sequence[Row]) -> Iterable[tuple[Setting, list[Row]]]:
