@@ -8,8 +8,8 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Callable, Collection, Iterable, Sequence
-from types import UnionType
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType, UnionType
 from typing import Any
 
 from blemish.errors import InputError, UnknownName
@@ -18,11 +18,18 @@ PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
 def named_values(
-    function: Callable[..., Any], pairs: Iterable[str], kind: str, flag: str, *, unless: Collection[str] = ()
+    function: Callable[..., Any],
+    pairs: Iterable[str],
+    kind: str,
+    flag: str,
+    *,
+    unless: Collection[str] = (),
+    words: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the arguments of `function` that the pairs name, in the types of its signature.
 
     `kind` ("parameter of patchcore") and `flag` ("--set") are for the errors; arguments in `unless` cannot be named.
+    `words` say what other libraries' words for an argument are here.
 
     Raises:
         UnknownName: the function has no such argument.
@@ -36,7 +43,7 @@ def named_values(
         if not equals:
             raise InputError(f"{flag} {pair!r} must be name=value")
         if name not in known:
-            raise UnknownName(kind, name, known)
+            raise UnknownName(kind, name, known, f"{name}: {words[name]}." if name in words else "")
         options[name] = _value(text)
         if not _fits(options[name], hints.get(name, Any)):
             raise InputError(f"{flag} {pair!r}: {name} must be {_words(hints[name])}")

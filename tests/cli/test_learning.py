@@ -75,3 +75,11 @@ def test_a_demonstration_of_what_is_not_trained_is_as_it_was(begun, tmp_path) ->
     assert "Settings" not in done.stdout
     done = CliRunner().invoke(app, ["demo", "-c", "fabric", "-o", str(tmp_path), "--preset", "quick"])
     assert isinstance(done.exception, UnknownName)
+
+
+def test_names_and_words_of_other_libraries_are_understood(begun, tmp_path) -> None:
+    root = write_folder(tmp_path / "parts", good=12)
+    found = CliRunner().invoke(app, ["fit", str(root), "-m", "stfpm", "-s", "epochs=3"])
+    assert "unknown parameter of" in str(found.exception)
+    assert "epochs: a training is as long as the model's `steps`." in str(found.exception)
+    assert catalogue.method("ReverseDistillation") is blemish.models.RD4AD

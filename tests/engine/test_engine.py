@@ -281,6 +281,15 @@ def test_an_unreadable_held_out_image_is_skipped_with_a_warning(tmp_path) -> Non
     assert len(inspector.calibration.good_scores) == len(data.held_out_records) - 1
 
 
+def test_an_unreadable_image_to_learn_from_is_not_counted(tmp_path, capsys) -> None:
+    data = MVTec(write_folder(tmp_path / "d" / "bottle", good=45).parent, "bottle", image_size=64)
+    data.train_records[0].image.write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 of 24 images were skipped"):
+        inspector = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data)
+    assert capsys.readouterr().out.startswith("Learnt from 23 good parts; 1 more could not be read.\n")
+    assert inspector.about["unread"] == 1
+
+
 # --- methods that are trained
 
 TRAINED = {"halvings": 3, "latent": 8, "width": 8, "steps": 12, "lr": 5e-3}

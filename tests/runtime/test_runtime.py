@@ -164,6 +164,13 @@ def test_what_is_no_exported_file_says_so(file, tmp_path) -> None:
     onnx.save(strange, tmp_path / "strange.onnx")
     with pytest.raises(FormatError, match="was not exported by blemish"):
         Runtime(tmp_path / "strange.onnx")
+    renamed = onnx.load(file)
+    for output in renamed.graph.output:
+        old, output.name = output.name, f"other_{output.name}"
+        renamed.graph.node.append(onnx.helper.make_node("Identity", [old], [output.name]))
+    onnx.save(renamed, tmp_path / "renamed.onnx")
+    with pytest.raises(FormatError, match="computes other_map, other_score, and no 'score'"):
+        Runtime(tmp_path / "renamed.onnx")
     (tmp_path / "cut.onnx").write_bytes(file.read_bytes()[:-500])
     with pytest.raises(FormatError):
         Runtime(tmp_path / "cut.onnx")

@@ -69,7 +69,7 @@ def method_card(name: str) -> Card:
 
 
 def method(name: str) -> type[Detector]:
-    """Return a method's class by the name of its file, or of the class in any spelling.
+    """Return a method's class by the name of its file, of the class in any spelling, or that others know it by (Stfpm).
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.
@@ -80,6 +80,7 @@ def method(name: str) -> type[Detector]:
 
 def _method_name(name: str) -> str:
     folded = name.lower().replace("_", "").replace("-", "")
+    folded = blemish.models.ALIASES.get(folded, folded)
     for known in methods():
         if known.replace("_", "") == folded:
             return known

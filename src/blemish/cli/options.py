@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blemish.errors import InputError, UnknownName
+from blemish.habits import DATA, WORK
 from blemish.named_values import named_values
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
     from blemish import catalogue
 
     constructor = catalogue.method(method).__init__
-    options = named_values(constructor, pairs, f"parameter of {method}", "--set", unless=SAID_ELSEWHERE - {"seed"})
+    options = named_values(
+        constructor, pairs, f"parameter of {method}", "--set", unless=SAID_ELSEWHERE - {"seed"}, words=WORK
+    )
     if "seed" in python.signature(constructor).parameters:
         options.setdefault("seed", seed)
     return options
@@ -115,7 +118,9 @@ def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
 def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
     """Return the options of `--data-option`."""
     index = data_class(dataset).index
-    return named_values(index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE)
+    return named_values(
+        index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE, words=DATA
+    )
 
 
 def where(on: str) -> str:

@@ -164,9 +164,11 @@ class Engine:
                 patience=self.patience or 1,
                 plan={"data": datamodule.describe(), "seed": self._seed(model)},
             )
+            batches = datamodule.train()
             with training, seeded(self._seed(model)):
-                model.fit(datamodule.train())
-            inspector = Inspector(model, datamodule.imaging, about=self._about(model, datamodule))
+                model.fit(batches)
+            about = {**self._about(model, datamodule), "unread": len(batches.skipped)}
+            inspector = Inspector(model, datamodule.imaging, about=about)
             self._save(inspector, run)
         if inspector.calibration is None and datamodule.held_out_records:
             choose = self._held_out(datamodule)[1]
@@ -333,8 +335,9 @@ class Engine:
 
 
 def _fitted(inspector: Inspector, count: int, model: Path) -> str:
-    """Return what there is to say after a fit."""
-    lines, calibration = [f"Learnt from {count} good parts."], inspector.calibration
+    """Return what there is to say after a fit on `count` images, some of which may have been unreadable."""
+    unread, calibration = inspector.about.get("unread", 0), inspector.calibration
+    lines = [f"Learnt from {count - unread} good parts{f'; {unread} more could not be read' if unread else ''}."]
     if calibration is None:
         lines += ["No threshold: nothing was held out to choose it from (holdout)."]
     else:

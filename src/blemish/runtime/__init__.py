@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.errors import FormatError
 from blemish.inspection import Inspection
 from blemish.runtime.metadata import Exported
 from blemish.runtime.sessions import open_session
@@ -40,6 +41,11 @@ class Runtime(Inspection):
         self.path = Path(path)
         self._session = open_session(self.path, engine, threads=threads, providers=providers, device=device)
         self.exported = Exported.from_texts(self._session.texts, self.path)
+        if "score" not in self._session.outputs:
+            raise FormatError(
+                f"{self.path} computes {', '.join(sorted(self._session.outputs))}, and no 'score': the network is not the "
+                "one that was exported. Export it again with `blemish export`."
+            )
         self.imaging, self.calibration = self.exported.imaging, self.exported.calibration
         self.about = self.exported.about
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ class Session(Protocol):
 
     texts: dict[str, str]
     """The model's metadata."""
+
+    outputs: Collection[str]
+    """The names of what it computes."""
 
     def run(self, images: Images) -> Answer:
         """Return scores (B,) and maps (B, H, W), or None without maps, of images (B, 3, H, W)."""
@@ -48,12 +51,12 @@ class OnnxSession:
             )
         except Exception as error:  # its errors have no common class of their own
             raise FormatError(f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {error}") from error
-        self._names = [output.name for output in self._session.get_outputs()]
+        self.outputs = [output.name for output in self._session.get_outputs()]
         self._input = self._session.get_inputs()[0].name
 
     def run(self, images: Images) -> Answer:
         """Return scores and maps."""
-        found = dict(zip(self._names, self._session.run(None, {self._input: images}), strict=True))
+        found = dict(zip(self.outputs, self._session.run(None, {self._input: images}), strict=True))
         return found["score"], found.get("map")
 
 
@@ -80,6 +83,7 @@ class OpenVinoSession:
                     f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
                     "graphs otherwise: use ONNX Runtime, or export with --format openvino, which is compared there."
                 )
+            self.outputs = {name for output in model.outputs for name in output.get_names()}
             self._model = core.compile_model(model, device, settings)
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {error}") from error

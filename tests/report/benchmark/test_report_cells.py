@@ -98,10 +98,18 @@ def test_order(tmp_path) -> None:
     assert read_cells(tmp_path).metrics == ["image_AUROC", "pixel_AUROC", "mine"]
 
 
+def nested(levels: int) -> list:
+    inside: list = []
+    for _ in range(levels):
+        inside = [inside]
+    return inside
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "[" * 100_000,
+        json.dumps(cell("padim", stamps={"platform": nested(600)})),
         json.dumps(cell("padim", seed=5)).replace('"seed": 5', '"seed": Infinity'),
         json.dumps(cell("padim", costs={"score_ms": 10**400})),
         json.dumps(cell("padim", metrics={"image_AUROC": 10**400})),

@@ -116,6 +116,9 @@ class Cells:
         )
 
 
+DEEPEST = 20
+"""How many lists and objects a cell's values may lie in; ours lie in six. A page follows them all."""
+
 METRICS = (
     "image_AUROC",
     "image_AP",
@@ -183,6 +186,8 @@ def _cell(content: Any, file: str) -> Cell | None:
     if not isinstance(content, Mapping) or "cell" not in content:
         return None
     what = content["cell"]
+    if _nested(content, DEEPEST):
+        raise FormatError(f"{file} is no readable cell: it is nested more than {DEEPEST} deep")
     try:
         json.dumps(what, ensure_ascii=False).encode()  # half a letter, which JSON may hold and no page, is refused here
         failed = content.get("failed")
@@ -210,6 +215,16 @@ def _cell(content: Any, file: str) -> Cell | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"{file} is no readable cell ({type(error).__name__}): {error}") from error
+
+
+def _nested(value: Any, most: int) -> bool:
+    """Say whether JSON values lie more than `most` lists and objects deep, without following them there."""
+    inside = [value]
+    for _ in range(most + 1):
+        inside = [
+            x for one in inside for x in (one.values() if isinstance(one, dict) else one) if isinstance(x, dict | list)
+        ]
+    return bool(inside)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
