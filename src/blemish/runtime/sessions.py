@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ class Session(Protocol):
     texts: dict[str, str]
     """The model's metadata."""
 
-    outputs: Collection[str]
+    outputs: list[str]
     """The names of what it computes."""
 
     def run(self, images: Images) -> Answer:
@@ -83,7 +83,7 @@ class OpenVinoSession:
                     f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
                     "graphs otherwise: use ONNX Runtime, or export with --format openvino, which is compared there."
                 )
-            self.outputs = {name for output in model.outputs for name in output.get_names()}
+            self.outputs = [name for output in model.outputs for name in output.get_names()]
             self._model = core.compile_model(model, device, settings)
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {error}") from error
