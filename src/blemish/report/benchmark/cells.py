@@ -117,7 +117,7 @@ class Cells:
 
 
 DEEPEST = 20
-"""How many lists and objects a cell's values may lie in; ours lie in six. A page follows them all."""
+"""How many lists and objects a cell's values may lie in; ours lie in five at most. A page follows them all."""
 
 METRICS = (
     "image_AUROC",

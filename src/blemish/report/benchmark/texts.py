@@ -92,7 +92,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
     for both in side_by_side(cells, leading(cells), whole(cells)):
         head = ["method", *both.columns, "mean", "rank"]
         lines = [" & ".join(map(escape_latex, one)) + r" \\" for one in _beside_each_other(both)]
-        parts += _table(_heading(both), f"Percent. {both.note}", head, lines)
+        parts += _table(_heading(both), f"Percent. {NO_INTERVALS} {both.note}", head, lines)
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
         head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
