@@ -117,11 +117,16 @@ def test_names_are_no_formulas_and_letters_that_latex_does_not_know_are_written_
 
 
 @pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on this machine")
-def test_latex_compiles(cells, tmp_path) -> None:
-    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}\begin{document}"
-    (tmp_path / "a.tex").write_text(head + latex(cells, rows(cells)) + r"\end{document}")
+def test_latex_compiles_and_no_table_runs_off_the_page(cells, tmp_path) -> None:
+    metrics = dict.fromkeys(("image_AUROC", "image_AP", "pixel_AUROC", "pixel_AP", "pixel_AUPRO"), around(0.9))
+    made = [cell("padim", "bottle", f"a category of a long name, {n}", metrics=metrics) for n in range(8)]
+    wide = read_cells(write(tmp_path / "wide", *made))
+    texts = latex(cells, rows(cells)), latex(wide, rows(wide))
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "a.tex").write_text(head + "\n".join(texts) + r"\end{document}")
     subprocess.run([PDFLATEX, "-interaction=batchmode", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True)
     assert (tmp_path / "a.pdf").stat().st_size > 1000
+    assert "Overfull" not in (tmp_path / "a.log").read_text(errors="replace")
 
 
 def test_wording() -> None:

@@ -1,4 +1,4 @@
-"""The benchmark's tables as text: Markdown, LaTeX with booktabs, CSV."""
+"""The benchmark's tables as text: Markdown, LaTeX with booktabs and graphicx, CSV."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
 
 
 def latex(cells: Cells, table: Sequence[Row]) -> str:
-    r"""Return methods by categories and a table a setting, for `\input` into a document that uses booktabs.
+    r"""Return methods by categories and a table a setting, for `\input` into a document that uses booktabs and graphicx.
 
-    In the tables of the settings the best numbers are bold.
+    In the tables of the settings the best numbers are bold. A table that is wider than the page is made smaller.
     """
-    parts = ["% Needs \\usepackage{booktabs}. " + ASSUMED.replace("%", "percent")]
+    parts = ["% Needs \\usepackage{booktabs,graphicx}. " + ASSUMED.replace("%", "percent")]
     for both in side_by_side(cells, leading(cells), whole(cells)):
         head = ["method", *both.columns, "mean", "rank"]
         lines = [" & ".join(map(escape_latex, one)) + r" \\" for one in _beside_each_other(both)]
@@ -168,13 +168,14 @@ def _table(caption: str, said: str, head: Sequence[str], lines: Iterable[str], n
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_latex(f'{caption}. {said}')}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
         r"\toprule",
         " & ".join(map(escape_latex, head)) + r" \\",
         r"\midrule",
         *lines,
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         *(rf"\par\footnotesize {escape_latex(note)}" for note in notes),
         r"\end{table}",
         "",
