@@ -94,7 +94,10 @@ def test_numbers_of_a_row_from_different_n_give_a_range(tmp_path) -> None:
 def test_latex_is_escaped_and_balanced(cells) -> None:
     text = latex(cells, rows(cells))
     assert r"\textbf{95.10 $\pm$ 0.25}" in text
-    assert r"80.10 $\pm$ 0.25 & -- & 3 & 1 of 1 & -- \\" in text
+    assert r"80.10 $\pm$ 0.25 & -- & 3 & 1 of 1 \\" in text
+    costs = text[text.index(", costs. Means over") :]
+    assert escape_latex(NASTY) + r" & 2.00 M \\" in costs
+    assert r"PaDiM & -- \\" in costs
     assert escape_latex(NASTY) in text
     assert escape_latex("a_b%") == r"a\_b\%"
     assert text.count(r"\begin{") == text.count(r"\end{")

@@ -47,6 +47,7 @@ SPECIALS = {
 }
 
 SAID = "Percent, mean ± half of the 95 % interval over n seeds or draws."
+MEAN_COSTS = "Means over categories and seeds."
 NO_INTERVALS = f"Means over seeds ({SHORT}: over fewer than others); their intervals stand in the tables below."
 
 
@@ -84,30 +85,30 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
 
 
 def latex(cells: Cells, table: Sequence[Row]) -> str:
-    r"""Return methods by categories and a table a setting, for `\input` into a document that uses booktabs and graphicx.
+    r"""Return methods by categories and each setting's results and costs, for `\input`; needs booktabs and graphicx.
 
     In the tables of the settings the best numbers are bold. A table that is wider than the page is made smaller.
     """
     parts = ["% Needs \\usepackage{booktabs,graphicx}. " + ASSUMED.replace("%", "percent")]
     for both in side_by_side(cells, leading(cells), whole(cells)):
         head = ["method", *both.columns, "mean", "rank"]
-        lines = [" & ".join(map(escape_latex, one)) + r" \\" for one in _beside_each_other(both)]
+        lines = [_latex_line(map(escape_latex, one)) for one in _beside_each_other(both)]
         parts += _table(_heading(both), f"Percent. {NO_INTERVALS} {both.note}", head, lines)
     for one, own in _by_setting(table):
         metrics, costs = _columns(cells, own)
-        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories", *(COSTS[c] for c in costs)]
         lines = []
         for row in own:
             numbers = [escape_latex(mean(row.numbers.get(m))) for m in metrics]
             best = [m in row.numbers and row.numbers[m].best for m in metrics]
             shown = [rf"\textbf{{{text}}}" if mark else text for text, mark in zip(numbers, best, strict=True)]
-            rest = [
-                escape_latex(seeds(row, metrics)),
-                f"{len(row.categories)} of {row.of}",
-                *(escape_latex(cost(c, row.costs.get(c))) for c in costs),
-            ]
-            lines.append(" & ".join([escape_latex(title(row.method)), *shown, *rest]) + r" \\")
+            rest = map(escape_latex, _rest(row, metrics, []))
+            lines.append(_latex_line([escape_latex(title(row.method)), *shown, *rest]))
+        head = ["method", *(TITLES.get(m, m) for m in metrics), "n", "categories"]
         parts += _table(setting(one), SAID, head, lines, [f"{SHORT} {note}" for note in _notes(own, metrics)])
+        if costs:
+            spent = [[title(row.method), *(cost(c, row.costs.get(c)) for c in costs)] for row in own]
+            lines = [_latex_line(map(escape_latex, line)) for line in spent]
+            parts += _table(f"{setting(one)}, costs", MEAN_COSTS, ["method", *(COSTS[c] for c in costs)], lines)
     return "\n".join(parts)
 
 
@@ -171,7 +172,7 @@ def _table(caption: str, said: str, head: Sequence[str], lines: Iterable[str], n
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
         r"\toprule",
-        " & ".join(map(escape_latex, head)) + r" \\",
+        _latex_line(map(escape_latex, head)),
         r"\midrule",
         *lines,
         r"\bottomrule",
@@ -180,6 +181,10 @@ def _table(caption: str, said: str, head: Sequence[str], lines: Iterable[str], n
         r"\end{table}",
         "",
     ]
+
+
+def _latex_line(escaped: Iterable[str]) -> str:
+    return " & ".join(escaped) + r" \\"
 
 
 def _by_setting(table: Sequence[Row]) -> Iterable[tuple[Setting, list[Row]]]:
