@@ -25,7 +25,7 @@ def pieces(tools: Tools) -> np.ndarray:
 @pytest.fixture
 def plan(tools: Tools) -> object:
     sizes = {"recipes": 6, "pieces": 4, "size": 48, "crop": 48, "view": 32, "views": 6, "materials": 2}
-    return tools["train"].Plan(**sizes, queries=1, references=1, rate=0.002)
+    return tools["learner"].Plan(**sizes, queries=1, references=1, rate=0.002)
 
 
 # --- defects
@@ -97,6 +97,32 @@ def test_an_episode_is_decided_by_its_seed_and_only_queries_are_spoilt(tools: To
     assert 0 <= one.images.min() <= one.images.max() <= 1
     spoilt = [draw(pieces, np.random.default_rng(s), 4, 1, 2, 40).masks.flatten(2).any(2) for s in range(12)]
     assert 0.5 < torch.stack(spoilt).float().mean() < 0.9  # three of four, a few too faint to be seen
+
+
+def test_a_coarse_camera_makes_faults_and_noise_as_soft_as_the_part(tools: Tools, pieces: np.ndarray) -> None:
+    """No two neighbours differ as they do in a sharp picture, and masks are as large as the pictures."""
+    draw, views = tools["episodes"].episode, tools["episodes"].views
+
+    def rough(images: torch.Tensor) -> float:
+        """How large the second differences are beside the first."""
+        first = images.diff(dim=-1)
+        return float(first.diff(dim=-1).square().mean() / first.square().mean())
+
+    sharp, soft = (draw(pieces, np.random.default_rng(3), 6, 1, 2, 48, share) for share in (0.0, 1.0))
+    assert sharp.images.shape == soft.images.shape
+    assert sharp.masks.shape == soft.masks.shape
+    assert soft.masks.any()
+    assert rough(soft.images) < 0.75 * rough(sharp.images)
+    seen = [views(pieces, np.random.default_rng(3), 6, 32, share)[0] for share in (0.0, 1.0)]
+    assert rough(seen[1]) < 0.75 * rough(seen[0])
+
+
+def test_what_glare_hides_is_no_fault(tools: Tools, pieces: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    episodes = tools["episodes"]
+    assert episodes.episode(pieces, np.random.default_rng(1), 4, 1, 2, 40).masks.any()
+    monkeypatch.setattr(episodes, "_shade", lambda rng, strength, side: np.full((side, side, 1), 1e6, np.float32))
+    white = pieces // 2 + 120
+    assert not episodes.episode(white, np.random.default_rng(1), 4, 1, 2, 40).masks.any()
 
 
 def test_views_are_cut_from_the_material_that_they_name(tools: Tools) -> None:
@@ -205,20 +231,24 @@ def test_steps_lower_the_loss_of_naming(tools: Tools, pieces: np.ndarray, plan: 
     train, seen = tools["train"], []
     plain = replace(plan, bf16=False)  # in software, bfloat16 is ten times slower
     train.train(
-        pieces, plain, train.Clock(total=80), tmp_path, 1000, lambda step, values: seen.append(values["naming"])
+        pieces,
+        plain,
+        tools["progress"].Clock(total=80),
+        tmp_path,
+        1000,
+        lambda step, values: seen.append(values["naming"]),
     )
     assert len(seen) == 80
     assert np.mean(seen[-20:]) < 0.85 * np.mean(seen[:20])
 
 
 def test_steps_on_one_episode_lower_the_loss_of_ranking(tools: Tools, pieces: np.ndarray, plan: object) -> None:
-    train = tools["train"]
     torch.manual_seed(0)
-    learner, drawn = train.Learner(plan), train.draw(pieces, plan, 0)
+    learner, drawn = tools["learner"].Learner(plan), tools["learner"].draw(pieces, plan, 0)
     assert drawn.episode.masks.any()
     optimiser, seen = torch.optim.AdamW(learner.parameters(), 1e-3), []
     for step in range(25):
-        values = train.losses(learner, plan, drawn, step)
+        values = tools["learner"].losses(learner, plan, drawn, step)
         optimiser.zero_grad()
         values["ranking"].backward()
         optimiser.step()
@@ -231,34 +261,44 @@ def test_a_killed_run_continues_to_the_very_same_weights(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
     train = tools["train"]
-    whole = train.train(pieces, plan, train.Clock(total=6), tmp_path / "whole", 2)
+    whole = train.train(pieces, plan, tools["progress"].Clock(total=6), tmp_path / "whole", 2)
 
     def kill(step: int, values: dict[str, float]) -> None:
         if step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train.train(pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, kill)
+        train.train(pieces, plan, tools["progress"].Clock(total=6), tmp_path / "killed", 2, kill)
     steps: list[int] = []
     again = train.train(  # by more threads, too
-        pieces, plan, train.Clock(total=6), tmp_path / "killed", 2, lambda step, values: steps.append(step), drawers=3
+        pieces,
+        plan,
+        tools["progress"].Clock(total=6),
+        tmp_path / "killed",
+        2,
+        lambda step, values: steps.append(step),
+        drawers=3,
     )
     assert steps == [5, 6]  # the last checkpoint was written after step 4
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
     assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 2  # a heading and the last step
     with pytest.raises(SystemExit, match="another --work"):
-        train.train(pieces, train.Plan(), train.Clock(total=9), tmp_path / "killed")
+        train.train(pieces, tools["learner"].Plan(), tools["progress"].Clock(total=9), tmp_path / "killed")
 
 
 def test_a_run_can_start_from_another_ones_weights(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
     train = tools["train"]
-    first = train.train(pieces, plan, train.Clock(total=3), tmp_path / "first", 3)
+    first = train.train(pieces, plan, tools["progress"].Clock(total=3), tmp_path / "first", 3)
     still = replace(plan, rate=1e-12, naming=0.1)
     second = train.train(
-        pieces, still, train.Clock(total=1), tmp_path / "second", start=tmp_path / "first" / "checkpoint.safetensors"
+        pieces,
+        still,
+        tools["progress"].Clock(total=1),
+        tmp_path / "second",
+        start=tmp_path / "first" / "checkpoint.safetensors",
     )
     for (name, value), other in zip(first.named_parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(value, other, msg=name)
@@ -269,21 +309,23 @@ def test_a_run_can_start_from_shipped_weights(
 ) -> None:
     """The folded network's function comes back, and classifiers that know the materials, which shipped weights lack."""
     train, path = tools["train"], tmp_path / "w.safetensors"
-    before = train.train(pieces, plan, train.Clock(total=12), tmp_path / "first", 100)
-    train.export(before, pieces, plan, path, "9", {"start_steps": 5, "steps": 12})
-    assert train.steps_of(path) == 17
-    learner = train.Learner(plan)
-    monkeypatch.setattr(train, "NAMED", 40)  # of six materials only
-    train.unfold(learner, train.read_checkpoint(path)[0], pieces, plan)
+    before = train.train(pieces, plan, tools["progress"].Clock(total=12), tmp_path / "first", 100)
+    tools["shipping"].export(before, pieces, plan, path, "9", {"start_steps": 5, "steps": 12})
+    assert tools["progress"].steps_of(path) == 17
+    learner = tools["learner"].Learner(plan)
+    monkeypatch.setattr(tools["starts"], "NAMED", 40)  # of six materials only
+    tools["starts"].unfold(learner, tools["progress"].read_checkpoint(path)[0], pieces, plan)
     shipped, image = TexNet(SIZES["texnet_s"]).eval(), torch.rand(2, 3, 48, 48)
     load_weights(shipped, path)
     assert learner.training
     with torch.no_grad():
         for map, other in zip(learner.eval().net(image), shipped(image), strict=True):
             torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
-        losses = train.losses(learner, plan, train.draw(pieces, plan, 3), 3)
+        losses = tools["learner"].losses(learner, plan, tools["learner"].draw(pieces, plan, 3), 3)
     assert float(losses["naming"]) < np.log(6)  # better than guessing among six, at once
-    train.train(pieces, replace(plan, peak=0.3), train.Clock(total=1), tmp_path / "second", start=path, drawers=3)
+    train.train(
+        pieces, replace(plan, peak=0.3), tools["progress"].Clock(total=1), tmp_path / "second", start=path, drawers=3
+    )
 
 
 def test_the_discriminant_tells_gaussian_classes_apart(tools: Tools) -> None:
@@ -292,7 +334,7 @@ def test_the_discriminant_tells_gaussian_classes_apart(tools: Tools) -> None:
     mixing = torch.randn(5, 5, generator=generator)
     features = (torch.eye(3, 5)[answers] * 4 + torch.randn(300, 5, generator=generator)) @ mixing
     head = torch.nn.Linear(5, 4)
-    tools["train"].discriminate(head, features, answers)
+    tools["starts"].discriminate(head, features, answers)
     assert float((head(features)[:, :3].argmax(1) == answers).float().mean()) > 0.95
     assert not head.weight[3].any()
     assert not head.bias[3].any()
@@ -302,10 +344,12 @@ def test_context_can_be_added_to_a_run_without_it_and_changes_nothing_at_first(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
     train = tools["train"]
-    bare = train.train(pieces, replace(plan, context=False), train.Clock(total=3), tmp_path / "bare", 3)
-    learner = train.Learner(plan)
-    weights = train.learner_weights(train.read_checkpoint(tmp_path / "bare" / "checkpoint.safetensors")[0])
-    train.take_over(learner, weights)
+    bare = train.train(pieces, replace(plan, context=False), tools["progress"].Clock(total=3), tmp_path / "bare", 3)
+    learner = tools["learner"].Learner(plan)
+    weights = tools["progress"].learner_weights(
+        tools["progress"].read_checkpoint(tmp_path / "bare" / "checkpoint.safetensors")[0]
+    )
+    tools["starts"].take_over(learner, weights)
     image = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         before, after = bare.eval()(image), learner.eval()(image)
@@ -331,14 +375,14 @@ def test_what_is_ranked_is_what_is_shipped(tools: Tools) -> None:
 def test_a_continued_log_holds_each_step_once(tools: Tools, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     for step in (50, 100, 150):
-        tools["train"].log(log, {"loss": 0.5, "step": step})
-    tools["train"].shorten(log, 100)
-    tools["train"].log(log, {"loss": 0.25, "step": 150})
+        tools["progress"].log(log, {"loss": 0.5, "step": step})
+    tools["progress"].shorten(log, 100)
+    tools["progress"].log(log, {"loss": 0.25, "step": 150})
     assert log.read_text().split() == ["loss,step", "0.5,50", "0.5,100", "0.25,150"]
 
 
 def test_minutes_and_the_steps_they_came_to_give_the_same_schedule(tools: Tools) -> None:
-    timed = tools["train"].Clock(minutes=1.0)
+    timed = tools["progress"].Clock(minutes=1.0)
     rates = []
     while not timed.done:
         rates.append(timed.factor())
@@ -346,7 +390,7 @@ def test_minutes_and_the_steps_they_came_to_give_the_same_schedule(tools: Tools)
         timed.settle()
     assert timed.total == 600
     assert timed.seconds == pytest.approx(60)
-    counted = tools["train"].Clock(total=timed.total)
+    counted = tools["progress"].Clock(total=timed.total)
     again = []
     while not counted.done:
         again.append(counted.factor())
@@ -361,14 +405,14 @@ def test_folding_keeps_the_function_and_export_balances_it(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
     train = tools["train"]
-    learner = train.train(pieces, plan, train.Clock(total=3), tmp_path, 100)
+    learner = train.train(pieces, plan, tools["progress"].Clock(total=3), tmp_path, 100)
     images = torch.from_numpy(pieces[:, 0].copy()).permute(0, 3, 1, 2).float() / 255
     normalised = (images - 0.5) / 0.25
     with torch.no_grad():
         expected = learner.net(normalised)
-        for map, other in zip(train.fold(learner.net)(normalised), expected, strict=True):
+        for map, other in zip(tools["shipping"].fold(learner.net)(normalised), expected, strict=True):
             torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
-        train.export(learner, pieces, plan, tmp_path / "w.safetensors", "9", {"steps": 3})
+        tools["shipping"].export(learner, pieces, plan, tmp_path / "w.safetensors", "9", {"steps": 3})
         net = TexNet(SIZES["texnet_s"]).eval()
         load_weights(net, tmp_path / "w.safetensors")
         maps = net(normalised)
@@ -387,7 +431,7 @@ def test_an_unfinished_run_can_be_validated_with_any_share(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
     train = tools["train"]
-    train.train(pieces, plan, train.Clock(total=2), tmp_path, 2)
+    train.train(pieces, plan, tools["progress"].Clock(total=2), tmp_path, 2)
     fine, coarse = tools["validate"].from_checkpoint(tmp_path / "checkpoint.safetensors", 0.0)(torch.rand(1, 3, 64, 64))
     assert (fine.shape, coarse.shape) == ((1, 64, 8, 8), (1, 192, 4, 4))
     assert coarse[:, :64].abs().sum() > 0

@@ -38,7 +38,12 @@ def spoil(rng: Random, image: Image, other: Image) -> tuple[Image, NDArray[np.bo
     if rng.random() < FAINT:
         new = image + (new - image) * np.float32(rng.uniform(0.15, 0.7))
     new = new.astype(np.float32)
-    return new, cv2.blur(np.abs(new - image).mean(2), (3, 3)) > SEEN
+    return new, changed(new, image)
+
+
+def changed(new: Image, image: Image) -> NDArray[np.bool_]:
+    """Return where (H, W) two pictures differ visibly."""
+    return cv2.blur(np.abs(new - image).mean(2), (3, 3)) > SEEN
 
 
 # --- where: one region

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from defects import noise, smooth, spoil
+from defects import changed, noise, smooth, spoil
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +32,7 @@ class Episode(NamedTuple):
 class Look:
     """What the pictures of one material have in common, and by how much good ones differ from one another."""
 
+    sensor: int  # pixels a side of the camera
     window: float  # side in pixels of the cut-out that is shown
     zoom: float  # spread of its logarithm from picture to picture
     stretched: bool  # whether height and width differ apart
@@ -46,41 +47,52 @@ class Look:
     defocus: bool
 
 
-def episode(pieces: Pieces, rng: Random, materials: int, references: int, queries: int, crop: int) -> Episode:
-    """Draw `materials` tasks of different materials; three queries of four are spoilt, after all that is common."""
+def episode(
+    pieces: Pieces, rng: Random, materials: int, references: int, queries: int, crop: int, coarse: float = 0.0
+) -> Episode:
+    """Draw `materials` tasks of different materials; three queries of four are spoilt, after all that is common.
+
+    A share `coarse` of the tasks is seen by a camera of fewer pixels than `crop`, 0.4 to 1 of them, and enlarged, faults,
+    noise and all: sharp faults on soft pictures would be told by their sharpness.
+    """
     count, kept, side = pieces.shape[:3]
     each = references + queries
     images = np.empty((materials, each, crop, crop, 3), np.float32)
     masks = np.zeros((materials, queries, crop, crop), bool)
-    looks = []
-    for task, recipe in enumerate(rng.choice(count, materials, replace=False)):
-        look = _look(rng, crop, side)
+    looks, shown = [], []
+    for recipe in rng.choice(count, materials, replace=False):
+        look = _look(rng, _sensor(rng, crop, coarse), side)
         looks.append(look)
-        for i, piece in enumerate(rng.choice(kept, each, replace=False)):
-            images[task, i] = _shown(rng, look, pieces[recipe, piece], crop)
-    donors = images[:, :references].copy()
+        shown.append([_shown(rng, look, pieces[recipe, piece]) for piece in rng.choice(kept, each, replace=False)])
     for task, look in enumerate(looks):
-        for i in range(each):
-            picture = images[task, i]
+        for i, good in enumerate(shown[task]):
+            picture, mask = good, None
             if i >= references and rng.random() < 0.75:
-                other = donors[int(rng.integers(materials)), int(rng.integers(references))]
-                picture, masks[task, i - references] = spoil(rng, picture, other)
+                other = _resized(shown[int(rng.integers(materials))][int(rng.integers(references))], look.sensor)
+                picture, mask = spoil(rng, good, other)
                 if look.grey:
                     picture = np.repeat(picture.mean(2, keepdims=True), 3, 2)
-            np.clip(_lit(rng, look, picture), 0, 1, out=images[task, i])
+            before = rng.bit_generator.state
+            lit = _lit(rng, look, picture)
+            if mask is not None:  # what glare or darkness hides is no fault
+                rng.bit_generator.state = before
+                mask &= changed(lit, _lit(rng, look, good))
+                masks[task, i - references] = _resized(mask.astype(np.float32), crop) > 0.5
+            images[task, i] = _resized(lit, crop)
     return Episode(torch.from_numpy(images).permute(0, 1, 4, 2, 3), torch.from_numpy(masks))
 
 
-def views(pieces: Pieces, rng: Random, batch: int, crop: int) -> tuple[Tensor, Tensor]:
+def views(pieces: Pieces, rng: Random, batch: int, crop: int, coarse: float = 0.0) -> tuple[Tensor, Tensor]:
     """Draw one view of `batch` different materials, strongly varied: (B, 3, crop, crop) in [0, 1], (B,) recipes."""
     count, kept, side = pieces.shape[:3]
     images = np.empty((batch, crop, crop, 3), np.float32)
     recipes = rng.choice(count, batch, replace=False)
     for i, recipe in enumerate(recipes):
-        window = int(rng.uniform(crop * 0.75, min(side, crop * 1.7)))
+        sensor = _sensor(rng, crop, coarse)
+        window = int(rng.uniform(sensor * 0.75, min(side, crop * 1.7)))
         top, left = rng.integers(0, side - window + 1, 2)
         view = pieces[recipe, int(rng.integers(kept)), top : top + window, left : left + window]
-        view = _resized(_flipped(view, int(rng.integers(4))), crop)
+        view = _resized(_flipped(view, int(rng.integers(4))), sensor)
         grey = rng.random() < 0.4
         picture = (_grey(view) if grey else view).astype(np.float32) / 255
         gain = np.exp(rng.normal(0, 0.3) + (np.zeros(3) if grey else rng.normal(0, 0.12, 3)))
@@ -89,19 +101,20 @@ def views(pieces: Pieces, rng: Random, batch: int, crop: int) -> tuple[Tensor, T
             weak, level = np.float32(rng.uniform(0.2, 0.7)), np.float32(rng.uniform(0.25, 0.75))
             picture = (picture - picture.mean()) * weak + level
         if rng.random() < 0.5:
-            picture = picture * _shade(rng, rng.uniform(0, 0.5), crop)
+            picture = picture * _shade(rng, rng.uniform(0, 0.5), sensor)
         if rng.random() < 0.2:
             picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.2)))
         if rng.random() < 0.3:
-            picture = picture + np.float32(rng.uniform(0.01, 0.05)) * noise(rng, crop, crop, 1 if grey else 3)
-        np.clip(picture, 0, 1, out=images[i])
+            picture = picture + np.float32(rng.uniform(0.01, 0.05)) * noise(rng, sensor, sensor, 1 if grey else 3)
+        images[i] = _resized(np.clip(picture, 0, 1), crop)
     return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(recipes.astype(np.int64))
 
 
-def _look(rng: Random, crop: int, side: int) -> Look:
+def _look(rng: Random, sensor: int, side: int) -> Look:
     grey = rng.random() < 0.4
     return Look(
-        window=rng.uniform(crop * 0.7, side),
+        sensor=sensor,
+        window=rng.uniform(sensor * 0.7, side),
         zoom=float(rng.choice([0, 0.03, 0.25], p=[0.4, 0.35, 0.25])),
         stretched=rng.random() < 0.5,
         place=rng.random(2) if rng.random() < 0.3 else None,
@@ -127,14 +140,14 @@ def _tones(rng: Random, grey: bool) -> NDArray[np.float32]:
     return np.clip(table, 0, 1).astype(np.float32)
 
 
-def _shown(rng: Random, look: Look, piece: NDArray[np.uint8], crop: int) -> NDArray[np.float32]:
+def _shown(rng: Random, look: Look, piece: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return a cut-out of one piece as its material's camera shows it, before light and noise."""
     side = len(piece)
     spread = rng.normal(0, look.zoom) + (rng.normal(0, look.zoom, 2) if look.stretched else np.zeros(2))
-    high, wide = np.clip(look.window * np.exp(spread), crop * 0.5, side).astype(int).tolist()
+    high, wide = np.clip(look.window * np.exp(spread), look.sensor * 0.5, side).astype(int).tolist()
     place = rng.random(2) if look.place is None else look.place
     top, left = int(place[0] * (side - high)), int(place[1] * (side - wide))
-    view = _resized(_flipped(piece[top : top + high, left : left + wide], look.flips), crop)
+    view = _resized(_flipped(piece[top : top + high, left : left + wide], look.flips), look.sensor)
     if look.grey:
         picture = np.repeat(look.tones[:, 0][_grey(view)[..., :1]], 3, 2)
     else:
@@ -155,7 +168,7 @@ def _lit(rng: Random, look: Look, picture: NDArray[np.float32]) -> NDArray[np.fl
     picture = picture * _shade(rng, look.shading, side)
     if look.grain:
         picture = picture + np.float32(look.grain) * noise(rng, side, side, 1 if look.grey else 3)
-    return picture
+    return np.clip(picture, 0, 1)
 
 
 def _shade(rng: Random, strength: float, side: int) -> NDArray[np.float32]:
@@ -169,7 +182,14 @@ def _flipped(image: NDArray[Any], how: int) -> NDArray[Any]:
     return np.ascontiguousarray(image[:: -1 if how & 1 else 1, :: -1 if how & 2 else 1])
 
 
-def _resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _sensor(rng: Random, crop: int, coarse: float) -> int:
+    """Return the pixels a side of a camera: those of the picture, or, in a share `coarse`, fewer."""
+    return int(crop * rng.uniform(0.4, 1)) if coarse and rng.random() < coarse else crop
+
+
+def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
+    if image.shape[:2] == (side, side):
+        return image
     area = min(image.shape[:2]) > side
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
 

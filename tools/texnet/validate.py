@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from episodes import Episode, episode
+from learner import Learner, Plan
 from objective import log_distances, neighbourhood, separation, truth
+from progress import learner_weights, read_checkpoint
 from recipes import instances
+from shipping import balance, fold
 from torch import Tensor
-from train import Learner, Plan, balance, fold, learner_weights, read_checkpoint
 
 from blemish.features import Features, extractor
 from blemish.features.texnet import MEAN, STD, STRIDES
