@@ -21,6 +21,7 @@ NAMES = (
     "shipping",
     "starts",
     "train",
+    "average",
     "validate",
     "quick",
     "contact_sheet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -321,8 +322,11 @@ def test_a_run_can_start_from_shipped_weights(
     with torch.no_grad():
         for map, other in zip(learner.eval().net(image), shipped(image), strict=True):
             torch.testing.assert_close(map, other, rtol=1e-3, atol=1e-3)
-        losses = tools["learner"].losses(learner, plan, tools["learner"].draw(pieces, plan, 3), 3)
-    assert float(losses["naming"]) < np.log(6)  # better than guessing among six, at once
+        right = [
+            float(tools["learner"].losses(learner, plan, tools["learner"].draw(pieces, plan, step), step)["accuracy"])
+            for step in range(3, 23)
+        ]
+    assert np.mean(right) > 0.3  # of 120 views, at once; guessing among six names 0.17, with a deviation of 0.03
     train.train(
         pieces, replace(plan, peak=0.3), tools["progress"].Clock(total=1), tmp_path / "second", start=path, drawers=3
     )
@@ -425,6 +429,32 @@ def test_folding_keeps_the_function_and_export_balances_it(
     for named in (spread[2][size.ranked : size.necks[2]], spread[2][size.necks[2] :]):
         assert float(named.sum() / joint.sum()) == pytest.approx(plan.share**2, rel=0.02)
     assert read_weights(tmp_path / "w.safetensors")[1]["version"] == "9"
+
+
+def test_an_average_is_that_of_the_weights_and_says_of_which(
+    tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    average, paths = tools["average"], [tmp_path / "one.safetensors", tmp_path / "two" / "checkpoint.safetensors"]
+    first = tools["train"].train(pieces, plan, tools["progress"].Clock(total=1), tmp_path / "one", 100)
+    tools["shipping"].export(first, pieces, plan, paths[0], "9", {"start_steps": 0, "steps": 1})
+    tools["train"].train(pieces, plan, tools["progress"].Clock(total=2), tmp_path / "two", 100)
+    one, two = (average.folded(path)[0] for path in paths)
+    state = average.averaged([one, two], [0.3, 0.9], "stage4_neck").state_dict()
+    torch.testing.assert_close(
+        state["stem.0.weight"], 0.25 * one["stem.0.weight"].float() + 0.75 * two["stem.0.weight"].float()
+    )
+    assert torch.equal(state["stage4_neck.0.weight"], two["stage4_neck.0.weight"].float())
+    with pytest.raises(SystemExit, match="give 2 positive numbers"):
+        average.averaged([one, two], [1.0])
+    with pytest.raises(SystemExit, match="differ"):
+        average.averaged([one, {"stem.0.weight": two["stem.0.weight"]}], [1.0, 1.0])
+    monkeypatch.setattr(average, "cached", lambda folder, plan, workers: pieces)
+    asked = ["average.py", "--cache", "no", "--out", str(tmp_path / "mean.safetensors"), "--weights", *map(str, paths)]
+    monkeypatch.setattr("sys.argv", asked)
+    average.main()
+    load_weights(TexNet(SIZES["texnet_s"]), tmp_path / "mean.safetensors")
+    made = json.loads(read_weights(tmp_path / "mean.safetensors")[1]["trained"])
+    assert [(part["part"], part["steps"]) for part in made["average"]] == [(1.0, 1), (1.0, 2)]
 
 
 def test_an_unfinished_run_can_be_validated_with_any_share(

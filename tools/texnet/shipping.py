@@ -20,7 +20,8 @@ from blemish.files import write_atomically
 
 def fold(net: TexNet) -> TexNet:
     """Return the same function without batch norms: each goes into the convolution before it, in float64."""
-    plain, state = TexNet(net.size, net.stages).eval(), {}
+    plain = TexNet(net.size, net.stages).eval()
+    state: dict[str, Tensor] = {}
     for name, (convolution, norm) in normed(net):
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         state[f"{name}.0.weight"] = (convolution.weight.double() * scale[:, None, None, None]).float()
@@ -72,10 +73,15 @@ def _parts(size: Size) -> tuple[slice, slice, slice]:
     return slice(0, ranked), slice(ranked, third), slice(third, size.channels[2])
 
 
-def export(learner: Learner, pieces: Pieces, plan: Plan, path: Path, version: str, trained: dict[str, Any]) -> None:
-    """Write the folded, balanced network as float16 .safetensors with its hash and how it was made."""
+def sample(pieces: Pieces) -> Tensor:
+    """Return one piece of some 256 materials, (N, 3, H, W) in [0, 1], to balance the maps on."""
     some = pieces[:: -(-len(pieces) // 256), 0]
-    net = balance(fold(learner.net), torch.from_numpy(some.copy()).permute(0, 3, 1, 2).float() / 255, plan.share)
+    return torch.from_numpy(some.copy()).permute(0, 3, 1, 2).float() / 255
+
+
+def write_weights(net: TexNet, images: Tensor, plan: Plan, path: Path, version: str, trained: dict[str, Any]) -> None:
+    """Balance a folded network on `images` and write it as float16 .safetensors with its hash and how it was made."""
+    balance(net, images, plan.share)
     tensors = {name: value.contiguous().half() for name, value in net.state_dict().items()}
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise SystemExit("weights are not finite in float16; train again with a lower --rate")
@@ -87,3 +93,8 @@ def export(learner: Learner, pieces: Pieces, plan: Plan, path: Path, version: st
         "trained": json.dumps(trained),
     }
     write_atomically(path, lambda part: save_file(tensors, part, metadata))
+
+
+def export(learner: Learner, pieces: Pieces, plan: Plan, path: Path, version: str, trained: dict[str, Any]) -> None:
+    """Fold and balance a trained network, and write its weights."""
+    write_weights(fold(learner.net), sample(pieces), plan, path, version, trained)
