@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from learner import Learner, Plan
 from progress import learner_weights, read_checkpoint
 from shipping import fold, sample, write_weights
 from torch import Tensor
 from train import cached
 
-from blemish.features.texnet import SIZES, TexNet
+from blemish.features.texnet import SIZES, Size, TexNet
 
 
 def folded(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,8 +37,10 @@ def folded(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return fold(learner.eval().net).state_dict(), {**plan, "steps": json.loads(metadata["clock"])["step"]}
 
 
-def averaged(weights: Sequence[dict[str, Tensor]], shares: Sequence[float], last: str | None = None) -> TexNet:
-    """Return the folded texnet_s whose tensors are the means of `weights`, by `shares`; float32.
+def averaged(
+    size: Size, weights: Sequence[dict[str, Tensor]], shares: Sequence[float], last: str | None = None
+) -> TexNet:
+    """Return the folded network whose tensors are the means of `weights`, by `shares`; float32.
 
     Raises:
         SystemExit: there are not as many shares as weights, they are not positive, or the tensors differ.
@@ -45,15 +49,20 @@ def averaged(weights: Sequence[dict[str, Tensor]], shares: Sequence[float], last
         raise SystemExit(
             f"--shares {' '.join(map(str, shares))}: give {len(weights)} positive numbers, one for each file"
         )
-    if any(some.keys() != weights[0].keys() for some in weights):
-        raise SystemExit("--weights: the files are not of one version of texnet_s; their tensors differ")
+    net = TexNet(size).eval()
+    shapes = {name: value.shape for name, value in net.state_dict().items()}
+    if any({name: value.shape for name, value in some.items()} != shapes for some in weights):
+        raise SystemExit(
+            "--weights: the files are not all of one size of texnet and of this version; their tensors differ"
+        )
     whole = sum(shares)
-    net = TexNet(SIZES["texnet_s"]).eval()
     state = {
         name: weights[-1][name].float()
         if last is not None and name.startswith(last)
-        else sum((share / whole * some[name].float() for share, some in zip(shares, weights, strict=True)), 0 * value)
-        for name, value in net.state_dict().items()
+        else torch.stack([share / whole * some[name].float() for share, some in zip(shares, weights, strict=True)]).sum(
+            0
+        )
+        for name in shapes
     }
     net.load_state_dict(state)
     return net
@@ -61,8 +70,7 @@ def averaged(weights: Sequence[dict[str, Tensor]], shares: Sequence[float], last
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder of rendered images, to balance the maps on")
-    parser.add_argument("--seed", type=int, default=0, help="which images of the cache (default 0)")
+    parser.add_argument("--cache", type=Path, required=True, help="the last run's images, to balance the maps on")
     parser.add_argument(
         "--weights", type=Path, nargs="+", required=True, help="checkpoints, or weights that train.py wrote"
     )
@@ -72,15 +80,15 @@ def main() -> None:
         "--start-steps", type=int, default=0, help="steps that lie behind all of them, to be written down"
     )
     parser.add_argument("--out", type=Path, required=True, help="weights to write")
-    parser.add_argument("--version", default="4", help="version written into the weights (default 4)")
+    parser.add_argument("--version", default="3", help="version written into the weights (default 3)")
     given = parser.parse_args()
     shares = given.shares or [1.0] * len(given.weights)
     read = [folded(path) for path in given.weights]
-    net = averaged([tensors for tensors, _ in read], shares, given.last)
     made = [how for _, how in read]
+    plan = Plan(**{field.name: made[-1][field.name] for field in fields(Plan) if field.name in made[-1]})
+    net = averaged(SIZES[plan.net], [tensors for tensors, _ in read], shares, given.last)
     average = [{**one, "part": share} for share, one in zip(shares, made, strict=True)]
     trained = {**made[-1], "start_steps": given.start_steps, "average": average}
-    plan = Plan(seed=given.seed)
     write_weights(net, sample(cached(given.cache, plan, 2)), plan, given.out, given.version, trained)
     print(f"wrote {given.out}")
 
