@@ -66,6 +66,7 @@ def test_report_and_run_folder(fitted) -> None:
     config = json.loads((run.folder / "run.json").read_text())
     assert config["seed"] == 0
     assert config["environment"]["versions"]["blemish"]
+    assert config["environment"]["versions"]["texnet_s"].isdigit()
     assert config["data"]["split_sha256"]
     stored = type(report).load(run.report)
     assert stored.metrics == report.metrics

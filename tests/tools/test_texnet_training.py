@@ -431,6 +431,15 @@ def test_folding_keeps_the_function_and_export_balances_it(
     assert read_weights(tmp_path / "w.safetensors")[1]["version"] == "9"
 
 
+def test_other_draws_are_other_batches_of_the_same_images(tools: Tools, pieces: np.ndarray, plan: object) -> None:
+    draw = tools["learner"].draw
+    first, again, other = (draw(pieces, replace(plan, draws=draws), 3) for draws in (0, 0, 1))
+    assert torch.equal(first.views, again.views)
+    assert torch.equal(first.episode.images, again.episode.images)
+    assert not torch.equal(first.views, other.views)
+    assert not torch.equal(first.episode.images, other.episode.images)
+
+
 def test_an_average_is_that_of_the_weights_and_says_of_which(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ class Plan:
     context: bool = True
     bf16: bool = True
     seed: int = 0
+    draws: int = 0
 
     def __post_init__(self) -> None:
         if self.net not in SIZES:
@@ -110,6 +111,6 @@ def losses(learner: Learner, plan: Plan, drawn: Draw, step: int) -> dict[str, Te
 
 def draw(pieces: Pieces, plan: Plan, step: int) -> Draw:
     """Return the data of step number `step`."""
-    tasks, single = np.random.default_rng([plan.seed, step]), np.random.default_rng([plan.seed, step, 1])
+    tasks, single = (np.random.default_rng([plan.seed, step, which, plan.draws]) for which in (0, 1))
     sizes = (plan.materials, plan.references, plan.queries, plan.crop, plan.coarse)
     return Draw(episode(pieces, tasks, *sizes), *views(pieces, single, plan.views, plan.view, plan.coarse))

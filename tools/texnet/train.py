@@ -140,6 +140,7 @@ HELP = {
     "context": "let stage 3's map carry stage 4's (default yes)",
     "bf16": "bfloat16 (default yes)",
     "seed": "decides images, start weights and batches",
+    "draws": "another number draws other batches of the same images",
 }
 
 

@@ -20,6 +20,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 import blemish
 from blemish.differences import differences
 from blemish.errors import DataError, FormatError, InputError
@@ -115,12 +117,23 @@ def environment() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "absent"
+    versions["texnet_s"] = _embedded_version()
     return {
         "versions": versions,
         "platform": platform.platform(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _embedded_version() -> str:
+    """Return the version of the embedded backbone's weights; other weights of the same program give other results."""
+    path = Path(blemish.__file__).parent / "features" / "weights" / "texnet_s.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str(file.metadata()["version"])
+    except (OSError, SafetensorError):
+        return "absent"
 
 
 def _plain(value: Any) -> Any:
