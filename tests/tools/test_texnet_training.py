@@ -434,6 +434,10 @@ def test_folding_keeps_the_function_and_export_balances_it(
 def test_other_draws_are_other_batches_of_the_same_images(tools: Tools, pieces: np.ndarray, plan: object) -> None:
     draw = tools["learner"].draw
     first, again, other = (draw(pieces, replace(plan, draws=draws), 3) for draws in (0, 0, 1))
+    before = tools["episodes"].views(
+        pieces, np.random.default_rng([plan.seed, 3, 1]), plan.views, plan.view, plan.coarse
+    )
+    assert torch.equal(first.views, before[0])  # runs from before there was a choice are repeated
     assert torch.equal(first.views, again.views)
     assert torch.equal(first.episode.images, again.episode.images)
     assert not torch.equal(first.views, other.views)

@@ -131,7 +131,7 @@ def _embedded_version() -> str:
     path = Path(blemish.__file__).parent / "features" / "weights" / "texnet_s.safetensors"
     try:
         with safe_open(path, framework="numpy") as file:
-            return str(file.metadata()["version"])
+            return str((file.metadata() or {}).get("version", "absent"))
     except (OSError, SafetensorError):
         return "absent"
 
