@@ -48,16 +48,20 @@ bench-line: $(INSTALLED) ## an exported model beside the rival's: DATA=CATEGORY 
 		--out runs/bench/line.json --page docs/line-measured.md
 
 backbones: $(INSTALLED) ## compare backbones: DATA=FOLDER WEIGHTS=FILE; writes docs/backbones.md
-	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --kinds --page docs/backbones.md
+	$(BIN)/python benchmarks/backbones.py $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) --seeds 6 --kinds --page docs/backbones.md
 
 node-example:     ## install what examples/node needs, by npm; its test then runs
 	cd examples/node && npm install --no-audit --no-fund
 
-texnet: $(INSTALLED) ## train the embedded backbone anew, under two hours on two cores; goes on where it stopped
-	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/first --steps 13244 \
-		--no-context --crop 96 --views 128 --naming 1.0
-	$(BIN)/python tools/texnet/train.py --cache runs/texnet/images --work runs/texnet/second --steps 10000 \
-		--start runs/texnet/first/checkpoint.safetensors --rate 1.5e-3 \
+TEXNET := $(BIN)/python tools/texnet/train.py --cache runs/texnet/images
+texnet: $(INSTALLED) ## train the embedded backbone anew, some three hours on two fast cores; goes on where it stopped
+	$(TEXNET) --work runs/texnet/first --steps 13244 --no-context --crop 96 --views 128 --naming 1.0
+	$(TEXNET) --work runs/texnet/second --steps 10000 --start runs/texnet/first/checkpoint.safetensors --rate 1.5e-3
+	for draws in 1 2 3 4; do \
+		$(TEXNET) --work runs/texnet/last-$$draws --steps 400 --start runs/texnet/second/checkpoint.safetensors \
+			--rate 5e-4 --coarse 0.5 --draws $$draws || exit 1; done
+	$(BIN)/python tools/texnet/average.py --cache runs/texnet/images --start-steps 23244 \
+		--weights runs/texnet/second/checkpoint.safetensors runs/texnet/last-*/checkpoint.safetensors \
 		--out src/blemish/features/weights/texnet_s.safetensors
 
 clean:            ## remove what the commands above made

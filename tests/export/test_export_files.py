@@ -149,8 +149,9 @@ def test_differences_are_what_a_loop_says(inspector) -> None:
     own, theirs = inspector.inspect(images), other.inspect(images)
     scores = [abs(a.score - b.score) for a, b in zip(own, theirs, strict=True)]
     maps = np.array([np.abs(a.map - b.map) for a, b in zip(own, theirs, strict=True)])
-    assert score.largest == max(scores) > 0
-    assert score.mean == pytest.approx(sum(scores) / 5)
+    assert max(scores) > 0
+    assert score.largest == pytest.approx(max(scores), rel=1e-4)  # the batches may differ, and with them the roundings
+    assert score.mean == pytest.approx(sum(scores) / 5, rel=1e-4)
     assert score.scale == max(abs(a.score) for a in own)
     assert map.largest == pytest.approx(maps.max(), rel=1e-6)
     assert map.mean == pytest.approx(maps.mean(), rel=1e-5)
@@ -221,8 +222,9 @@ def test_int8_computes_in_integers_and_says_what_it_costs(inspector, data, tmp_p
     integers = [
         t for t in stored.graph.initializer if t.data_type == onnx.TensorProto.INT8 and "zero_point" not in t.name
     ]
-    whole = [node for node in to_onnx(inspector).graph.node if node.op_type in QUANTISED]
-    assert len(integers) == len(whole) - len(parity.kept) > 0
+    layers = [node for node in to_onnx(inspector).graph.node if node.op_type in QUANTISED]
+    whole = {node.input[1] for node in layers if node.name not in parity.kept}  # two layers may share their weights
+    assert len(integers) == len(whole) > 0
     scales = {t.name: t for t in stored.graph.initializer if t.name.endswith("weight_scale")}
     assert max(math.prod(t.dims) for t in scales.values()) > 1, "one scale an output channel"
     assert parity.bytes[1] < 0.7 * parity.bytes[0]

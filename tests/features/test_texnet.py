@@ -20,6 +20,7 @@ from blemish.features.texnet import (
     STAGES,
     STD,
     STRIDES,
+    Smooth,
     TexNet,
     load_weights,
     read_weights,
@@ -87,6 +88,34 @@ def test_stage_three_carries_what_stage_four_sees_around_it(image: torch.Tensor)
     torch.testing.assert_close(third[:, 128:], around[:, ranked:])
 
 
+def test_a_smooth_layer_is_half_of_itself_and_half_of_the_mean_of_what_is_beside_it() -> None:
+    """Against the layer at every place, one place at a time; away from the border, where what lies beyond is made up."""
+    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, stride=2, padding=1), torch.nn.ReLU())
+    everywhere = torch.nn.Conv2d(3, 5, 3, padding=1)
+    everywhere.load_state_dict(layer[0].state_dict())
+    x = torch.rand(2, 3, 13, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, dense = Smooth(layer)(x), everywhere(x).relu()
+    assert found.shape == (2, 5, 7, 8)
+    for i in range(1, 6):
+        for j in range(1, 7):
+            beside = [dense[:, :, 2 * i + a, 2 * j + b] for a in (-1, 1) for b in (-1, 1)]
+            torch.testing.assert_close(found[:, :, i, j], dense[:, :, 2 * i, 2 * j] / 2 + sum(beside) / 8)
+
+
+def test_a_fine_texture_looks_the_same_on_its_even_and_on_its_odd_pixels() -> None:
+    """Stripes of two pixels are where a stride of 2 does most harm: it meets one of the two, and always the same."""
+    stripes = (torch.arange(257) % 2).float().expand(1, 3, 256, 257)
+    pictures, net = (stripes[..., :256], stripes[..., 1:]), texnet()
+    with torch.no_grad():
+        strided = [net.stem.layer(x)[..., 1:-1, 1:-1] for x in pictures]
+        smoothed = [net.stem(x)[..., 1:-1, 1:-1] for x in pictures]
+        first = [net(x)[0][..., 4:-4, 4:-4] for x in pictures]
+    assert (strided[0] - strided[1]).abs().mean() > 0.1 * strided[0].mean()
+    torch.testing.assert_close(*smoothed)
+    torch.testing.assert_close(*first)
+
+
 def test_unknown_and_no_stages_are_refused() -> None:
     with pytest.raises(UnknownName, match="stage2"):
         TexNet(SMALL, ("stage22",))
@@ -135,7 +164,7 @@ def test_a_size_without_shipped_weights_says_how_to_get_them() -> None:
 
 def test_a_changed_value_is_noticed(tmp_path: Path) -> None:
     tensors, metadata = read_weights(SHIPPED)
-    tensors["stem.0.bias"] = tensors["stem.0.bias"] + 1
+    tensors["stem.layer.0.bias"] = tensors["stem.layer.0.bias"] + 1
     save_file(tensors, tmp_path / "w.safetensors", metadata)
     with pytest.raises(WeightsError, match="do not match the hash"):
         load_weights(TexNet(SMALL), tmp_path / "w.safetensors")

@@ -454,13 +454,14 @@ def test_an_average_is_that_of_the_weights_and_says_of_which(
     one, two = (average.folded(path)[0] for path in paths)
     state = average.averaged(SIZES["texnet_s"], [one, two], [0.3, 0.9], "stage4_neck").state_dict()
     torch.testing.assert_close(
-        state["stem.0.weight"], 0.25 * one["stem.0.weight"].float() + 0.75 * two["stem.0.weight"].float()
+        state["stem.layer.0.weight"],
+        0.25 * one["stem.layer.0.weight"].float() + 0.75 * two["stem.layer.0.weight"].float(),
     )
     assert torch.equal(state["stage4_neck.0.weight"], two["stage4_neck.0.weight"].float())
     with pytest.raises(SystemExit, match="give 2 positive numbers"):
         average.averaged(SIZES["texnet_s"], [one, two], [1.0])
     with pytest.raises(SystemExit, match="differ"):
-        average.averaged(SIZES["texnet_s"], [one, {"stem.0.weight": two["stem.0.weight"]}], [1.0, 1.0])
+        average.averaged(SIZES["texnet_s"], [one, {"stem.layer.0.weight": two["stem.layer.0.weight"]}], [1.0, 1.0])
     with pytest.raises(SystemExit, match="differ"):
         average.averaged(SIZES["texnet_m"], [one, two], [1.0, 1.0])
     monkeypatch.setattr(average, "cached", lambda folder, plan, workers: pieces)

@@ -80,7 +80,7 @@ def main() -> None:
         "--start-steps", type=int, default=0, help="steps that lie behind all of them, to be written down"
     )
     parser.add_argument("--out", type=Path, required=True, help="weights to write")
-    parser.add_argument("--version", default="3", help="version written into the weights (default 3)")
+    parser.add_argument("--version", default="4", help="version written into the weights (default 4)")
     given = parser.parse_args()
     shares = given.shares or [1.0] * len(given.weights)
     read = [folded(path) for path in given.weights]

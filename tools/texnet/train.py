@@ -169,7 +169,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes of the rendering (default 2)")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints (default 500)")
-    parser.add_argument("--version", default="3", help="version written into the weights (default 3)")
+    parser.add_argument("--version", default="4", help="version written into the weights (default 4)")
     return parser.parse_args()
 
 

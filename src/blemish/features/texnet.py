@@ -6,7 +6,11 @@ of Sandler et al., "MobileNetV2", CVPR 2018): fewer numbers, balanced against on
 Euclidean distance means something. Stage 3's map also carries what stage 4 sees around each place, enlarged (the top-down
 path of Lin et al., "Feature Pyramid Networks", CVPR 2017): a broad fault is a fault of the surroundings, and a stage as
 coarse as the fourth costs next to nothing. `tools/texnet/train.py` trains it; batch norms are folded into the
-convolutions, so the shipped network is convolutions, ReLUs and sums: nothing has a state that could drift.
+convolutions, so the shipped network is convolutions, ReLUs, means and sums: nothing has a state that could drift.
+
+Wherever a map gets coarser it is smoothed first, after the ReLU (Zhang, "Making convolutional networks shift-invariant
+again", ICML 2019); else a fine texture looks different on its even and on its odd pixels, and PatchCore takes that for
+novelty. We do not compute the map everywhere for that, as he does, but at half the places: see `Smooth`.
 
     texnet_s   stride   inside   blocks   neck   map        texnet_m   inside   blocks   neck   map
     stage1          4       48        1     32    32                       64        1     48    48
@@ -21,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -66,20 +71,45 @@ SHIPPED = ("texnet_s",)
 """Sizes whose weights lie in the package; the others are made by `tools/texnet/train.py --net NAME`."""
 
 
+class Smooth(nn.Module):
+    """A convolution of stride 2, and what follows it, that hardly minds on which pixels the stride falls.
+
+    Half of the answer at every place of even row and even column, half of the mean of the four at the odd places diagonally
+    beside it. That is a smoothing on the quincunx lattice, for the price of two layers; the binomial filter (1 2 1) of
+    Zhang's needs the answer at all places, for the price of four, and ranked the tiles no better. Beyond the border are
+    zeros, as for the convolution.
+    """
+
+    def __init__(self, layer: nn.Sequential) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inside, H, W) -> (B, outside, ceil(H / 2), ceil(W / 2))."""
+        first, *others = self.layer
+        convolution = cast(nn.Conv2d, first)
+        border = convolution.kernel_size[0] // 2
+        on = F.conv2d(x, convolution.weight, convolution.bias, 2, border)
+        beside = F.conv2d(x, convolution.weight, convolution.bias, 2, border + 1)  # begins at row -1, column -1
+        for module in others:
+            on, beside = module(on), module(beside)
+        return torch.lerp(on, F.avg_pool2d(beside, 2, 1), 0.5)
+
+
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; the first takes the stride."""
+    """Two 3 x 3 convolutions beside a shortcut; the first takes the stride, 1 or 2."""
 
     def __init__(self, inside: int, outside: int, stride: int, norm: bool) -> None:
         super().__init__()
-        self.first = _convolution(inside, outside, 3, stride, norm)
+        self.relu = nn.ReLU(inplace=True)
+        self.opening = _strided(nn.Sequential(*_convolution(inside, outside, 3, stride, norm), self.relu))
         self.second = _convolution(outside, outside, 3, 1, norm)
         plain = stride == 1 and inside == outside
-        self.shortcut = nn.Identity() if plain else _convolution(inside, outside, 1, stride, norm)
-        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = nn.Identity() if plain else _strided(_convolution(inside, outside, 1, stride, norm))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inside, H, W) -> (B, outside, ceil(H / stride), ceil(W / stride)), not negative."""
-        inside = self.second(self.relu(self.first(x)))
+        inside = self.second(self.opening(x))
         inside += self.shortcut(x)
         out: Tensor = self.relu(inside)
         return out
@@ -105,7 +135,7 @@ class TexNet(nn.Module):
         if not stages:
             raise InputError(f"no stage of texnet is wanted; name at least one of {', '.join(STAGES)}")
         self.size, self.stages = size, tuple(stage for stage in STAGES if stage in stages)
-        self.stem = nn.Sequential(*_convolution(3, size.stem, 3, 2, norm), nn.ReLU(inplace=True))
+        self.stem = Smooth(nn.Sequential(*_convolution(3, size.stem, 3, 2, norm), nn.ReLU(inplace=True)))
         width = size.stem
         for i, stage in enumerate(self._built()):
             inside = size.inside[i]
@@ -230,3 +260,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _convolution(inside: int, outside: int, kernel: int, stride: int, norm: bool) -> nn.Sequential:
     layer = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=not norm)
     return nn.Sequential(layer, nn.BatchNorm2d(outside)) if norm else nn.Sequential(layer)
+
+
+def _strided(layer: nn.Sequential) -> nn.Module:
+    """Return the layer, made smooth if its convolution leaves out places."""
+    return layer if cast(nn.Conv2d, layer[0]).stride == (1, 1) else Smooth(layer)
