@@ -127,7 +127,8 @@ class Detector(nn.Module, ABC):
         if own.keys() != tensors.keys():
             differ = sorted(own.keys() ^ tensors.keys())
             raise FormatError(
-                f"{path} does not fit this version of {type(self).__name__}: {', '.join(differ[:5])} differ."
+                f"{path} does not fit this version of {type(self).__name__}: {', '.join(differ[:5])} differ. "
+                "Fit it again, or use the version that wrote it."
             )
         for name, module in self.named_modules():
             for key, empty in module.named_buffers(recurse=False):
