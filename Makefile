@@ -54,7 +54,7 @@ node-example:     ## install what examples/node needs, by npm; its test then run
 	cd examples/node && npm install --no-audit --no-fund
 
 TEXNET := $(BIN)/python tools/texnet/train.py --cache runs/texnet/images
-texnet: $(INSTALLED) ## train the embedded backbone anew, some three hours on two fast cores; goes on where it stopped
+texnet: $(INSTALLED) ## train the embedded backbone anew, an estimated three hours on two fast cores; goes on where it stopped
 	$(TEXNET) --work runs/texnet/first --steps 13244 --no-context --crop 96 --views 128 --naming 1.0
 	$(TEXNET) --work runs/texnet/second --steps 10000 --start runs/texnet/first/checkpoint.safetensors --rate 1.5e-3
 	for draws in 1 2 3 4; do \

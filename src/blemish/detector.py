@@ -137,7 +137,10 @@ class Detector(nn.Module, ABC):
         try:
             self.load_state_dict(tensors)
         except RuntimeError as error:
-            raise FormatError(f"{path} does not fit this version of {type(self).__name__}: {error}") from error
+            raise FormatError(
+                f"{path} does not fit this version of {type(self).__name__}: {error}. "
+                "Fit it again, or use the version that wrote it."
+            ) from error
 
 
 def _check_images(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

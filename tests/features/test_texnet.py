@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from blemish.detector import tensors_sha256
-from blemish.errors import InputError, UnknownName, WeightsError
+from blemish.detector import read_saved, tensors_sha256, write_saved
+from blemish.errors import FormatError, InputError, UnknownName, WeightsError
 from blemish.features import extractor
 from blemish.features.texnet import (
     MEAN,
@@ -27,6 +27,8 @@ from blemish.features.texnet import (
     texnet,
     texnet_features,
 )
+from blemish.models import PatchCore
+from parts import Parts, stripes
 
 SHIPPED = Path(str(resources.files("blemish.features") / "weights" / "texnet_s.safetensors"))
 SMALL = SIZES["texnet_s"]
@@ -191,3 +193,14 @@ def test_features_choose_layers_by_stride_and_normalise(image: torch.Tensor) -> 
     same = texnet_features("texnet_s", [8, 16], str(SHIPPED), True)
     assert same.sha256 == features.sha256
     assert texnet_features("texnet_s", [8, 16], None, False).sha256 != features.sha256
+
+
+def test_a_detector_saved_with_an_earlier_network_is_refused_and_what_to_do_is_said(tmp_path: Path) -> None:
+    """Version 3 had no smoothing, its tensors other names; read into this network they would give other maps."""
+    fitted = PatchCore(coreset_sampling_ratio=0.05).fit(Parts(stripes(8, (64, 64), seed=0)))
+    meta, tensors = read_saved(fitted.save(tmp_path / "new.safetensors"))
+    meta.pop("seal")  # earlier files have none
+    earlier = {name.replace("opening.layer", "first").replace(".layer", ""): value for name, value in tensors.items()}
+    write_saved(tmp_path / "old.safetensors", meta, earlier)
+    with pytest.raises(FormatError, match=r"first\.0.*differ. Fit it again"):
+        PatchCore.load(tmp_path / "old.safetensors")

@@ -76,8 +76,7 @@ class Smooth(nn.Module):
 
     Half of the answer at every place of even row and even column, half of the mean of the four at the odd places diagonally
     beside it. That is a smoothing on the quincunx lattice, for the price of two layers; the binomial filter (1 2 1) of
-    Zhang's needs the answer at all places, for the price of four, and ranked the tiles no better. Beyond the border are
-    zeros, as for the convolution.
+    Zhang's needs the answer at all places, for the price of four. Beyond the border are zeros, as for the convolution.
     """
 
     def __init__(self, layer: nn.Sequential) -> None:
