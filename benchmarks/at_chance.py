@@ -26,17 +26,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish import catalogue
-from blemish.card import Preset
+from blemish.core import registry
+from blemish.core.card import Preset
+from blemish.core.environment import environment
+from blemish.core.files import read_json, write_json, write_text
 from blemish.data.record import Record
-from blemish.engine.evaluate import truth_mask
-from blemish.engine.run import environment
-from blemish.files import read_json, write_json, write_text
-from blemish.imaging import resize_mask
-from blemish.inspector import Inspector
+from blemish.evaluation.evaluate import truth_mask
+from blemish.imaging.images import resize_mask
+from blemish.inference.inspector import Inspector
 from blemish.metrics import auroc
 from blemish.metrics.comparison.paired import mid_ranks
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 
 Row = NDArray[np.float64]
 METHODS = ("ae", "vae", "anogan", "ganomaly", "anoddpm", "draem", "rd4ad", "simplenet", "padim")
@@ -85,14 +85,14 @@ def planted(seen: NDArray[np.float32], defect: str) -> NDArray[np.float32]:
 def measure(name: str, folder: Path, seed: int) -> dict[str, Any]:
     """Fit one method; return a row for each part that is scored, and the scores of parts with planted defects."""
     method, changes = VARIANTS.get(name, (name, {}))
-    preset = catalogue.method_card(method).presets.get("quick", PLAIN)
+    preset = registry.method_card(method).presets.get("quick", PLAIN)
     size, batch = preset.image_size, preset.batch_size
-    data = catalogue.dataset("magnetic_tile")(folder, image_size=size, train_batch_size=batch, holdout=0.0, seed=seed)
+    data = registry.dataset("magnetic_tile")(folder, image_size=size, train_batch_size=batch, holdout=0.0, seed=seed)
     train, every = data.train(), EVERY.get(method, 1)
     order = np.random.default_rng(seed).permutation(len(train.records)).tolist()
     fresh = [train.records[i] for i in sorted(order[TRAIN_IMAGES : TRAIN_IMAGES + FRESH_IMAGES])]
     train.records = [train.records[i] for i in sorted(order[:TRAIN_IMAGES])]
-    model = catalogue.method(method)(**{**preset.params, "seed": seed, **changes})
+    model = registry.method(method)(**{**preset.params, "seed": seed, **changes})
     with seeded(seed):
         model.fit(train)
     inspector, asked = Inspector(model, data.imaging), data.test_records[::every]

@@ -27,16 +27,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish import catalogue
+from blemish.core import registry
+from blemish.core.environment import environment
+from blemish.core.files import read_json, write_json, write_text
 from blemish.data import synthetic
 from blemish.data.reader import Loader
-from blemish.engine.evaluate import evaluate
-from blemish.engine.run import environment
+from blemish.evaluation.evaluate import evaluate
 from blemish.features import Features, extractor
-from blemish.files import read_json, write_json, write_text
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
 from blemish.models import PatchCore
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
@@ -90,7 +90,7 @@ def sets(data: Path | None, roots: list[Path]) -> list[tuple[str, Path, str]]:
         found += [("magnetic_tile", data / "magnetic_tile", "magnetic_tile")]
     if not found:  # nothing at hand: the demo's made images
         made = synthetic.make(Path("runs/backbones/images"), train=60)
-        found = [(category, made / category, "folder") for category in synthetic.CARD.categories]
+        found = [(category, made / category, "folder") for category in synthetic.CATEGORIES]
     absent = [str(path) for _, path, _ in found if not path.is_dir()]
     if absent:
         raise SystemExit(f"not there: {', '.join(absent)}")
@@ -98,7 +98,7 @@ def sets(data: Path | None, roots: list[Path]) -> list[tuple[str, Path, str]]:
 
 
 def measure(cell: Cell, net: Features) -> dict[str, Any]:
-    data = catalogue.dataset(cell.kind)(Path(cell.folder), image_size=cell.size, holdout=0.0, seed=cell.seed)
+    data = registry.dataset(cell.kind)(Path(cell.folder), image_size=cell.size, holdout=0.0, seed=cell.seed)
     records = data.train_records
     order = np.random.default_rng(cell.seed).permutation(len(records))[: cell.train_images]
     model = PatchCore(coreset_size=cell.patches, pretrained=False, seed=cell.seed)

@@ -18,7 +18,7 @@ from typing import Any
 from blemish.benchmark.cells import Cell
 from blemish.benchmark.process import measured
 from blemish.benchmark.reading import parse
-from blemish.files import write_json
+from blemish.core.files import write_json
 
 
 class Side:

@@ -4,7 +4,7 @@
 
 Batches of 8 at 256 px. "As torch does it" is the network called with the whole batch, rows of pixels in a row; ours is
 `Features`, a few images at a time with their channels side by side. Each in a process of its own, with memory given back to
-the system as is usual and kept (`blemish.memory`), by turns.
+the system as is usual and kept (`blemish.core.memory`), by turns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CODE = """
 import json, sys, time
 import torch
 from blemish.features import extractor
-from blemish.memory import keep_freed_memory
+from blemish.core.memory import keep_freed_memory
 name, weights, ours, kept, repeats = sys.argv[1:]
 if kept == "True":
     assert keep_freed_memory(), "this C library cannot keep freed memory"

@@ -16,13 +16,13 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import shape_inference
 
-from blemish import catalogue
+from blemish.core import registry
 from blemish.data import Folder
 from blemish.export import to_onnx
 from blemish.export.precision import _quantise, _scores, damaged
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
 from blemish.metrics import auroc
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     given = parser.parse_args()
     data = Folder(given.data, image_size=given.image_size, holdout=0.0)
     with seeded(0):
-        model = catalogue.method(given.method)().fit(data.train())
+        model = registry.method(given.method)().fit(data.train())
     inspector = Inspector(model, data.imaging)
     good, test = (
         [data.imaging(record.image).transpose(2, 0, 1) for record in records]

@@ -26,18 +26,18 @@ import numpy as np
 import onnx
 
 from blemish import metrics
+from blemish.core.environment import environment
+from blemish.core.files import read_json, write_json, write_text
 from blemish.data import Folder
 from blemish.engine import Engine
-from blemish.engine.evaluate import truth_mask
-from blemish.engine.run import environment
+from blemish.evaluation.evaluate import truth_mask
 from blemish.export import export
 from blemish.export.graph import describe, to_onnx
 from blemish.export.parity import compare
 from blemish.export.precision import quantised
-from blemish.files import read_json, write_json, write_text
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
+from blemish.inference.runtime import Runtime
 from blemish.models import PatchCore
-from blemish.runtime import Runtime
 from line_page import page
 from line_profile import kinds
 from line_sizes import core_environment, rival_size, sizes
@@ -185,7 +185,7 @@ def answer(command: list[str], folder: Path, *, allowed: tuple[int, ...] = (0,))
 
 RUNTIME = """
 import json, sys
-from blemish.runtime import Runtime
+from blemish.inference.runtime import Runtime
 print(json.dumps({"defective": Runtime(sys.argv[1]).inspect(sys.argv[2]).defective}))
 """
 

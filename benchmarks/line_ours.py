@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from blemish.runtime import Runtime
+from blemish.inference.runtime import Runtime
 
 
 def milliseconds(work: Any, value: Any) -> float:

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from blemish import catalogue
-from blemish.card import Preset
+from blemish.core import registry
+from blemish.core.card import Preset
+from blemish.core.environment import environment
+from blemish.core.files import read_json, write_json, write_text
 from blemish.data import synthetic
-from blemish.engine.evaluate import evaluate
-from blemish.engine.run import environment
-from blemish.files import read_json, write_json, write_text
-from blemish.inspector import Inspector
-from blemish.training import seeded
+from blemish.evaluation.evaluate import evaluate
+from blemish.inference.inspector import Inspector
+from blemish.training.optimise import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 TRAIN_IMAGES = 160
@@ -49,14 +49,14 @@ def sets(data: Path | None) -> dict[str, tuple[str, Path]]:
 
 def measure(method: str, kind: str, folder: Path, seed: int) -> dict[str, Any]:
     """Fit and test one method; called in a process of its own."""
-    preset = catalogue.method_card(method).presets.get("quick", PLAIN)
+    preset = registry.method_card(method).presets.get("quick", PLAIN)
     side, batch = preset.image_size, preset.batch_size
-    data = catalogue.dataset(kind)(folder, image_size=side, train_batch_size=batch, holdout=0.0, seed=seed)
+    data = registry.dataset(kind)(folder, image_size=side, train_batch_size=batch, holdout=0.0, seed=seed)
     train = data.train()
     order = np.random.default_rng(seed).permutation(len(train.records))[:TRAIN_IMAGES]
     train.records = [train.records[i] for i in sorted(order.tolist())]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    model = catalogue.method(method)(**{**preset.params, "seed": seed})
+    model = registry.method(method)(**{**preset.params, "seed": seed})
     begun = time.perf_counter()
     with seeded(seed):
         model.fit(train)
@@ -133,7 +133,7 @@ def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of piped_paper and magnetic_tile (else made images)")
-    parser.add_argument("--methods", nargs="+", default=list(catalogue.methods()), help="default: all")
+    parser.add_argument("--methods", nargs="+", default=list(registry.methods()), help="default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of the finished cells")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     parser.add_argument("--export", type=Path, help="folder to copy the finished cells to (docs/measured)")

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.memory import keep_freed_memory
+from blemish.core.memory import keep_freed_memory
+from blemish.core.types import Batch
 from blemish.models import PatchCore
 from blemish.ops import byte_tiles
 from blemish.ops.neighbours import Leads, Search
-from blemish.types import Batch
 from side_by_side import Images, Options, Row, backbone, by_turns, finish, images, options, peak, rival, seconds
 
 

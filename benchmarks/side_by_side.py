@@ -25,11 +25,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish import catalogue
+from blemish.core import registry
+from blemish.core.environment import environment
+from blemish.core.files import write_json
 from blemish.data import synthetic
-from blemish.engine.run import environment
 from blemish.features import Features, extractor
-from blemish.files import write_json
 from processor import processor
 
 Images = NDArray[np.float32]
@@ -103,12 +103,12 @@ def images(given: Options, name: str, count: int, size: int = 256) -> Images:
     """Return `count` good images, (N, 3, size, size) in [0, 1]; of a smaller set the same again, slightly darker."""
     if given.data is None:
         root = synthetic.make(Path("runs/bench/images"), train=60)
-        data = catalogue.dataset("synthetic")(root, "fabric", image_size=size, holdout=0.0)
+        data = registry.dataset("synthetic")(root, "fabric", image_size=size, holdout=0.0)
     elif name == "magnetic_tile":
-        data = catalogue.dataset("magnetic_tile")(given.data / name, image_size=size, holdout=0.0)
+        data = registry.dataset("magnetic_tile")(given.data / name, image_size=size, holdout=0.0)
     else:
         folder = given.data / ("piped_paper/" + name if name.startswith("piped") else name)
-        data = catalogue.dataset("folder")(folder, image_size=size, holdout=0.0)
+        data = registry.dataset("folder")(folder, image_size=size, holdout=0.0)
     records = data.train_records
     held: list[Images] = []
     for i in range(count):

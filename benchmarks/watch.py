@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blemish.watching import Part
-from blemish.watching.backlog import Backlog
-from blemish.watching.journal import Journal
-from blemish.watching.names import chooser
-from blemish.watching.sweep import Sweep
+from blemish.watch import Part
+from blemish.watch.find import Backlog, Sweep, chooser
+from blemish.watch.journal import Journal
 
 
 def memory() -> float:

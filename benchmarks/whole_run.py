@@ -22,7 +22,7 @@ begun = time.perf_counter()
 from pathlib import Path
 from blemish.data import Folder
 from blemish.engine import Engine
-from blemish.memory import keep_freed_memory
+from blemish.core.memory import keep_freed_memory
 from blemish.models import PatchCore
 keep_freed_memory()  # as the command line does
 root, category, weights, out, ratio = sys.argv[1:]

@@ -20,11 +20,11 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
-from blemish import catalogue
-from blemish.card import Preset
+from blemish import Inspector
+from blemish.core import registry
+from blemish.core.card import Preset
 from blemish.data import Synthetic, synthetic
 from blemish.engine import Engine
-from blemish.inspector import Inspector
 from blemish.report import picture
 
 mpl.use("Agg")  # pictures are written, not shown
@@ -50,13 +50,13 @@ def main(out: Path, category: str, steps: int | None = None) -> None:
 
 def fit(engine: Engine, name: str, images: Path, category: str, steps: int | None) -> tuple[Inspector, Synthetic]:
     """Fit one method, with its quick preset if it is trained; a third of the good parts choose the threshold."""
-    quick = catalogue.method_card(name).presets.get("quick", NOT_TRAINED)
+    quick = registry.method_card(name).presets.get("quick", NOT_TRAINED)
     params = dict(quick.params)
     if steps is not None and "steps" in params:
         params["steps"] = steps
     data = Synthetic(images, category, image_size=quick.image_size, train_batch_size=quick.batch_size, holdout=1 / 3)
     print(f"{name} learns from {len(data.train_records)} good parts", flush=True)
-    return engine.fit(catalogue.method(name)(**params), data), data
+    return engine.fit(registry.method(name)(**params), data), data
 
 
 def found(inspector: Inspector, data: Synthetic) -> str:

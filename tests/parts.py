@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from blemish.imaging import encode_png
-from blemish.types import Batch
+from blemish.core.types import Batch
+from blemish.imaging.images import encode_png
 
 
 def stripes(count: int, size: tuple[int, int], seed: int) -> torch.Tensor:

@@ -12,14 +12,14 @@ from typer.main import get_command
 import blemish.data
 import blemish.engine
 import blemish.export
-import blemish.inspector
+import blemish.inference.inspector
+import blemish.inference.runtime
 import blemish.models
 import blemish.report
-import blemish.runtime
-from blemish import catalogue
-from blemish.card import Preset
 from blemish.cli import app
-from blemish.data.folder import index
+from blemish.core import registry
+from blemish.core.card import Preset
+from blemish.data.datasets.folder import index
 from parts import write_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,13 +46,13 @@ def test_the_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
 
 def short_presets(monkeypatch) -> None:
     """Let every training take two steps: what is learnt does not matter here."""
-    known = catalogue.preset
+    known = registry.preset
 
     def brief(name: str, wanted: str) -> Preset:
         found = known(name, wanted)
         return replace(found, params={**found.params, "steps": 2})
 
-    monkeypatch.setattr(catalogue, "preset", brief)
+    monkeypatch.setattr(registry, "preset", brief)
 
 
 def test_the_page_on_python_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
@@ -128,8 +128,8 @@ def ours(call: str) -> object:
         blemish.data,
         blemish.models,
         blemish.engine,
-        blemish.inspector,
-        blemish.runtime,
+        blemish.inference.inspector,
+        blemish.inference.runtime,
         blemish.export,
         blemish.report,
     ]

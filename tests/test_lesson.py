@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from blemish.data.scenes import CATEGORIES
-from blemish.imaging import read
+from blemish.data.synthetic.render import CATEGORIES
+from blemish.imaging.images import read
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "lesson.py"
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from blemish import catalogue
-from blemish.detector import Detector
+from blemish.core import registry
+from blemish.core.detector import Detector
 
 
 @cache
@@ -25,7 +25,7 @@ def own_tests(name: str) -> ModuleType:
 
 def make(name: str, **changes: object) -> Detector:
     """Return an unfitted method with the parameters of TINY."""
-    return catalogue.method(name)(**{**own_tests(name).TINY, **changes})
+    return registry.method(name)(**{**own_tests(name).TINY, **changes})
 
 
 def brief(name: str) -> Detector:

@@ -17,14 +17,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from blemish.core.files import write_atomically
+from blemish.core.types import Batch
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher
-from blemish.files import write_atomically
-from blemish.ops.patch_descriptor import patch_descriptor
-from blemish.ops.photographs import photographs
-from blemish.ops.textures import Pictures, several
-from blemish.training import choose_device, seeded
-from blemish.types import Batch
+from blemish.ops.networks.patch_descriptor import patch_descriptor
+from blemish.ops.textures import Pictures, photographs, several
+from blemish.training.optimise import choose_device, seeded
 
 
 class Drawn:

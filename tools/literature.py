@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from blemish.errors import FormatError
-from blemish.files import write_text
+from blemish.core.errors import FormatError
+from blemish.core.files import write_text
 from blemish.literature.schema import laid_out, problems
 
 DATA = Path(__file__).resolve().parents[1] / "src" / "blemish" / "literature" / "data"

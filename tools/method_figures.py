@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish import catalogue
-from blemish.card import Preset
+from blemish.core import registry
+from blemish.core.card import Preset
+from blemish.core.files import write_atomically, write_json
 from blemish.data import Synthetic, synthetic
 from blemish.data.record import Record
-from blemish.files import write_atomically, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 CATEGORY, SHOWN = "bottle_cap", ("good/000", "broken_rim/000", "scratch/000")
@@ -46,7 +46,7 @@ WIDTH, DPI = 3.6, 120  # inches, dots an inch
 
 def preset(method: str) -> tuple[Preset, dict[str, Any]]:
     """Return what a method is fitted with here, and what of it differs from its `quick` preset."""
-    quick = catalogue.method_card(method).presets.get("quick", PLAIN)
+    quick = registry.method_card(method).presets.get("quick", PLAIN)
     if method not in CHEAPER:
         return quick, {}
     other = CHEAPER[method]
@@ -56,9 +56,9 @@ def preset(method: str) -> tuple[Preset, dict[str, Any]]:
 
 def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
     """Fit one method, measure it on all test parts of the product, and draw the three parts."""
-    from blemish.engine.evaluate import evaluate
-    from blemish.inspector import Inspector
-    from blemish.training import seeded
+    from blemish.evaluation.evaluate import evaluate
+    from blemish.inference.inspector import Inspector
+    from blemish.training.optimise import seeded
 
     chosen, changed = preset(method)
     data = Synthetic(
@@ -69,7 +69,7 @@ def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
         holdout=HELD_OUT,
         seed=SEED,
     )
-    model = catalogue.method(method)(**{**chosen.params, "seed": SEED})
+    model = registry.method(method)(**{**chosen.params, "seed": SEED})
     begun = time.perf_counter()
     with seeded(SEED):
         model.fit(data.train())
@@ -107,7 +107,7 @@ def picture(records: list[Record], verdicts: list[Any], threshold: float) -> byt
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from blemish.imaging import read, read_mask
+    from blemish.imaging.images import read, read_mask
 
     maps = [verdict.map for verdict in verdicts]
     low = min((float(map.min()) for map in maps if map is not None), default=0.0)
@@ -155,7 +155,7 @@ def _spill(path: Path, content: bytes) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=list(catalogue.methods()), help="default: all")
+    parser.add_argument("--methods", nargs="+", default=list(registry.methods()), help="default: all")
     parser.add_argument("--again", action="store_true", help="draw also what is there")
     parser.add_argument("--limit", type=float, default=20.0, help="minutes a method may take (default 20)")
     parser.add_argument("--images", type=Path, default=Path("runs/method-figures/images"), help="folder of made images")

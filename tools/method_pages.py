@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import method_source
-from blemish import catalogue
-from blemish.card import Card, Reported
-from blemish.files import read_json
-from blemish.literature.disputes import disputes_of
-from blemish.literature.names import known_name
+from blemish.core import registry
+from blemish.core.card import Card, Reported
+from blemish.core.files import read_json
+from blemish.literature.entries import known_name
+from blemish.literature.results import disputes_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 CHANCE = 0.5  # of an AUROC
@@ -32,8 +32,8 @@ def index() -> str:
         "Each has a page: how it works, its maps, its parameters, and what others and we measured.\n",
     ]
     lines += ["| method | family | idea | paper | year |", "|---|---|---|---|---|"]
-    for name in catalogue.methods():
-        card = catalogue.method_card(name)
+    for name in registry.methods():
+        card = registry.method_card(name)
         paper = f"[{card.paper.title}]({card.paper.url})"
         lines += [f"| [{card.name}](methods/{name}.md) | {card.family} | {card.idea} | {paper} | {card.paper.year} |"]
     lines += ["\nAll of them on real images, in one table: [methods measured](methods-measured.md)."]
@@ -43,7 +43,7 @@ def index() -> str:
 
 def page(name: str, docs: Path = DOCS) -> str:
     """Return one method's page; what was measured is read from `docs`/measured."""
-    card, source = catalogue.method_card(name), method_source.read(name)
+    card, source = registry.method_card(name), method_source.read(name)
     lines = [f"# {card.name}\n", f"**{sentence(card.idea)}**\n"]
     lines += [f"Family: {card.family}. On the command line: `--method {name}`. [All methods](../methods.md)\n"]
     lines += ["## How it works\n", sentence(source.sentence) + "\n", source.explanation + "\n"]
@@ -199,7 +199,7 @@ def their_protocol(reported: Reported) -> str:
 
 def learnt_from(dataset: str) -> str:
     """Return how many good images the categories of a data set have to learn from, if its card counts them."""
-    for found in catalogue.datasets().values():
+    for found in registry.datasets().values():
         counts = [each.train_good for each in found.card.counts.values() if each.train_good is not None]
         if found.card.name == dataset and counts:
             low, high = min(counts), max(counts)

@@ -33,7 +33,7 @@ class Source:
 
 @cache
 def read(method: str) -> Source:
-    """Read the file of a method, named as `catalogue.methods()` names it."""
+    """Read the file of a method, named as `registry.methods()` names it."""
     path = Path(blemish.models.__path__[0]) / f"{method}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     first, _, rest = (ast.get_docstring(tree) or "").partition("\n\n")

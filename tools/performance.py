@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from blemish.files import read_json, write_text
+from blemish.core.files import read_json, write_text
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("forward", "coreset", "patchcore", "padim", "metrics", "whole_run", "startup")
@@ -84,12 +84,12 @@ def main() -> None:
         "- A frozen network is given a few images at a time with their channels side by side, so that what lies",
         "  between two layers stays in the cache. The command line also keeps freed memory, which glibc would give back",
         "  after every image and fetch again page by page. From Python, once:",
-        "  `from blemish.memory import keep_freed_memory; keep_freed_memory()`.",
+        "  `from blemish.core.memory import keep_freed_memory; keep_freed_memory()`.",
         "- 1,024 patches against 16,384 memories are 16.8 million pairs an image. Where the processor can multiply bytes",
         "  (AVX2, AVX-512 VNNI), 64 bytes a pair bound its distance (`blemish.ops.byte_tiles`); the few that may",
         "  be nearest are then taken in full, and the answer is exact. Other processors compare 33 floats a pair. The",
         "  table has both.",
-        "- The search runs on torch's own worker threads (`blemish.ops.team`): they spin for some milliseconds after each",
+        "- The search runs on torch's own worker threads (`ops.threads`): they spin for some milliseconds after each",
         "  of torch's operations, and threads of the search's own would have to wait for them.",
     ]
     if "growth" in found:

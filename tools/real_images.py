@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from blemish import catalogue
+from blemish.core import registry
+from blemish.core.environment import environment
+from blemish.core.files import read_json, write_json, write_text
 from blemish.data.datamodule import DataModule
-from blemish.engine.evaluate import evaluate
-from blemish.engine.run import environment
-from blemish.files import read_json, write_json, write_text
-from blemish.inspector import Inspector
-from blemish.training import seeded
+from blemish.evaluation.evaluate import evaluate
+from blemish.inference.inspector import Inspector
+from blemish.training.optimise import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
@@ -67,8 +67,8 @@ def measure(cell: Cell, weights: str | None, seed: int) -> dict[str, Any]:
         options["weights"] = weights
     if cell.method == "patchcore":
         options["coreset_sampling_ratio" if cell.keep < 1 else "coreset_size"] = cell.keep
-    data: DataModule = catalogue.dataset(cell.kind)(cell.folder, image_size=cell.size, holdout=0.0, seed=seed)
-    model = catalogue.method(cell.method)(**options)
+    data: DataModule = registry.dataset(cell.kind)(cell.folder, image_size=cell.size, holdout=0.0, seed=seed)
+    model = registry.method(cell.method)(**options)
     began = time.perf_counter()
     with seeded(seed):
         model.fit(data.train())

@@ -5,14 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blemish.core.registry import create_method, list_datasets, list_methods
+    from blemish.core.types import Prediction
+    from blemish.data.datasets.folder import Folder
     from blemish.engine.engine import Engine
-    from blemish.inspector import Inspector
+    from blemish.inference.inspector import Inspector
+    from blemish.inference.loading import load
+    from blemish.inference.runtime import Runtime
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "Inspector", "__version__"]
+__all__ = [
+    "Engine",
+    "Folder",
+    "Inspector",
+    "Prediction",
+    "Runtime",
+    "__version__",
+    "create_method",
+    "list_datasets",
+    "list_methods",
+    "load",
+]
 
-_PLACES = {"Engine": "blemish.engine", "Inspector": "blemish.inspector"}
-"""Modules of the names that are loaded when they are asked for: they need torch, most of blemish does not."""
+_PLACES = {
+    "Engine": "blemish.engine",
+    "Folder": "blemish.data",
+    "Inspector": "blemish.inference.inspector",
+    "Prediction": "blemish.core.types",
+    "Runtime": "blemish.inference.runtime",
+    "create_method": "blemish.core.registry",
+    "list_datasets": "blemish.core.registry",
+    "list_methods": "blemish.core.registry",
+    "load": "blemish.inference.loading",
+}
+"""Modules of the names, which are loaded when they are asked for: some need torch, most of blemish does not."""
 
 
 def __getattr__(name: str) -> Any:
@@ -25,7 +51,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "blemish":
             raise
-        from blemish.errors import MissingExtra
+        from blemish.core.errors import MissingExtra
 
         raise MissingExtra(f"{error.name}, which blemish.{name} needs,", "train") from error
 

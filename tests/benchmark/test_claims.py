@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from blemish.benchmark.claims import Claims
-from blemish.errors import StorageError
+from blemish.core.errors import StorageError
 
 HOLD = "import sys, time; from pathlib import Path; from blemish.benchmark.claims import Claims\n"
 HOLD += "print(Claims(Path(sys.argv[1])).claim('cell'), flush=True); time.sleep(60)"

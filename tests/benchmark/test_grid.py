@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from blemish.benchmark.cells import Cell
 from blemish.benchmark.claims import Claims
 from blemish.benchmark.reading import parse, presets, read
+from blemish.core.errors import BlemishError, DataError, InputError, UnknownName
+from blemish.core.files import write_json
 from blemish.data import synthetic
-from blemish.errors import BlemishError, DataError, InputError, UnknownName
-from blemish.files import write_json
 from parts import write_folder
 
 SMALL = {"train": 4, "test_good": 2, "per_defect": 1, "size": 64}

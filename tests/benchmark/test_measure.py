@@ -12,16 +12,16 @@ import torch
 from blemish.benchmark import measure as measuring
 from blemish.benchmark.cells import Cell
 from blemish.benchmark.measure import mean_interval, measure
-from blemish.benchmark.protocols import FewShot, Noisy, Robustness
 from blemish.benchmark.reading import parse
+from blemish.core.errors import InputError
 from blemish.data import Folder, synthetic
 from blemish.data.split import split_hash
-from blemish.engine.evaluate import evaluate
-from blemish.errors import InputError
+from blemish.evaluation.evaluate import evaluate
+from blemish.evaluation.settings import FewShot, Noisy, Robustness
 from blemish.features.frozen import Features
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
 from blemish.models.patchcore import PatchCore
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 from grids import TINY, cells
 
 

@@ -12,15 +12,15 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from blemish.benchmark.places import Local, OnRay
+from blemish.benchmark.backends import Local, OnRay
 from blemish.benchmark.runner import Runner
-from blemish.calibration import from_good
 from blemish.cli.app import app
-from blemish.engine.bulk import inspect_on_ray
-from blemish.errors import FormatError, InputError
+from blemish.core.errors import FormatError, InputError
 from blemish.export import to_onnx
-from blemish.imaging import Imaging
-from blemish.inspector import Inspector
+from blemish.imaging.images import Imaging
+from blemish.inference.calibration import from_good
+from blemish.inference.inspector import Inspector
+from blemish.inference.ray_backend import inspect_on_ray
 from blemish.models import PatchCore
 from grids import cells
 from parts import Parts, deface, stripes, write_png

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from blemish.benchmark.backends import Local
 from blemish.benchmark.cells import results
 from blemish.benchmark.measure import measure
-from blemish.benchmark.places import Local
 from blemish.benchmark.process import measured
 from blemish.benchmark.reading import parse
 from blemish.benchmark.runner import Runner
-from blemish.errors import FormatError, InputError, StorageError
+from blemish.core.errors import FormatError, InputError, StorageError
 from grids import cells, tiny
 
 
@@ -206,7 +206,7 @@ RUN = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from blemish.benchmark.places import Local
+from blemish.benchmark.backends import Local
 from blemish.benchmark.runner import Runner
 from grids import cells
 folder = Path(sys.argv[1])

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from blemish.files import read_json, write_json
+from blemish.core.files import read_json, write_json
 from parts import write_folder, write_png
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "backbones.py"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.files import read_json, write_json
+from blemish.core.files import read_json, write_json
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "methods.py"
 

@@ -107,7 +107,7 @@ def test_inspect_for_machines_and_pictures_for_people(model, place, tmp_path) ->
     assert all(v["regions"] for v in caught)
     pictures = list((tmp_path / "rejects").glob("*.png"))
     assert len(pictures) == len(caught)
-    from blemish.imaging import read
+    from blemish.imaging.images import read
 
     assert read(pictures[0]).shape == (64, 128, 3)
 
@@ -373,11 +373,11 @@ def test_version_and_help() -> None:
 
 CRASH = """
 import sys
-from blemish import catalogue
+from blemish.core import registry
 from blemish.cli import main
 def crash(*arguments, **options):
     raise {error}
-catalogue.methods = crash
+registry.methods = crash
 sys.argv[1:] = ["list"]
 main()
 """

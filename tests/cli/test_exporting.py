@@ -12,9 +12,9 @@ import pytest
 from typer import Exit
 
 from blemish.cli.exporting import _parts, benchmark, export
+from blemish.core.errors import InputError
 from blemish.data import Folder
 from blemish.engine import Engine
-from blemish.errors import InputError
 from blemish.models import Patchcore
 from parts import write_folder
 

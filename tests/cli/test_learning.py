@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 import blemish.models
-from blemish import catalogue
 from blemish.cli import app
+from blemish.core import registry
+from blemish.core.errors import UnknownName
 from blemish.engine import Engine
-from blemish.errors import UnknownName
 from parts import write_folder
 
 LONG = "ae is trained: 15,625 steps at 256 x 256 pixels, in batches of 32."
@@ -54,7 +54,7 @@ def test_fit_says_how_long_it_trains_before_it_begins(begun, tmp_path, options, 
 def test_the_parameters_that_count_steps_are_those_that_methods_train_by() -> None:
     sources = [path.read_text(encoding="utf-8") for path in Path(blemish.models.__path__[0]).glob("*.py")]
     used = {name for source in sources for name in re.findall(r"\bsteps=self\.(\w+)", source)}
-    assert used == set(catalogue.TRAININGS)
+    assert used == set(registry.TRAININGS)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_names_and_words_of_other_libraries_are_understood(begun, tmp_path) -> N
     found = CliRunner().invoke(app, ["fit", str(root), "-m", "stfpm", "-s", "epochs=3"])
     assert "unknown parameter of" in str(found.exception)
     assert "epochs: a training is as long as the model's `steps`." in str(found.exception)
-    assert catalogue.method("ReverseDistillation") is blemish.models.RD4AD
+    assert registry.method("ReverseDistillation") is blemish.models.RD4AD

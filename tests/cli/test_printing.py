@@ -6,12 +6,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from blemish.cli import stopping
+from blemish.cli.describe import describe
 from blemish.cli.literature import _show_table
 from blemish.cli.printing import print_tree
-from blemish.describe import describe
-from blemish.engine.evaluate import Report
-from blemish.errors import DataError
-from blemish.literature.tables import Table
+from blemish.core.errors import DataError
+from blemish.core.tables import Table
+from blemish.evaluation.evaluate import Report
 from blemish.report.figures import distributions
 
 EVIL = "\x1b]0;title\x07"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from blemish.cli.watching import load_model, moment
-from blemish.errors import InputError
-from blemish.files import sha256
+from blemish.core.errors import InputError
+from blemish.core.files import sha256
 
-HERE = Path(__file__).resolve().parents[1] / "watching"
+HERE = Path(__file__).resolve().parents[1] / "watch"
 COMMAND = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
@@ -55,7 +55,7 @@ def options(tmp_path) -> list[object]:
 def picture():
     import numpy as np
 
-    from blemish.imaging import encode_png
+    from blemish.imaging.images import encode_png
 
     return lambda value: encode_png(np.full((32, 32, 3), value, np.uint8))
 
@@ -212,7 +212,7 @@ def test_moments() -> None:
 
 
 def test_the_hash_of_an_openvino_model_covers_both_files(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("blemish.loading.load", lambda path, device: None)
+    monkeypatch.setattr("blemish.inference.loading.load", lambda path, device: None)
     path = tmp_path / "part.xml"
     path.write_bytes(b"<net/>")
     hashes = []

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from blemish import catalogue
-from blemish.detector import Detector
-from blemish.errors import FormatError, InputError, NotFitted
+from blemish.core import registry
+from blemish.core.detector import Detector
+from blemish.core.errors import FormatError, InputError, NotFitted
 from blemish.metrics import auroc
 from parts import Parts, deface, stripes
 from tiny import brief, make, own_tests
@@ -23,7 +23,7 @@ SIZE = (64, 64)
 _fitted: dict[str, Detector] = {}
 
 
-@pytest.fixture(params=catalogue.methods())
+@pytest.fixture(params=registry.methods())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -41,13 +41,13 @@ def answer(detector: Detector, images: torch.Tensor) -> tuple[torch.Tensor, torc
 
 
 def test_one_file_one_card_one_test(name) -> None:
-    module = inspect.getmodule(catalogue.method(name))
+    module = inspect.getmodule(registry.method(name))
     assert module is not None
     assert module.__doc__
     assert len(module.__doc__) > 300, "the docstring tells the idea, how it works, and where it differs"
-    card = catalogue.method_card(name)
+    card = registry.method_card(name)
     assert card == module.CARD
-    assert card.name == catalogue.method(name).__name__
+    assert card.name == registry.method(name).__name__
     assert card.paper.title
     assert card.paper.year > 2000
     assert card.paper.url.startswith("https://")
@@ -210,7 +210,7 @@ def test_frozen_parts_stay_frozen(fitted) -> None:
 
 
 def test_numbers_that_are_none_are_refused_at_once(name) -> None:
-    made = catalogue.method(name)
+    made = registry.method(name)
     floats = [each.name for each in inspect.signature(made).parameters.values() if isinstance(each.default, float)]
     assert floats
     for key in floats:

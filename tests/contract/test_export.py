@@ -9,12 +9,12 @@ import onnx
 import pytest
 import torch
 
-from blemish import catalogue
-from blemish.errors import ExportError
+from blemish.core import registry
+from blemish.core.errors import ExportError
 from blemish.export import to_onnx
-from blemish.imaging import Imaging
-from blemish.inspector import Inspector
-from blemish.runtime import Runtime
+from blemish.imaging.images import Imaging
+from blemish.inference.inspector import Inspector
+from blemish.inference.runtime import Runtime
 from parts import Parts, deface, stripes
 from tiny import brief
 
@@ -23,9 +23,9 @@ NEAR = 1e-4
 """Of the largest score or map value: float32 sums in another order, through networks tens of layers deep."""
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) -> None:
-    card = catalogue.method_card(name)
+    card = registry.method_card(name)
     inspector = Inspector(brief(name).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
     if card.not_exported:
         with pytest.raises(ExportError, match=f"{card.name} cannot be exported: {card.not_exported[:30]}"):
@@ -48,5 +48,5 @@ def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) ->
 
 
 def test_what_cannot_be_exported_says_so_before_anybody_tries() -> None:
-    declared = {name for name in catalogue.methods() if catalogue.method_card(name).not_exported}
+    declared = {name for name in registry.methods() if registry.method_card(name).not_exported}
     assert declared == {"anoddpm", "anogan", "differnet"}

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from blemish import catalogue
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.training_session import session
+from blemish.core import registry
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.training.session import session
 from parts import Parts, Torn, stripes
 from tiny import make
 
 STEPS = ("steps", "encoder_steps", "teacher_steps")
-TRAINED = [name for name in catalogue.methods() if "steps" in make(name).params]
+TRAINED = [name for name in registry.methods() if "steps" in make(name).params]
 GOOD = stripes(12, (64, 64), seed=0)
 
 

@@ -5,24 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from blemish import catalogue
-from blemish.errors import DataError
+from blemish.core import registry
+from blemish.core.errors import DataError
 from blemish.literature import methods, papers, taxonomy
-from blemish.literature.names import look_up
-from blemish.literature.store import tree
-from blemish.literature.taxonomy import node_ids, paper_of, place, planted
+from blemish.literature.entries import look_up, node_ids, tree
+from blemish.literature.taxonomy import paper_of, place, planted
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_a_method_has_a_place_that_its_card_names(name) -> None:
-    card = catalogue.method_card(name)
+    card = registry.method_card(name)
     assert place(name, card) in node_ids()
     assert place(name, card).startswith(tree()["card_families"][card.family])
 
 
-@pytest.mark.parametrize("name", [name for name in catalogue.methods() if look_up("methods", name)])
+@pytest.mark.parametrize("name", [name for name in registry.methods() if look_up("methods", name)])
 def test_a_method_that_numbers_were_printed_for_is_the_same_method_there(name) -> None:
-    card = catalogue.method_card(name)
+    card = registry.method_card(name)
     assert look_up("methods", card.name) == look_up("methods", name)
     found = paper_of(name, card)
     assert found is not None
@@ -31,7 +30,7 @@ def test_a_method_that_numbers_were_printed_for_is_the_same_method_there(name) -
 
 def test_every_method_and_every_paper_stands_once_in_the_tree() -> None:
     nodes = [node for top in taxonomy() for node in top.walk()]
-    assert Counter(name for node in nodes for name in node.methods) == Counter(catalogue.methods())
+    assert Counter(name for node in nodes for name in node.methods) == Counter(registry.methods())
     assert Counter(p.key for node in nodes for p in node.papers) == Counter(p.key for p in papers())
     assert [node.id for node in nodes] == list(node_ids())
     assert sum(top.paper_count for top in taxonomy()) == len(papers())
@@ -42,14 +41,14 @@ def test_every_family_of_a_card_leads_to_a_place() -> None:
 
 
 def test_a_method_without_a_place_is_an_error_that_says_what_to_do() -> None:
-    card = replace(catalogue.method_card("padim"), family="divination")
+    card = replace(registry.method_card("padim"), family="divination")
     with pytest.raises(DataError, match=r"'divination', which has no place.*card_families"):
         planted({"padim": card})
 
 
 def test_a_paper_makes_a_place_finer_only_inside_the_family_of_the_card() -> None:
-    assert place("ganomaly", catalogue.method_card("ganomaly")) == "reconstruction/gan"
-    assert place("anoddpm", catalogue.method_card("anoddpm")) == "reconstruction/diffusion"
-    assert place("padim", catalogue.method_card("padim")) == "embedding/memory-bank"
-    moved = replace(catalogue.method_card("ganomaly"), family="foundation")
+    assert place("ganomaly", registry.method_card("ganomaly")) == "reconstruction/gan"
+    assert place("anoddpm", registry.method_card("anoddpm")) == "reconstruction/diffusion"
+    assert place("padim", registry.method_card("padim")) == "embedding/memory-bank"
+    moved = replace(registry.method_card("ganomaly"), family="foundation")
     assert place("ganomaly", moved) == "foundation"

@@ -8,13 +8,15 @@ import re
 
 import pytest
 
-import blemish.data
-from blemish.card import DatasetCard
+import blemish.data.datasets
+from blemish.core.card import DatasetCard
 
 CARDS = {
     module.name: card
-    for module in pkgutil.iter_modules(blemish.data.__path__)
-    if isinstance(card := getattr(importlib.import_module(f"blemish.data.{module.name}"), "CARD", None), DatasetCard)
+    for module in pkgutil.iter_modules(blemish.data.datasets.__path__)
+    if isinstance(
+        card := getattr(importlib.import_module(f"blemish.data.datasets.{module.name}"), "CARD", None), DatasetCard
+    )
 }
 # train good, validation good, test good, test defective, categories, kinds: the totals their authors (or counts) give
 TOTALS = {

@@ -2,9 +2,9 @@
 
 import pytest
 
+from blemish.core.errors import InputError, UnknownName
 from blemish.data import Folder, MVTecAD
 from blemish.data.datamodule import DataModule
-from blemish.errors import InputError, UnknownName
 
 
 def test_a_wrong_argument_is_named_at_once_with_what_is_nearest(tmp_path) -> None:

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blemish.card import Archive, DatasetCard
+from blemish.core.card import Archive, DatasetCard
+from blemish.core.errors import DownloadError, StorageError
 from blemish.data import download as module
+from blemish.data.datasets.mvtec_ad import CARD
 from blemish.data.download import download, fetch, unpack
-from blemish.data.mvtec_ad import CARD
-from blemish.errors import DownloadError, StorageError
 
 
 class Shelf(BaseHTTPRequestHandler):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from blemish.core.errors import DataError, UnknownName
 from blemish.data import layout
+from blemish.data.datasets.mvtec_ad import CARD, index
 from blemish.data.layout import Place, mvtec_records
-from blemish.data.mvtec_ad import CARD, index
-from blemish.errors import DataError, UnknownName
 
 BOTTLE = ("bottle/train/good/000.png", "bottle/test/good/000.png", "bottle/test/crack/000.png")
 KEYS = ["bottle/test/crack/000.png", "bottle/test/good/000.png", "bottle/train/good/000.png"]

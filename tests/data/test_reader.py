@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from blemish.core.errors import DataError, ImageError
+from blemish.core.read_ahead import read_ahead
 from blemish.data.reader import Loader
 from blemish.data.record import Record
-from blemish.errors import DataError, ImageError
-from blemish.imaging import Imaging
-from blemish.read_ahead import read_ahead
+from blemish.imaging.images import Imaging
 
 
 @pytest.fixture

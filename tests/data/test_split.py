@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blemish.core.errors import DataError, InputError
 from blemish.data.record import Record
 from blemish.data.split import few_shot, hold_out, hold_out_groups, split_hash, train_test
-from blemish.errors import DataError, InputError
 
 KEYS = st.sets(st.text(min_size=1, max_size=6), max_size=40)
 SHARES = st.floats(0, 1, exclude_max=True)

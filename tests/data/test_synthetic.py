@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from blemish.data import synthetic
-from blemish.data.census import census
-from blemish.data.synthetic import CARD, CATEGORIES, Synthetic, index, make, render
-from blemish.errors import DataError, InputError, StorageError, UnknownName
+from blemish.core.errors import DataError, InputError, StorageError, UnknownName
+from blemish.data.completeness import census
+from blemish.data.datasets.synthetic import CARD, Synthetic, index
+from blemish.data.synthetic import CATEGORIES, make, render
 
 KINDS = [(category, kind) for category, kinds in CATEGORIES.items() for kind in kinds]
 SMALL = {"categories": ["brushed_metal", "flange"], "train": 5, "test_good": 2, "per_defect": 2, "size": 64, "seed": 5}
@@ -179,7 +179,7 @@ def test_another_seed_changes_every_picture(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_copy_made_the_same_way_is_kept(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "render", None)  # calling it would fail
+    monkeypatch.setattr("blemish.data.synthetic.write.render", None)  # calling it would fail
     before = _digest(made)
     assert make(made, **SMALL) == made
     assert _digest(made) == before
@@ -222,7 +222,7 @@ def test_a_failure_halfway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
             raise OSError(28, "No space left on device")
         return render(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(synthetic, "render", fail)
+    monkeypatch.setattr("blemish.data.synthetic.write.render", fail)
     with pytest.raises(StorageError, match="No space left"):
         make(tmp_path, **SMALL)
     assert not list(tmp_path.iterdir())

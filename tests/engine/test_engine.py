@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from blemish.core.errors import AlreadyFitted, DataError, InputError
 from blemish.data import Folder, MVTec
-from blemish.engine import Engine
+from blemish.engine import Engine, runs
 from blemish.engine import engine as engine_module
-from blemish.engine import run as runs
-from blemish.errors import AlreadyFitted, DataError, InputError
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
 from blemish.models import AE, PaDiM, Patchcore
 from parts import write_folder
 
@@ -150,7 +149,7 @@ import os, signal, sys
 from pathlib import Path
 import blemish.engine.engine as engine
 from blemish.data import MVTec
-from blemish.inspector import Inspector
+from blemish.inference.inspector import Inspector
 from blemish.models import Patchcore
 
 stage = sys.argv[3]
@@ -161,7 +160,7 @@ if stage == "learning":
 elif stage == "calibrating":
     Inspector.calibration_scores = die
 elif stage == "saving":
-    import blemish.detector as detector
+    import blemish.core.detector as detector
     def half(tensors, path, metadata):
         Path(path).write_bytes(b"half a file"); die()
     detector.save_file = half
@@ -238,7 +237,7 @@ def test_several_categories_without_a_name_are_refused(root) -> None:
 
 
 def test_testing_on_learnt_parts_is_said(fitted) -> None:
-    from blemish.engine.evaluate import evaluate
+    from blemish.evaluation.evaluate import evaluate
 
     engine, model, data, inspector = fitted
     assert not any("flatter" in note for note in engine.report(model, data).notes)
@@ -249,7 +248,7 @@ def test_testing_on_learnt_parts_is_said(fitted) -> None:
 def test_learnt_parts_are_known_under_other_names_in_tests_and_calibrations(fitted, tmp_path) -> None:
     """`fit parts/good`, then `test parts`: the same files have other names, seen from another folder."""
     from blemish.data.record import Record
-    from blemish.engine.evaluate import evaluate
+    from blemish.evaluation.evaluate import evaluate
 
     _, _, data, inspector = fitted
     copies = [tmp_path / f"{i}.png" for i in range(6)]

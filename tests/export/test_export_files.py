@@ -11,18 +11,18 @@ import pytest
 import torch
 
 import blemish.export as exporting
-from blemish.calibration import from_good
+from blemish.core.errors import ExportError, FormatError, InputError, UnknownName
+from blemish.core.files import read_json
 from blemish.data import Folder
-from blemish.errors import ExportError, FormatError, InputError, UnknownName
 from blemish.export import export, to_onnx
 from blemish.export.images import made_images
 from blemish.export.parity import Difference, Parity, compare
 from blemish.export.precision import QUANTISED, _answers, damaged, halved, quantised
-from blemish.files import read_json
-from blemish.imaging import Imaging
-from blemish.inspector import Inspector
+from blemish.imaging.images import Imaging
+from blemish.inference.calibration import from_good
+from blemish.inference.inspector import Inspector
+from blemish.inference.runtime import Runtime
 from blemish.models import PaDiM, PatchCore
-from blemish.runtime import Runtime
 from parts import Parts, deface, stripes, write_folder
 
 SIZE = (64, 64)

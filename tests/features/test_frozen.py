@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blemish.errors import InputError, UnknownName, WeightsError
+from blemish.core.errors import InputError, UnknownName, WeightsError
 from blemish.features import extractor, frozen
-from blemish.features.timm_backbone import _import_timm
+from blemish.features.timm import _import_timm
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mobilenetv2_100.safetensors"
 
@@ -86,7 +86,7 @@ UNREACHABLE = """
 import logging, time
 from huggingface_hub import constants, hf_hub_download
 from blemish.features import extractor
-from blemish.errors import WeightsError
+from blemish.core.errors import WeightsError
 log, waited = logging.getLogger("huggingface_hub"), []
 before, time.sleep = (log.level, constants.HF_HUB_OFFLINE), waited.append
 try:

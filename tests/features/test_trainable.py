@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from blemish.errors import UnknownName
+from blemish.core.errors import UnknownName
 from blemish.features import extractor
 from blemish.features.trainable import trainable
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import blemish
-from blemish import catalogue, literature
-from blemish.errors import FormatError
+from blemish import literature
+from blemish.core import registry
+from blemish.core.errors import FormatError
 from blemish.literature import fields
-from blemish.literature.datasets import datasets
-from blemish.literature.names import KEYS, find, fold, known_names
+from blemish.literature.entries import KEYS, data_folder, entries, find, fold, known_names, located
+from blemish.literature.facts import datasets
 from blemish.literature.schema import KINDS, laid_out, problems
-from blemish.literature.store import data_folder, entries, located
 
 SOURCE = Path(blemish.__path__[0])
 DATA = SOURCE / "literature" / "data"
@@ -180,14 +180,14 @@ def test_names_are_found_under_every_alias() -> None:
     assert find("methods", "stfpm") == "STPM"
     assert find("metrics", "pixel_AUPRO") == find("metrics", "PRO") == "aupro"
     assert find("settings", "few-shot 4") == "few-shot-4"
-    with pytest.raises(blemish.errors.UnknownName, match="Did you mean 'PatchCore'"):
+    with pytest.raises(blemish.core.errors.UnknownName, match="Did you mean 'PatchCore'"):
         find("methods", "patchcoer")
     assert len(known_names("methods")) > len(entries("methods"))
 
 
 def test_counts_agree_with_the_cards_of_our_readers() -> None:
     compared = 0
-    for name, found in catalogue.datasets().items():
+    for name, found in registry.datasets().items():
         counts = found.card.counts
         if name not in datasets() or not counts:
             continue

@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from blemish.errors import DataError, FormatError, UnknownName
+from blemish.core.errors import DataError, FormatError, UnknownName
+from blemish.core.tables import FORMATS, csv_text
 from blemish.literature import disputed, disputes, leaderboard, metrics, ours, results, settings, sources
-from blemish.literature.datasets import datasets
-from blemish.literature.disputes import Dispute
-from blemish.literature.results import COLUMNS, KINDS, MARK, RANK, Result
-from blemish.literature.tables import FORMATS, csv_text
+from blemish.literature.facts import datasets
+from blemish.literature.results import COLUMNS, KINDS, MARK, RANK, Dispute, Result
 
 
 def cell(folder, name, *, method="patchcore", dataset="mpdd", category="tubes", seed=0, failed=None, value=0.5, **more):

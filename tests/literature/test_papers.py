@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blemish.errors import InputError, UnknownName
+from blemish.core.errors import InputError, UnknownName
+from blemish.core.tables import ACCENTS, LETTERS, SPECIALS, escape_latex
 from blemish.literature import bibtex, paper, papers
-from blemish.literature.bibtex import ACCENTS, LETTERS, SPECIALS, escape
 from blemish.literature.papers import Publication, years
 
 
@@ -89,20 +89,20 @@ def bare_specials(text: str) -> str:
 
 @given(st.text(st.characters(max_codepoint=126, min_codepoint=32)))
 def test_escaped_text_comes_back_and_holds_nothing_special(text) -> None:
-    assert unescape(escape(text)) == text
-    assert bare_specials(escape(text)) == ""
+    assert unescape(escape_latex(text)) == text
+    assert bare_specials(escape_latex(text)) == ""
 
 
 @given(st.text())
 def test_escaped_text_is_always_ascii_with_balanced_braces(text) -> None:
-    escaped = escape(text)
+    escaped = escape_latex(text)
     assert escaped.isascii()
     assert escaped.count("{") == escaped.count("}")
 
 
 def test_letters_outside_ascii_are_commands() -> None:
-    assert escape("Schölkopf, DRÆM, Škoč – ï") == r"Sch{\"o}lkopf, DR{\AE}M, {\v S}ko{\v c} -- {\"\i}"
-    assert escape("缺陷") == "<U+7F3A><U+9677>"
+    assert escape_latex("Schölkopf, DRÆM, Škoč – ï") == r"Sch{\"o}lkopf, DR{\AE}M, {\v S}ko{\v c} -- {\"\i}"
+    assert escape_latex("缺陷") == "<U+7F3A><U+9677>"
 
 
 def parsed(text: str) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from blemish.errors import UnknownName
+from blemish.core.errors import UnknownName
 from blemish.literature import ours, papers, results, survey, taxonomy
 from blemish.literature.drawing import ROW, WIDTH, latex_picture, layout, svg
 from blemish.literature.results import MARK
@@ -178,4 +178,4 @@ def test_names_in_a_picture_are_escaped_and_long_lists_are_broken() -> None:
     assert any(word == "x" for word in words), "methods of a family itself are shown beside its finer places"
     drawn = latex_picture(nodes)
     assert r"C\_D\% (0)" in drawn
-    assert r"A \& <B> (0)" in drawn
+    assert r"A \& \textless{}B\textgreater{} (0)" in drawn

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from blemish import metrics
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.bootstrap import around, pixel_bootstrap, sketch
 
 NAMES = {"image_AUROC": metrics.auroc, "image_AP": metrics.average_precision}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from blemish import metrics
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1, 1]
 SCORES = [0.1, 0.2, 0.5, 0.6, 0.4, 0.5, 0.7, 0.8, 0.9]

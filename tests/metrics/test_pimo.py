@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slow_metrics as slow
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics import PimoHistogram, aupimo
 
 BOUNDS = (0.02, 0.3)

@@ -6,7 +6,7 @@ import slow_metrics as slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics import aupro, auspro, pro_curve, regions, spro_curve
 
 

@@ -6,7 +6,7 @@ import slow_metrics as slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics import auroc, average_precision, f1_max, precision_recall_curve, roc_curve
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from blemish import metrics
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.bins import FloatBins, _floats, _keys
 
 FLOATS = arrays(np.float32, st.integers(1, 60), elements=st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import AE
 from blemish.ops.ssim import ssim
 from parts import Parts, deface, stripes

@@ -11,13 +11,13 @@ from scipy import ndimage
 from torch import nn
 
 import blemish.models.anoddpm
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import AnoDDPM
+from blemish.ops.networks.unet import UNet
 from blemish.ops.simplex import fractal, tables
-from blemish.ops.unet import UNet
-from blemish.training import optimise as real_optimise
-from blemish.training_session import session
-from blemish.types import Batch
+from blemish.training.optimise import optimise as real_optimise
+from blemish.training.session import session
 from parts import Parts, deface, stripes
 
 TINY = {

@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import AnoGAN
 from blemish.ops.maps import enlarge
-from blemish.ops.square import to_square
+from blemish.ops.networks.layers import to_square
 from parts import Parts, deface, stripes
 
 TINY = {

@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import CFLOW
-from blemish.models.cflow import decoder, log_likelihood
-from blemish.ops.positions import positions_2d
-from blemish.types import Batch
+from blemish.models.cflow import decoder, log_likelihood, positions_2d
 from parts import Parts, deface, stripes
 
 TINY = {"steps": 40, "fibres": 256, "blocks": 4, "lr": 3e-3, "layers": [4, 8]}

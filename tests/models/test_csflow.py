@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import CSFlow
 from blemish.models.csflow import CrossConvolutions, cross_scale_flow
-from blemish.types import Batch
 from parts import Parts, deface, stripes
 
 TINY = {"steps": 40, "layer": 4, "hidden": 16, "lr": 3e-3, "blocks": 3}

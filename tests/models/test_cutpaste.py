@@ -10,11 +10,11 @@ from scipy import ndimage
 from torch import nn
 
 import blemish.models.cutpaste
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import CutPaste
 from blemish.models.cutpaste import Gaussian, projection
 from blemish.ops.gaussian import Moments
-from blemish.types import Batch
 from parts import Parts, deface, stripes
 
 # A covariance of features tells the contract's stripes apart even where nothing was learnt. With a large ridge the

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import DifferNet
 from blemish.models.differnet import vector_flow
 from blemish.ops.maps import blur
-from blemish.ops.turn import turn
-from blemish.types import Batch
+from blemish.ops.rotation import turn
 from parts import Parts, deface, stripes
 
 TINY = {

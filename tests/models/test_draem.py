@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import blemish.models.draem
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import DRAEM
 from blemish.models.draem import Discriminative, Reconstructive
 from blemish.ops.ssim import ssim

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from blemish.errors import InputError, WeightsError
+from blemish.core.errors import InputError, WeightsError
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher
 from blemish.models import EfficientAD
-from blemish.ops.held_out import hold_out
-from blemish.ops.patch_descriptor import patch_descriptor, patch_targets
+from blemish.models.efficientad import hold_out
+from blemish.ops.networks.patch_descriptor import patch_descriptor, patch_targets
 from blemish.ops.textures import textures
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 from parts import Parts, deface, stripes, write_png
 
 TINY = {

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import FAnoGAN
 from blemish.ops.maps import enlarge
-from blemish.ops.square import to_square
+from blemish.ops.networks.layers import to_square
 from parts import Parts, stripes
 
 TINY = {

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import FastFlow
 from blemish.models.fastflow import flow_2d
-from blemish.ops.coupling import Coupling
-from blemish.types import Batch
+from blemish.ops.networks.coupling import Coupling
 from parts import Parts, deface, stripes
 
 TINY = {"steps": 20, "flow_steps": 4}

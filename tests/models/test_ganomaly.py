@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import blemish.models.ganomaly
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import GANomaly
 from blemish.ops.maps import enlarge
-from blemish.ops.square import to_square
-from blemish.training_session import session
+from blemish.ops.networks.layers import to_square
+from blemish.training.session import session
 from parts import Parts, Torn, stripes
 
 TINY = {"image_size": 32, "width": 8, "latent": 16, "w_adv": 0.1, "w_con": 5.0, "steps": 300, "lr": 5e-4, "beta1": 0.9}

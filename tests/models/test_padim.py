@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import PaDiM
 from parts import Parts, stripes
 

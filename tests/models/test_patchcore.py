@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from blemish.detector import write_saved
-from blemish.errors import InputError, UnknownName
+from blemish.core.detector import write_saved
+from blemish.core.errors import InputError, UnknownName
 from blemish.models import PatchCore, Patchcore
 from parts import Parts, deface, stripes
 

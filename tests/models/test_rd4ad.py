@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy import ndimage
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.features import extractor
 from blemish.models import RD4AD
 from blemish.models.rd4ad import never_negative
-from blemish.types import Batch
 from parts import Parts, deface, stripes
 
 TINY = {"layers": [4, 8], "blocks": [1, 1], "embedding_blocks": 1, "steps": 40}

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
 from blemish.models import SimpleNet
 from blemish.models.simplenet import discriminator, hinge
 from blemish.ops.maps import blur, enlarge
-from blemish.types import Batch
 from parts import Parts, deface, stripes
 
 TINY = {"steps": 60, "noise": 0.3, "hidden": 128, "adaptor_lr": 1e-3, "lr": 2e-3}

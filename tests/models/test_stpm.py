@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from blemish.errors import InputError, UnknownName
+from blemish.core.errors import InputError, UnknownName
+from blemish.core.types import Batch
 from blemish.models import STPM
-from blemish.types import Batch
 from parts import Parts, deface, stripes
 
 TINY = {"steps": 25}

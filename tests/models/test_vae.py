@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.models import VAE
-from blemish.ops.latent import divergence
+from blemish.models.vae import divergence
 from parts import Parts, deface, stripes
 
 TINY = {"halvings": 3, "latent": 8, "width": 8, "variance": 0.1, "steps": 100, "lr": 5e-3, "sigma": 2.0}

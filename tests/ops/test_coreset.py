@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.ops import coreset
 from blemish.ops.coreset import CoresetStream, greedy_coreset
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from blemish.ops.cosine import cosine_distance
+from blemish.ops.maps import cosine_distance
 
 
 def test_every_place_is_one_minus_the_cosine() -> None:

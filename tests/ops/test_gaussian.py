@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.ops import gaussian
 from blemish.ops.gaussian import Moments, mahalanobis
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.ops import byte_tiles, neighbours
 from blemish.ops.tiles import bounds_of
 

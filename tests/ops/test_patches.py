@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from blemish.ops.patches import describe
+from blemish.ops.maps import describe
 
 
 def slow(m: torch.Tensor, side: int) -> torch.Tensor:

@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from blemish.errors import InputError
-from blemish.imaging import read, resize
-from blemish.ops.photographs import photographs
-from blemish.ops.textures import several, texture
+from blemish.core.errors import InputError
+from blemish.imaging.images import read, resize
+from blemish.ops.textures import photographs, several, texture
 from parts import stripes, write_png
 
 SIZE = (24, 40)

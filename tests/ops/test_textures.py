@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from blemish import training
 from blemish.ops import textures
 from blemish.ops.textures import DISTORTIONS, distort, texture
+from blemish.training import optimise
 
 SIZE = (24, 40)
 
@@ -42,9 +42,9 @@ def test_textures_are_pictures_decided_by_the_seed_and_all_different() -> None:
 
 
 def test_many_textures_come_from_the_global_generator() -> None:
-    with training.seeded(3):
+    with optimise.seeded(3):
         one = textures.textures(3, SIZE)
-    with training.seeded(3):
+    with optimise.seeded(3):
         again = textures.textures(3, SIZE)
     assert torch.equal(one, again)
     assert float(torch.pdist(one.flatten(1)).min()) > 1

@@ -7,7 +7,7 @@ import pytest
 
 from blemish.data import MVTec
 from blemish.engine import Engine
-from blemish.engine.evaluate import Part
+from blemish.evaluation.evaluate import Part
 from blemish.models import PatchCore
 from blemish.report import write_page
 from blemish.report.page import choose_examples, write_index
@@ -117,7 +117,7 @@ def test_kinds_may_have_any_name() -> None:
 def test_a_missing_library_is_named(tmp_path, monkeypatch) -> None:
     import sys
 
-    from blemish.errors import MissingExtra
+    from blemish.core.errors import MissingExtra
     from blemish.report import figures
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)

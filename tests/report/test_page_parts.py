@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from blemish.calibration import from_good
 from blemish.cli.printing import line
+from blemish.core.errors import InputError
+from blemish.core.files import write_json
 from blemish.data.record import Record
-from blemish.engine.evaluate import REGIONS, Part, Report, evaluate
-from blemish.errors import InputError
-from blemish.files import write_json
-from blemish.imaging import Imaging, encode_png
-from blemish.inspection import Inspection, Raw
+from blemish.evaluation.evaluate import REGIONS, Part, Report, evaluate
+from blemish.imaging.images import Imaging, encode_png
+from blemish.inference.calibration import from_good
+from blemish.inference.inspection import Inspection, Raw
 from blemish.report import write_page
 from blemish.report.page import choose_examples
 from blemish.report.pictures import contour, fitting, folder_of_run, heat, heat_layer

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from blemish.errors import WeightsError
+from blemish.core.errors import WeightsError
 from blemish.models import EfficientAD
 from parts import stripes, write_png
 

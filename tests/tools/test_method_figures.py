@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from blemish import catalogue
+from blemish.core import registry
+from blemish.core.files import read_json
+from blemish.core.types import Prediction
 from blemish.data.record import Record
-from blemish.files import read_json
-from blemish.imaging import encode_png, read
-from blemish.types import Prediction
+from blemish.imaging.images import encode_png, read
 
 
 def part(root: Path, kind: str, *, marked: bool) -> Record:
@@ -73,9 +73,9 @@ def test_what_does_not_fit_is_compressed_more_or_refused(scripts, monkeypatch) -
 
 def test_the_preset_is_quick_but_for_what_is_called_changed(scripts) -> None:
     figures = scripts["method_figures"]
-    for name in catalogue.methods():
+    for name in registry.methods():
         preset, changed = figures.preset(name)
-        quick = catalogue.method_card(name).presets.get("quick", figures.PLAIN)
+        quick = registry.method_card(name).presets.get("quick", figures.PLAIN)
         got = {"image_size": preset.image_size, "batch_size": preset.batch_size, **preset.params}
         assert got == {"image_size": quick.image_size, "batch_size": quick.batch_size, **quick.params, **changed}
         assert bool(changed) == (name in figures.CHEAPER)

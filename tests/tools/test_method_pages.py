@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from blemish import catalogue
+from blemish.core import registry
+from blemish.core.files import read_json, write_json
 from blemish.engine import Engine
-from blemish.files import read_json, write_json
-from blemish.imaging import read
+from blemish.imaging.images import read
 from parts import write_folder
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,20 +28,20 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_the_pages_are_those_of_the_methods() -> None:
-    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(catalogue.methods())
+    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == set(registry.methods())
     index = (DOCS / "methods.md").read_text(encoding="utf-8")
-    for name in catalogue.methods():
-        card = catalogue.method_card(name)
+    for name in registry.methods():
+        card = registry.method_card(name)
         assert f"| [{card.name}](methods/{name}.md) | {card.family} | {card.idea} | [{card.paper.title}](" in index
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_a_page_names_every_parameter_with_its_default(name) -> None:
-    quick = catalogue.method_card(name).presets.get("quick")
+    quick = registry.method_card(name).presets.get("quick")
     head = ["parameter", "type", "default", *(["`quick`"] if quick else [])]
     assert head in rows(written(name)), "a preset that the method does not have has no column"
     found = {row[0].strip("`"): row[2].strip("`") for row in rows(written(name)) if len(row) == len(head)}
-    parameters = inspect.signature(catalogue.method(name)).parameters
+    parameters = inspect.signature(registry.method(name)).parameters
     for parameter in parameters.values():
         assert ast.literal_eval(found[parameter.name]) == parameter.default
     for key, value in ({} if quick is None else quick.params).items():
@@ -49,9 +49,9 @@ def test_a_page_names_every_parameter_with_its_default(name) -> None:
         assert ast.literal_eval(cell) == value
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_a_page_gives_the_card_and_every_published_number_with_its_source(name) -> None:
-    text, card = written(name), catalogue.method_card(name)
+    text, card = written(name), registry.method_card(name)
     for said in (card.idea[1:], card.paper.url, card.paper.venue, str(card.paper.year), card.code, *card.differs):
         assert said in text
     assert f"| its licence | {card.code_licence} |" in text or not card.code
@@ -61,7 +61,7 @@ def test_a_page_gives_the_card_and_every_published_number_with_its_source(name) 
         assert any(row[:4] == said and row[4].startswith(each.setting) for row in rows(text))
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_a_page_shows_what_is_kept_of_our_measurements(name) -> None:
     found = [row for row in rows(written(name)) if row[0] == "here"]
     kept = [read_json(path) for path in (DOCS / "measured").glob(f"{name}-*.json")]
@@ -71,7 +71,7 @@ def test_a_page_shows_what_is_kept_of_our_measurements(name) -> None:
     assert bool(found) == bool(kept)
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_the_figure_is_there_and_small_and_its_facts_are_said(scripts, name) -> None:
     figure = DOCS / "images" / "methods" / f"{name}.webp"
     assert figure.stat().st_size <= 60 * 1024
@@ -86,14 +86,14 @@ def test_the_figure_is_there_and_small_and_its_facts_are_said(scripts, name) -> 
         assert f"`{key}={value!r}`" in text, "what was made smaller is said"
 
 
-@pytest.mark.parametrize("name", catalogue.methods())
+@pytest.mark.parametrize("name", registry.methods())
 def test_the_quick_start_takes_the_preset(name) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", written(name), flags=re.S)
     calls = {ast.unparse(node.func): node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)}
-    found = catalogue.method(name)
+    found = registry.method(name)
     given = {word.arg: ast.literal_eval(word.value) for word in calls[found.__name__].keywords}
     inspect.signature(found).bind(**given)
-    quick = catalogue.method_card(name).presets.get("quick")
+    quick = registry.method_card(name).presets.get("quick")
     assert (f"blemish fit parts --method {name} --preset quick\n" in written(name)) == (quick is not None)
     if quick is not None:
         assert given == dict(quick.params)
@@ -112,7 +112,7 @@ def test_a_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
 def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     """The card's quick preset by its name; anything else, an older preset's cell say, in full. Failures are said."""
     pages = scripts["method_pages"]
-    quick = {"image_size": 128, "batch_size": 8, **catalogue.method_card("stpm").presets["quick"].params}
+    quick = {"image_size": 128, "batch_size": 8, **registry.method_card("stpm").presets["quick"].params}
     kept = {"metrics": {"image_AUROC": INTERVAL}, "train": 36, "test": 60}
     write_json(tmp_path / "measured" / "stpm-paper-one-seed3.json", {**kept, "preset": quick})
     write_json(tmp_path / "measured" / "stpm-two-seed0.json", {**kept, "preset": {**quick, "steps": 10_001}})

@@ -8,8 +8,7 @@ import torch
 
 from blemish.data import Folder
 from blemish.data.reader import Loader
-from blemish.ops.maps import blur, enlarge
-from blemish.ops.patches import describe
+from blemish.ops.maps import blur, describe, enlarge
 from parts import write_folder, write_png
 
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from blemish.files import write_atomically, write_text
+from blemish.core.files import write_atomically, write_text
 
 
 @dataclass

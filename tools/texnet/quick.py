@@ -23,16 +23,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from validate import add_network, network
 
-from blemish import catalogue
+from blemish.core import registry
 from blemish.data.datamodule import DataModule
 from blemish.data.reader import Loader
 from blemish.data.record import Record
-from blemish.engine.evaluate import truth_mask
-from blemish.imaging import Imaging
+from blemish.evaluation.evaluate import truth_mask
+from blemish.imaging.images import Imaging
 from blemish.metrics import auroc
-from blemish.ops.maps import blur, enlarge, peak
+from blemish.ops.maps import blur, describe, enlarge, peak
 from blemish.ops.neighbours import nearest
-from blemish.ops.patches import describe
 
 TRAIN_IMAGES, BATCH, STEP = 160, 8, {"magnetic_tile": 3}
 Maps = Callable[[Tensor], list[Tensor]]
@@ -103,7 +102,7 @@ def main() -> None:
     given = parser.parse_args()
     net, found = network(given), []
     for name, folder, layout in sets(given.data, given.root):
-        data = catalogue.dataset(layout)(folder, image_size=given.size, holdout=0.0, seed=given.seed)
+        data = registry.dataset(layout)(folder, image_size=given.size, holdout=0.0, seed=given.seed)
         found.append(measure(net, data, given.patches, STEP.get(name, 1), given.seed))
         print(f"{name:20} {found[-1][0]:.3f} / {found[-1][1]:.3f}", flush=True)
     if not found:

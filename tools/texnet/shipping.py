@@ -13,9 +13,9 @@ from learner import Learner, Plan
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blemish.detector import tensors_sha256
+from blemish.core.detector import tensors_sha256
+from blemish.core.files import write_atomically
 from blemish.features.texnet import MEAN, STAGES, STD, Size, TexNet
-from blemish.files import write_atomically
 
 
 def fold(net: TexNet) -> TexNet:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blemish.benchmark.protocols import Protocol, protocol
-from blemish.files import read_json
+from blemish.core.files import read_json
+from blemish.evaluation.settings import Protocol, protocol
 
 LONGEST = 200
 """Bytes of a name beside its hash: with what is put around it while a file is written it stays below 255."""
@@ -18,7 +18,7 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class Source:
-    """Where a cell's images are. `kind` is the data set's name in the catalogue, `name` what results call it.
+    """Where a cell's images are. `kind` is the data set's name in the registry, `name` what results call it.
 
     `options` go to the data set's `index`. `make` are the arguments of `blemish.data.synthetic.make` where the images are
     made on the spot, None where they lie there already.

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from blemish.files import storage_errors
+from blemish.core.files import storage_errors
 
 RENEW = 10.0
 """Seconds after which the owner renews the times of its claims."""

@@ -37,12 +37,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blemish import catalogue
 from blemish.benchmark.cells import Cell, Source
-from blemish.benchmark.protocols import Protocol
-from blemish.card import Preset
+from blemish.core import registry
+from blemish.core.card import Preset
 from blemish.data import synthetic
 from blemish.data.record import Record
+from blemish.evaluation.settings import Protocol
 
 PLAIN = Preset(256, 32)
 """Settings of methods that are not trained, and of all where no preset is wanted."""
@@ -95,10 +95,10 @@ class Grid:
         made: Protocol,
         images: Mapping[str | None, list[Record]],
     ) -> Cell:
-        presets = catalogue.method_card(method).presets
+        presets = registry.method_card(method).presets
         preset = presets.get(self.preset, PLAIN) if self.preset else PLAIN
         params = {**preset.params, **self.params.get(method, {})}
-        if "seed" in inspect.signature(catalogue.method(method)).parameters:
+        if "seed" in inspect.signature(registry.method(method)).parameters:
             params.setdefault("seed", seed)
         return Cell(
             method=method,
@@ -129,7 +129,7 @@ def _placed(source: Source, categories: tuple[str, ...] | None, out: Path) -> So
 
 def _images(source: Source, categories: tuple[str, ...] | None, seed: int) -> dict[str | None, list[Record]]:
     """Return the records of each category; of a data set that has none, under None."""
-    data = catalogue.dataset(source.kind)
+    data = registry.dataset(source.kind)
     index: Callable[..., list[Record]] = data.index
     options = dict(source.options)
     if "seed" in inspect.signature(index).parameters:

@@ -16,26 +16,26 @@ from typing import Any
 
 import torch
 
-from blemish import catalogue
 from blemish.benchmark.cells import Cell
-from blemish.benchmark.machine import machine, peak_mb, resident_mb
+from blemish.benchmark.hardware import machine, peak_mb, resident_mb
 from blemish.benchmark.picture import picture
-from blemish.benchmark.protocols import Split
+from blemish.core import registry
+from blemish.core.detector import Detector
+from blemish.core.environment import environment
+from blemish.core.errors import FormatError, ImageError
+from blemish.core.files import read_json, write_json
+from blemish.core.read_ahead import read_ahead
 from blemish.data import synthetic
 from blemish.data.datamodule import DataModule
 from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import few_shot, split_hash
-from blemish.detector import Detector
-from blemish.engine.evaluate import Report, evaluate
-from blemish.engine.run import environment
-from blemish.errors import FormatError, ImageError
+from blemish.evaluation.evaluate import Report, evaluate
+from blemish.evaluation.settings import Split
 from blemish.features.cache import FeatureCache, digests
-from blemish.files import read_json, write_json
-from blemish.imaging import Imaging
-from blemish.inspector import Inspector
-from blemish.read_ahead import read_ahead
-from blemish.training import choose_device, device_of, seeded
+from blemish.imaging.images import Imaging
+from blemish.inference.inspector import Inspector
+from blemish.training.optimise import choose_device, device_of, seeded
 
 
 def measure(
@@ -96,7 +96,7 @@ def _split(cell: Cell) -> tuple[Split, Imaging]:
         named = [category for category in cell.categories if category is not None]
         synthetic.make(Path(source.root), categories=named, **source.make)
     parts = [
-        catalogue.dataset(source.kind)(
+        registry.dataset(source.kind)(
             source.root,
             category,
             image_size=cell.image_size,
@@ -143,7 +143,7 @@ def _learn(
     loader = Loader(split.train, imaging, batch_size=cell.batch_size, shuffle=True, seed=cell.seed, on_error="skip")
     resident = resident_mb()
     with seeded(cell.seed):
-        model: Detector = catalogue.method(cell.method)(**cell.params).to(choose_device(device))
+        model: Detector = registry.method(cell.method)(**cell.params).to(choose_device(device))
         begun = time.perf_counter()
         model.fit(loader)
         seconds = time.perf_counter() - begun

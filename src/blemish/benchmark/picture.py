@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from blemish.data.record import Record
-from blemish.engine.evaluate import Part, truth_mask
-from blemish.inspector import Inspector
+from blemish.evaluation.evaluate import Part, truth_mask
+from blemish.inference.inspector import Inspector
 from blemish.report.pictures import MARKED, explain, outline
 
 SIDE = 160  # pixels

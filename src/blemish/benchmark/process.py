@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from blemish.benchmark.cells import failure
-from blemish.memory import keep_freed_memory
+from blemish.core.memory import keep_freed_memory
 
 Task = dict[str, Any]
 """The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features, fitted."""

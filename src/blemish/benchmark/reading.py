@@ -11,13 +11,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from blemish import catalogue
 from blemish.benchmark.cells import Source
 from blemish.benchmark.grid import PIXELS, Grid
-from blemish.benchmark.protocols import Protocol, protocol
+from blemish.core import registry
+from blemish.core.arguments import named_values
+from blemish.core.errors import InputError, UnknownName
 from blemish.data import synthetic
-from blemish.errors import InputError, UnknownName
-from blemish.named_values import named_values
+from blemish.evaluation.settings import Protocol, protocol
 
 
 def presets() -> dict[str, str]:
@@ -106,7 +106,7 @@ def _source(table: Any) -> tuple[Source, tuple[str, ...] | None]:
     for key in table:
         if key not in ("name", "kind", "root", "categories", "options", "make"):
             raise UnknownName("key of datasets", key, ("name", "kind", "root", "categories", "options", "make"))
-    data = catalogue.dataset(table["kind"])
+    data = registry.dataset(table["kind"])
     kind = data.index.__module__.rpartition(".")[2]
     name = _name("name of a data set", table.get("name", kind))
     if "make" in table and kind != "synthetic":
@@ -137,7 +137,7 @@ def _params(value: Mapping[str, Any], methods: tuple[str, ...]) -> dict[str, dic
             raise InputError(
                 f"params.{method} has a seed: all cells would share it. Leave it out; seeds = [...] gives each its own"
             )
-        constructor = catalogue.method(method).__init__
+        constructor = registry.method(method).__init__
         found[method] = _arguments(constructor, params, f"parameter of {method}", {"self"})
     return found
 
@@ -149,16 +149,16 @@ def _arguments(function: Callable[..., Any], values: Any, kind: str, unless: set
 
 def _methods(key: str, value: Any) -> tuple[str, ...]:
     if value == "all":
-        return catalogue.methods()
+        return registry.methods()
     return tuple(dict.fromkeys(_file_name(name) for name in _texts(key, value)))
 
 
 def _file_name(name: str) -> str:
-    return catalogue.method(name).__module__.rpartition(".")[2]
+    return registry.method(name).__module__.rpartition(".")[2]
 
 
 def _known_preset(preset: str | None, methods: tuple[str, ...]) -> None:
-    known = sorted({name for method in methods for name in catalogue.method_card(method).presets}) or ["paper", "quick"]
+    known = sorted({name for method in methods for name in registry.method_card(method).presets}) or ["paper", "quick"]
     if preset is not None and preset not in known:
         raise UnknownName("preset of methods", preset, known)
 

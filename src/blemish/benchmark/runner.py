@@ -19,11 +19,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from blemish.benchmark.backends import Place
 from blemish.benchmark.cells import Cell, failure
 from blemish.benchmark.claims import Claims
-from blemish.benchmark.places import Place
-from blemish.errors import FormatError
-from blemish.files import read_json, write_json
+from blemish.core.errors import FormatError
+from blemish.core.files import read_json, write_json
 
 POLL = 1.0
 """Seconds between two looks at what other runners have done."""

@@ -19,12 +19,12 @@ from blemish.cli import looking  # noqa: F401
 from blemish.cli import exporting  # noqa: F401
 from blemish.cli import watching  # noqa: F401
 from blemish.cli import knowing  # noqa: F401
-from blemish.cli import bench  # noqa: F401
-from blemish.cli import bench_report  # noqa: F401
+from blemish.cli import benchmark  # noqa: F401
+from blemish.cli import benchmark_report  # noqa: F401
 from blemish.cli import literature  # noqa: F401
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED, let_go, shown
-from blemish.errors import BlemishError, MissingExtra
+from blemish.core.errors import BlemishError, MissingExtra
 
 EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "report", "matplotlib": "report"}
 

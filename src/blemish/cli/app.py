@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import blemish
-from blemish.memory import keep_freed_memory
+from blemish.core.memory import keep_freed_memory
 
 app = typer.Typer(
     name="blemish",

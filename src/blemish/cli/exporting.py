@@ -21,12 +21,12 @@ from blemish.cli.options import (
     parts_of,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
-from blemish.errors import InputError
-from blemish.files import printable
+from blemish.core.errors import InputError
+from blemish.core.files import printable
 
 if TYPE_CHECKING:
     from blemish.data import DataModule
-    from blemish.inspector import Inspector
+    from blemish.inference.inspector import Inspector
 
 
 @app.command()
@@ -58,7 +58,7 @@ def export(
     """Write a model for the line, without torch; shows that it answers as the model does, or fails."""
     from blemish.export import SUFFIX
     from blemish.export import export as write
-    from blemish.inspector import Inspector
+    from blemish.inference.inspector import Inspector
 
     inspector = Inspector.load(model)
     good, test = _parts(inspector, data, dataset, category, data_option or [])
@@ -182,7 +182,7 @@ def benchmark(
 _MEASURE = """
 import json, sys
 from blemish.cli import stopping
-from blemish.runtime.latency import latency
+from blemish.inference.latency import latency
 with stopping():
     print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
 """

@@ -15,11 +15,11 @@ from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, print_json, print_tree
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the methods and the data sets that exist."""
-    from blemish import catalogue
-    from blemish.describe import plain
+    from blemish.cli.describe import plain
+    from blemish.core import registry
 
-    cards = {name: catalogue.method_card(name) for name in catalogue.methods()}
-    sets = {name: found.card for name, found in catalogue.datasets().items()}
+    cards = {name: registry.method_card(name) for name in registry.methods()}
+    sets = {name: found.card for name, found in registry.datasets().items()}
     if as_json:
         methods = {name: plain(card) for name, card in cards.items()}
         return print_json({"methods": methods, "datasets": {name: card.name for name, card in sets.items()}})
@@ -40,7 +40,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is known of a method, a data set or a model file; with --root, check a data set on disk."""
-    from blemish.describe import describe
+    from blemish.cli.describe import describe
 
     found, complete = describe(name, root)
     if as_json:

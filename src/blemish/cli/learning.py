@@ -37,7 +37,7 @@ from blemish.cli.options import (
     parts_of,
 )
 from blemish.cli.printing import print_json
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
@@ -76,13 +76,13 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Learn from good parts and choose the threshold; prints where the model is."""
-    from blemish import catalogue
-    from blemish.card import Preset
+    from blemish.core import registry
+    from blemish.core.card import Preset
     from blemish.engine import Engine
-    from blemish.training_session import distributed
-    from blemish.training_session.processes import rank
+    from blemish.training.processes import rank
+    from blemish.training.session import distributed
 
-    settings = Preset(256, 32) if preset is None else catalogue.preset(method, preset)
+    settings = Preset(256, 32) if preset is None else registry.preset(method, preset)
     data = data_class(dataset)(
         root,
         category,
@@ -97,7 +97,7 @@ def fit(
         seed=seed,
         **data_options(dataset, data_option or []),
     )
-    detector = catalogue.method(method)(**{**settings.params, **method_options(method, option or [], seed)})
+    detector = registry.method(method)(**{**settings.params, **method_options(method, option or [], seed)})
     engine = Engine(
         out,
         seed=detector.params.get("seed", seed),
@@ -123,14 +123,14 @@ def fit(
 
 def _say_length(method: str, params: Mapping[str, Any], data: DataModule, *, hint: bool) -> None:
     """Say how long a training takes before it begins, and, with `hint`, which preset would take less."""
-    from blemish import catalogue
+    from blemish.core import registry
 
-    length = catalogue.training(params, data.imaging.input_size[0], data.train_batch_size)
+    length = registry.training(params, data.imaging.input_size[0], data.train_batch_size)
     if not length:
         return
-    said, quick = f"{method} is trained: {length}.", catalogue.method_card(method).presets.get("quick")
+    said, quick = f"{method} is trained: {length}.", registry.method_card(method).presets.get("quick")
     if hint and quick is not None and quick.params.get("steps", params["steps"]) < params["steps"]:
-        shorter = catalogue.training({**params, **quick.params}, quick.image_size, quick.batch_size)
+        shorter = registry.training({**params, **quick.params}, quick.image_size, quick.batch_size)
         said += f" Shorter: --preset quick, {shorter}."
     typer.echo(said, err=True)
 
@@ -154,7 +154,7 @@ def calibrate(
     threshold: Annotated[float | None, typer.Option(help="A threshold that was fixed beforehand.")] = None,
 ) -> None:
     """Choose the threshold anew: by a false-reject or escape rate, the lowest cost, or a given one. Never on test parts."""
-    from blemish.inspector import Inspector
+    from blemish.inference.inspector import Inspector
 
     inspector = Inspector.load(model)
     inspector.calibrate(
@@ -192,8 +192,8 @@ def test(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on parts of known truth; writes a report."""
-    from blemish.engine.testing import report_on
-    from blemish.loading import load
+    from blemish.engine.reporting import report_on
+    from blemish.inference.loading import load
 
     looks = load(model, device=device)
     learnt = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
@@ -226,7 +226,7 @@ def demo(
     seed: SeedOption = 0,
 ) -> None:
     """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
-    from blemish.demo import run_demo
+    from blemish.cli.demo import run_demo
 
     page = run_demo(out, categories=category, method=method, preset=preset, seed=seed)
     typer.echo(f"Report: {page}")

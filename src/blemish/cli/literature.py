@@ -11,15 +11,15 @@ import typer
 
 from blemish.cli.app import app
 from blemish.cli.printing import print_json
-from blemish.errors import InputError
-from blemish.files import printable
+from blemish.core.errors import InputError
+from blemish.core.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.tree import Tree
 
+    from blemish.core.tables import Table
     from blemish.literature import Node, Publication
-    from blemish.literature.tables import Table
 
 papers_app = typer.Typer(
     help="List the papers of the field: filter, sort, cite.", invoke_without_command=True, rich_markup_mode=None
@@ -108,7 +108,7 @@ def taxonomy(
     papers: Annotated[bool, typer.Option("--papers", help="Also the papers of every place.")] = False,
 ) -> None:
     """Show the field as a tree: families and settings, how many papers each has, and our methods in their places."""
-    from blemish.files import write_text
+    from blemish.core.files import write_text
     from blemish.literature import taxonomy as grow
     from blemish.literature.drawing import svg as draw
 
@@ -175,8 +175,8 @@ def survey(
 
 
 def _show_papers(found: tuple[Publication, ...], form: PaperFormat) -> None:
+    from blemish.core.tables import Table
     from blemish.literature import bibtex as as_bibtex
-    from blemish.literature.tables import Table
 
     if form is PaperFormat.bibtex:
         typer.echo(as_bibtex(found), nl=False)

@@ -21,11 +21,11 @@ from blemish.cli.options import (
     where,
 )
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
-from blemish.errors import InputError, StorageError
+from blemish.core.errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from blemish.inspection import Inspection
-    from blemish.types import Prediction
+    from blemish.core.types import Prediction
+    from blemish.inference.inspection import Inspection
 
 
 class _Pictures:
@@ -83,14 +83,14 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at parts: one line (or JSON object) each. Exits with 0 all good, 1 some defective, 2 some not decided."""
-    from blemish.loading import load
+    from blemish.inference.loading import load
 
     settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
     inspector = load(model, **settings)
     roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_of(s) if s.is_dir() else [s])}
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":
-        from blemish.engine.bulk import inspect_on_ray
+        from blemish.inference.ray_backend import inspect_on_ray
 
         maps = out is not None
         verdicts = inspect_on_ray(model, list(roots), address=address, batch_size=batch_size, maps=maps, **settings)

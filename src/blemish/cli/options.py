@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blemish.errors import InputError, UnknownName
-from blemish.habits import DATA, WORK
-from blemish.named_values import named_values
+from blemish.core.arguments import DATA, WORK, named_values
+from blemish.core.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
@@ -84,9 +83,9 @@ PatienceOption = Annotated[
 
 def data_class(name: str) -> type[DataModule]:
     """Return the data set's class; without loading anything before it is asked for."""
-    from blemish import catalogue
+    from blemish.core import registry
 
-    return catalogue.dataset(name)
+    return registry.dataset(name)
 
 
 def box(text: str) -> tuple[int, int, int, int]:
@@ -104,9 +103,9 @@ def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
     """Return the parameters of `--set`, with the seed if the method takes one."""
     import inspect as python
 
-    from blemish import catalogue
+    from blemish.core import registry
 
-    constructor = catalogue.method(method).__init__
+    constructor = registry.method(method).__init__
     options = named_values(
         constructor, pairs, f"parameter of {method}", "--set", unless=SAID_ELSEWHERE - {"seed"}, words=WORK
     )
@@ -132,7 +131,7 @@ def where(on: str) -> str:
 
 def parts_of(folder: Path) -> list[Path]:
     """Return the images of parts in a folder and below; says how many masks were left out."""
-    from blemish.inspection import parts_below
+    from blemish.inference.inspection import parts_below
 
     parts, masks = parts_below(folder)
     if masks:

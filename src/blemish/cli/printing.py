@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from blemish.files import printable
+from blemish.core.files import printable
 
 if TYPE_CHECKING:
-    from blemish.types import Prediction
+    from blemish.core.types import Prediction
 
 GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""

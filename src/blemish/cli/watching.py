@@ -18,10 +18,10 @@ import typer
 from blemish.cli.app import app
 from blemish.cli.options import DeviceOption
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, INTERRUPTED, let_go
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 
 if TYPE_CHECKING:
-    from blemish.watching import Looks, Status, Watch
+    from blemish.watch import Looks, Status, Watch
 
 SAY_EVERY = 60.0
 """Seconds between two status lines where there is no terminal."""
@@ -61,7 +61,7 @@ def watch(
     Stopped by Ctrl-C or SIGTERM it finishes the images in hand and exits with 0. With --once it exits like inspect: 0 all
     good, 1 some defective, 2 some not decided.
     """
-    from blemish.watching import Watch
+    from blemish.watch import Watch
 
     looks, model_hash = load_model(model, device)
     if looks.calibration is None:
@@ -94,9 +94,9 @@ def watch(
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
     """Return what looks at parts, and the SHA-256 of its file, of both files one after the other with OpenVINO's."""
-    from blemish.files import sha256
-    from blemish.loading import load
-    from blemish.runtime.metadata import model_files
+    from blemish.core.files import sha256
+    from blemish.inference.loading import load
+    from blemish.inference.metadata import model_files
 
     return load(path, device=device), sha256(*model_files(path))
 
@@ -118,7 +118,7 @@ def moment(text: str | None) -> float:
 
 def shown(line: dict[str, Any]) -> str:
     """Return a line of the journal for people."""
-    from blemish.files import printable
+    from blemish.core.files import printable
 
     path = printable(line["part"]["path"])
     if line["verdict"] == "error":

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from blemish.card import DatasetCard
+from blemish.core.arguments import DATA, refuse_unknown
+from blemish.core.card import DatasetCard
+from blemish.core.errors import DataError, InputError
 from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import hold_out, hold_out_groups, split_hash
-from blemish.errors import DataError, InputError
-from blemish.habits import DATA, refuse_unknown
-from blemish.imaging import MAX_PIXELS, Imaging, read_mask
+from blemish.imaging.images import MAX_PIXELS, Imaging, read_mask
 
 
 class DataModule:
@@ -24,7 +24,7 @@ class DataModule:
     `root` is the data set's folder, `category` one of `card.categories`, None where the folder holds only one.
     `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
     centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
-    of `blemish.imaging.Imaging`.
+    of `blemish.imaging.images.Imaging`.
     `holdout` is the share of good training images kept for the threshold and never learnt from, those of one part
     (`Record.group`) together; a data set's own validation images are used instead where it has them. With `holdout=0` and
     no validation images there is no threshold. `seed` decides what is held out. `options` go to the data set's `index`.

@@ -32,9 +32,9 @@ from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import IO, Any, Self
 
-from blemish.card import Archive, DatasetCard
-from blemish.errors import DownloadError, FormatError, StorageError
-from blemish.files import read_json, storage_errors, write_json
+from blemish.core.card import Archive, DatasetCard
+from blemish.core.errors import DownloadError, FormatError, StorageError
+from blemish.core.files import read_json, storage_errors, write_json
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from blemish.card import DatasetCard
+from blemish.core.card import DatasetCard
+from blemish.core.errors import DataError, UnknownName
 from blemish.data.record import Record, Split
-from blemish.errors import DataError, UnknownName
-from blemish.imaging import SUFFIXES, read_mask
+from blemish.imaging.images import SUFFIXES, read_mask
 
 MVTEC_SPLITS: Mapping[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from blemish.errors import DataError, ImageError
-from blemish.files import printable
-from blemish.imaging import Imaging
-from blemish.read_ahead import read_ahead
+from blemish.core.errors import DataError, ImageError
+from blemish.core.files import printable
+from blemish.core.read_ahead import read_ahead
+from blemish.imaging.images import Imaging
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from blemish.core.types import Batch
     from blemish.data.record import Record
-    from blemish.types import Batch
 
 KEEP = 2**30
 """Bytes of prepared images that a Loader may keep: 1,365 of 256 x 256 pixels."""
@@ -109,7 +109,7 @@ def collate(parts: Sequence[tuple[Record, NDArray[np.float32]]]) -> Batch:
     """Stack prepared images, each (H, W, 3), and their truth into one batch."""
     import torch
 
-    from blemish.types import Batch
+    from blemish.core.types import Batch
 
     images = np.stack([image for _, image in parts]).transpose(0, 3, 1, 2)
     label = torch.tensor([record.label if record.label is not None else -1 for record, _ in parts])

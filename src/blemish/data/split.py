@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
+from blemish.core.errors import DataError, InputError
 from blemish.data.record import Record
-from blemish.errors import DataError, InputError
 
 
 def hold_out(records: Iterable[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:

@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from blemish.calibration import Calibration
+from blemish.core.arguments import known_arguments
+from blemish.core.detector import Detector
+from blemish.core.errors import AlreadyFitted, InputError
+from blemish.core.types import Prediction
 from blemish.data.datamodule import DataModule
 from blemish.data.reader import Loader
 from blemish.data.record import Record
-from blemish.detector import Detector
-from blemish.engine import run as runs
-from blemish.engine.evaluate import Protocol, Report
-from blemish.engine.handed import require_data, require_detector, require_paths
-from blemish.engine.run import Run
-from blemish.engine.testing import report_on
-from blemish.errors import AlreadyFitted, InputError
+from blemish.engine import runs
+from blemish.engine.arguments import require_data, require_detector, require_paths
+from blemish.engine.reporting import report_on
+from blemish.engine.runs import Run
+from blemish.evaluation.evaluate import Protocol, Report
 from blemish.export import SUFFIX, Parity
 from blemish.export import export as write_export
 from blemish.features.frozen import Precision
-from blemish.habits import known_arguments
-from blemish.imaging import Imaging
-from blemish.inspection import Inspection, contents
-from blemish.inspector import Inspector
-from blemish.loading import is_exported, load
-from blemish.training import choose_device, seeded
-from blemish.training_session import session
-from blemish.training_session.processes import rank, told
-from blemish.types import Prediction
+from blemish.imaging.images import Imaging
+from blemish.inference.calibration import Calibration
+from blemish.inference.inspection import Inspection, contents
+from blemish.inference.inspector import Inspector
+from blemish.inference.loading import is_exported, load
+from blemish.training.optimise import choose_device, seeded
+from blemish.training.processes import rank, told
+from blemish.training.session import session
 
 Model = Detector | Inspection | Path | str
 """A model that is used: one that this engine fitted, an inspector or an exported one (`Runtime`), or the file of either."""
@@ -210,7 +210,7 @@ class Engine:
         out: Path | str | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> Report:
-        """Measure `model` on the test images of `datamodule`, see `blemish.engine.evaluate`.
+        """Measure `model` on the test images of `datamodule`, see `blemish.evaluation.evaluate`.
 
         Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model has learnt from, or its
         threshold, are left out with a note.

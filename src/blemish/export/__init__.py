@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from blemish.errors import ExportError, InputError, MissingExtra, UnknownName
+from blemish.core.errors import ExportError, InputError, MissingExtra, UnknownName
+from blemish.core.files import sha256, storage_errors, write_json
 from blemish.export.graph import describe, to_onnx
 from blemish.export.images import made_images
 from blemish.export.parity import TOLERANCE, Parity, compare, held_out, milliseconds
 from blemish.export.precision import halved, quantised
-from blemish.files import sha256, storage_errors, write_json
-from blemish.inspector import Inspector
-from blemish.runtime import Runtime
-from blemish.runtime.metadata import WEIGHTS
+from blemish.inference.inspector import Inspector
+from blemish.inference.metadata import WEIGHTS
+from blemish.inference.runtime import Runtime
 
 __all__ = ["Parity", "export", "to_onnx"]
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import blemish
-from blemish import catalogue
-from blemish.detector import Detector
-from blemish.errors import ExportError, MissingExtra
-from blemish.inspector import Inspector
-from blemish.runtime.metadata import Exported
+from blemish.core import registry
+from blemish.core.detector import Detector
+from blemish.core.errors import ExportError, MissingExtra
+from blemish.inference.inspector import Inspector
+from blemish.inference.metadata import Exported
 
 OPSET = 18
 EXAMPLES = 3  # images the graph is traced with; any number may follow
@@ -37,13 +37,13 @@ def to_onnx(inspector: Inspector) -> Any:
     """Return the inspector as an `onnx.ModelProto`: input `image` (B, 3, h, w), outputs `score` (B,) and `map` (B, h, w).
 
     float32, RGB in [0, 1], any B; h and w are the network's input size. Everything else that a runtime needs to know is in
-    the model's metadata, see `blemish.runtime.metadata`.
+    the model's metadata, see `blemish.inference.metadata`.
 
     Raises:
         ExportError: the method cannot be exported, as its card says.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    card = catalogue.method_card(type(inspector.detector).__name__)
+    card = registry.method_card(type(inspector.detector).__name__)
     if card.not_exported:
         raise ExportError(
             f"{card.name} cannot be exported: {card.not_exported}. "

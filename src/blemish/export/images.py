@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.imaging import Imaging
+from blemish.imaging.images import Imaging
 
 SIZES = ((1024, 1024), (768, 1280), (1400, 500), (300, 420))
 

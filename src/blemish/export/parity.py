@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import defective
-from blemish.engine.evaluate import evaluate
-from blemish.errors import ExportError, ImageError, InputError
-from blemish.inspection import Inspection
+from blemish.core.decision import defective
+from blemish.core.errors import ExportError, ImageError, InputError
+from blemish.evaluation.evaluate import evaluate
+from blemish.inference.inspection import Inspection
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 

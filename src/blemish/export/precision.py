@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.progress import progress
+from blemish.core.progress import progress
 
 Images = NDArray[np.float32]
 

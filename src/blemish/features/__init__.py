@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blemish.detector import loading
-from blemish.errors import InputError
+from blemish.core.detector import loading
+from blemish.core.errors import InputError
 from blemish.features.frozen import Features
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 
 __all__ = ["Features", "extractor"]
 
@@ -39,6 +39,6 @@ def extractor(
             from blemish.features.texnet import texnet_features
 
             return texnet_features(backbone, layers, weights, pretrained)
-        from blemish.features.timm_backbone import timm_features
+        from blemish.features.timm import timm_features
 
         return timm_features(backbone, layers, weights, pretrained)

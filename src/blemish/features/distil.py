@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.errors import WeightsError
+from blemish.core.errors import WeightsError
+from blemish.core.types import Batch
 from blemish.features.frozen import Features
 from blemish.features.texnet import read_weights
 from blemish.ops.colour import sometimes_grey
-from blemish.ops.patch_descriptor import patch_targets, prepare
-from blemish.ops.standardise import channel_statistics
+from blemish.ops.networks.patch_descriptor import channel_statistics, patch_targets, prepare
 from blemish.ops.textures import Pictures, textures
-from blemish.training import cycle, device_of, optimise, to
-from blemish.types import Batch
+from blemish.training.optimise import cycle, device_of, optimise, to
 
 
 def distil_teacher(

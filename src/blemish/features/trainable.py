@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blemish.features import EMBEDDED, extractor
 from blemish.features.texnet import SIZES, TexNet
-from blemish.training import seeded
+from blemish.training.optimise import seeded
 
 
 class Trainable(nn.Module):
@@ -69,6 +69,6 @@ def trainable(
 def _random(backbone: str, layers: Sequence[str]) -> nn.Module:
     if backbone in EMBEDDED:
         return TexNet(SIZES[backbone], layers, norm=True)
-    from blemish.features.timm_backbone import timm_features
+    from blemish.features.timm import timm_features
 
     return timm_features(backbone, layers, None, False).net

@@ -5,15 +5,27 @@ kept in a file apart and are printed only with a mark.
 """
 
 from blemish.literature.bibtex import bibtex
-from blemish.literature.datasets import DatasetFacts, dataset, datasets
-from blemish.literature.disputes import Dispute, disputed, disputes
-from blemish.literature.facts import Setting, Source, Venue, settings, sources, venues
+from blemish.literature.facts import (
+    DatasetFacts,
+    MethodName,
+    Metric,
+    Setting,
+    Source,
+    Venue,
+    dataset,
+    datasets,
+    method,
+    methods,
+    metric,
+    metrics,
+    settings,
+    sources,
+    venues,
+)
 from blemish.literature.leaderboard import Leaderboard, leaderboard
-from blemish.literature.methods import MethodName, method, methods
-from blemish.literature.metrics import Metric, metric, metrics
 from blemish.literature.ours import Ours, ours
 from blemish.literature.papers import Publication, paper, papers
-from blemish.literature.results import Result, results
+from blemish.literature.results import Dispute, Result, disputed, disputes, results
 from blemish.literature.survey import survey
 from blemish.literature.taxonomy import Node, taxonomy
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blemish.literature.bibtex import escape
+from blemish.core.tables import escape_latex
 from blemish.literature.taxonomy import Node
 
 ROW, GAP, LEFT = 26, 10, (16, 216, 456, 696)
@@ -113,10 +113,10 @@ def latex_picture(nodes: Sequence[Node]) -> str:
         lines.append(rf"\put({turn},{y1}){{\line(1,0){{{link.end.x - turn}}}}}")
     for box in boxes:
         y, wide = height - box.y - (ROW - 6), WIDTH[box.column]
-        lines.append(rf"\put({box.x},{y}){{\framebox({wide},{ROW - 6}){{{escape(box.text)} ({box.count})}}}}")
+        lines.append(rf"\put({box.x},{y}){{\framebox({wide},{ROW - 6}){{{escape_latex(box.text)} ({box.count})}}}}")
         for i, text in enumerate(box.beside):
             at = height - box.middle - 5 - i * ROW
-            lines.append(rf"\put({box.x + wide + 10},{at}){{\textit{{{escape(text)}}}}}")
+            lines.append(rf"\put({box.x + wide + 10},{at}){{\textit{{{escape_latex(text)}}}}}")
     return "\n".join([*lines, r"\end{picture}", ""])
 
 

@@ -9,18 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from blemish.errors import UnknownName
-from blemish.literature.datasets import DatasetFacts
-from blemish.literature.datasets import dataset as find_dataset
-from blemish.literature.disputes import Dispute, disputed
-from blemish.literature.facts import Setting, settings
-from blemish.literature.metrics import Metric
-from blemish.literature.metrics import metric as find_metric
-from blemish.literature.names import find
+from blemish.core.errors import UnknownName
+from blemish.core.tables import Table
+from blemish.literature.entries import find
+from blemish.literature.facts import DatasetFacts, Metric, Setting, settings
+from blemish.literature.facts import dataset as find_dataset
+from blemish.literature.facts import metric as find_metric
 from blemish.literature.ours import Ours
 from blemish.literature.ours import ours as read_ours
-from blemish.literature.results import MARK, Result, results
-from blemish.literature.tables import Table
+from blemish.literature.results import MARK, Dispute, Result, disputed, results
 
 COLUMNS = ("published", "quoted", "re-run", "ours", "recalled")
 """Columns, in the order in which they are shown. They are never mixed: no number moves from one to another."""

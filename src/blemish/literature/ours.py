@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from blemish.errors import DataError
-from blemish.files import read_json
-from blemish.literature.datasets import datasets
-from blemish.literature.names import fold, known_name, look_up
+from blemish.core.errors import DataError
+from blemish.core.files import read_json
+from blemish.literature.entries import fold, known_name, look_up
+from blemish.literature.facts import datasets
 
 CONDITIONS = ("image_size", "train_images", "pixels")
 """Fields of a cell, beside its preset, that keep cells from being averaged with each other, and are shown."""

@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
-from blemish.errors import InputError, UnknownName
-from blemish.literature.store import entries
+from blemish.core.errors import InputError, UnknownName
+from blemish.literature.entries import entries
 
 SORTS = ("year", "title", "venue", "family", "key")
 """What a list of papers can be sorted by; years newest first."""
@@ -123,7 +123,7 @@ def years(text: str) -> tuple[int, int]:
 
 def _places(family: str) -> tuple[str, ...]:
     """Return the ids that `family` names: a full id, or the last part of one ("memory-bank")."""
-    from blemish.literature.taxonomy import node_ids
+    from blemish.literature.entries import node_ids
 
     folded = family.lower().replace(" ", "-")
     known = node_ids()

@@ -1,23 +1,16 @@
-"""What an entry of every kind must look like, how entries are sorted, and in which file each belongs.
-
-The tests hold every entry to it; `tools/literature.py` does so for whoever adds one.
-"""
+"""The rules of the data files: what an entry holds, and what no single source should say; every breach is a line."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from blemish.literature import fields as f
-from blemish.literature.contradictions import contradictions
-from blemish.literature.fields import Check
-from blemish.literature.names import KEYS, fold
+from blemish.literature.entries import KEYS, fold, located, node_ids
 from blemish.literature.results import COLUMNS
-from blemish.literature.store import located
-from blemish.literature.taxonomy import node_ids
 
 KINDS = (
     *("papers", "results", "recalled", "methods", "datasets", "metrics", "settings", "sources", "venues", "disputes"),
@@ -30,7 +23,7 @@ Entry = dict[str, Any]
 NAME = f.matching(r"[a-z0-9_.-]+", "a_small_name")
 TEXTS = f.many(f.text)
 YEAR = f.whole(1950, 2100)
-"""Checks that several kinds share."""
+"""f.Checks that several kinds share."""
 
 
 def problems(folder: Traversable) -> list[str]:
@@ -80,7 +73,7 @@ def sort_key(kind: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     return (name.lower(), name)
 
 
-def _rules(found: Mapping[str, list[Entry]]) -> dict[str, tuple[tuple[str, ...], dict[str, Check]]]:
+def _rules(found: Mapping[str, list[Entry]]) -> dict[str, tuple[tuple[str, ...], dict[str, f.Check]]]:
     """Return, for each kind, the fields that must be there and the check of every field that may be."""
     known = {kind: {str(e.get(KEYS.get(kind, "id"), e.get("name"))) for e in found[kind]} for kind in KINDS}
     paper = f.one_of({str(e.get("key")) for e in found["papers"]}, "paper")
@@ -111,7 +104,7 @@ def _rules(found: Mapping[str, list[Entry]]) -> dict[str, tuple[tuple[str, ...],
     }
 
 
-def _result_fields(known: Mapping[str, set[str]]) -> dict[str, Check]:
+def _result_fields(known: Mapping[str, set[str]]) -> dict[str, f.Check]:
     return {
         "method": f.one_of(known["methods"], "method"),
         "dataset": f.one_of(known["datasets"], "data set"),
@@ -128,7 +121,7 @@ def _result_fields(known: Mapping[str, set[str]]) -> dict[str, Check]:
     }
 
 
-def _dataset_fields(paper: Check) -> dict[str, Check]:
+def _dataset_fields(paper: f.Check) -> dict[str, f.Check]:
     counts = ("images", "normal", "anomalous", "train_good", "validation_good", "test_good", "test_anomalous")
     return {
         "id": NAME,
@@ -150,7 +143,7 @@ def _dataset_fields(paper: Check) -> dict[str, Check]:
     }
 
 
-def _dispute_fields(result: Mapping[str, Check], source: Check) -> dict[str, Check]:
+def _dispute_fields(result: Mapping[str, f.Check], source: f.Check) -> dict[str, f.Check]:
     return {
         "id": NAME,
         "methods": f.many(result["method"]),
@@ -165,7 +158,7 @@ def _dispute_fields(result: Mapping[str, Check], source: Check) -> dict[str, Che
     }
 
 
-def _paper_fields(venue: Check) -> dict[str, Check]:
+def _paper_fields(venue: f.Check) -> dict[str, f.Check]:
     place = f.one_of(node_ids(), "place")
     return {
         "key": f.matching(r"[a-z0-9][a-z0-9-]*", "roth2022patchcore"),
@@ -186,7 +179,7 @@ def _paper_fields(venue: Check) -> dict[str, Check]:
     }
 
 
-def _entry_problems(kind: str, entry: Entry, required: tuple[str, ...], checks: Mapping[str, Check]) -> Iterator[str]:
+def _entry_problems(kind: str, entry: Entry, required: tuple[str, ...], checks: Mapping[str, f.Check]) -> Iterator[str]:
     for name in required:
         if name not in entry:
             yield f"{name} is missing"
@@ -253,3 +246,77 @@ def _clashes(found: Mapping[str, list[tuple[str, Entry]]]) -> list[str]:
                 if owners.setdefault(fold(name), own) != own
             ]
     return said
+
+
+Located = tuple[str, dict[str, Any]]
+"""("file:line", entry)."""
+
+CONDITIONS = ("inputs", "backbone", "image_size", "detail")
+"""Fields that, beside the setting, tell two numbers of one source apart."""
+
+_INFLATED = "_anomalib"  # a table of anomalib prints one AUPRO, not AUPRO and AUPRO by anomalib
+
+
+def contradictions(results: Sequence[Located], allowed: Sequence[Located]) -> list[str]:
+    """Return a line for each contradiction that is not allowed, and for each allowance that nothing needs.
+
+    An allowance with `settings` is for one number that a source prints in exactly these settings; one without is for
+    several numbers under the same conditions. Fields that it leaves out do not matter.
+    """
+    used: set[str] = set()
+
+    def passes(said: Mapping[str, Any]) -> bool:
+        fitting = [
+            where
+            for where, entry in allowed
+            if ("settings" in entry) == ("settings" in said)
+            and all(said.get(name) == value for name, value in entry.items() if name != "says")
+        ]
+        used.update(fitting)
+        return bool(fitting)
+
+    found = []
+    for (source, method, dataset, metric, value), group in _by_number(results).items():
+        named = sorted({_setting(entry) for _, entry in group})
+        said = {"source": source, "method": method, "dataset": dataset, "metric": metric, "value": value}
+        if len(named) > 1 and not passes({**said, "settings": named}):
+            found.append(
+                f"{_places(group)}: {source} gives {method} {value} in {' and '.join(named)}; "
+                "leave it where the source has it"
+            )
+    for (source, _, method, dataset, metric, setting, *_), group in _by_conditions(results).items():
+        values = sorted({entry["value"] for _, entry in group})
+        said = {"source": source, "method": method, "dataset": dataset, "metric": metric}
+        if len(values) > 1 and not passes(said):
+            found.append(
+                f"{_places(group)}: {source} gives {method} {' and '.join(map(str, values))} in {setting} under the same "
+                "conditions; say in backbone, image_size or detail what sets them apart"
+            )
+    return found + [f"{where}: allows what nothing needs; remove it" for where, _ in allowed if where not in used]
+
+
+def _by_number(results: Sequence[Located]) -> dict[tuple[Any, ...], list[Located]]:
+    groups: dict[tuple[Any, ...], list[Located]] = defaultdict(list)
+    for where, entry in results:
+        for source in entry["sources"]:
+            metric = entry["metric"].removesuffix(_INFLATED)
+            groups[source, entry["method"], entry["dataset"], metric, entry["value"]].append((where, entry))
+    return groups
+
+
+def _by_conditions(results: Sequence[Located]) -> dict[tuple[Any, ...], list[Located]]:
+    groups: dict[tuple[Any, ...], list[Located]] = defaultdict(list)
+    for where, entry in results:
+        told = [entry.get(name) for name in ("method", "dataset", "metric", "setting", *CONDITIONS)]
+        for source in entry["sources"].items():
+            groups[*source, *told].append((where, entry))
+    return groups
+
+
+def _setting(entry: Mapping[str, Any]) -> str:
+    setting, metric = str(entry["setting"]), str(entry["metric"])
+    return f"{setting} as {metric}" if metric.endswith(_INFLATED) else setting
+
+
+def _places(group: Sequence[Located]) -> str:
+    return ", ".join(where for where, _ in group)

@@ -6,20 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blemish.files import write_text
+from blemish.core.files import write_text
+from blemish.core.tables import Table, escape_latex, longtable
 from blemish.literature.bibtex import bibtex
-from blemish.literature.datasets import DatasetFacts, datasets
 from blemish.literature.drawing import latex_picture, svg
-from blemish.literature.facts import settings
+from blemish.literature.entries import find, known_name
+from blemish.literature.facts import DatasetFacts, Metric, datasets, methods, metrics, settings
 from blemish.literature.leaderboard import Leaderboard
 from blemish.literature.leaderboard import gathered as gather
-from blemish.literature.methods import methods
-from blemish.literature.metrics import Metric, metrics
-from blemish.literature.names import find, known_name
 from blemish.literature.ours import ours as read_ours
-from blemish.literature.papers import every_paper, paper
-from blemish.literature.results import MARK
-from blemish.literature.tables import Table
+from blemish.literature.papers import Publication, every_paper, paper
+from blemish.literature.results import MARK, disputes
 from blemish.literature.taxonomy import Node, taxonomy
 
 DATASETS = ("mvtec_ad", "visa")
@@ -58,9 +55,6 @@ def survey(
         DataError: `ours` holds no benchmark results.
         StorageError: the folder cannot be written.
     """
-    from blemish.literature.survey_latex import written_latex
-    from blemish.literature.survey_markdown import written_markdown
-
     content = gathered(datasets, metrics, ours, recalled)
     folder = Path(out)
     texts = {
@@ -137,3 +131,122 @@ def _sets() -> tuple[Table, dict[str, str]]:
 def cite(key: str) -> str:
     """Return LaTeX that cites one paper."""
     return rf"~\cite{{{key}}}"
+
+
+def written_markdown(content: Content) -> str:
+    """Return the survey as one Markdown page; the figure is the file taxonomy.svg beside it."""
+    parts = ["# A survey of visual anomaly detection", "", "(Write the introduction here.)", "", "## Taxonomy", ""]
+    parts += ["![Families and settings, with the number of papers](taxonomy.svg)", ""]
+    for top in content.tree:
+        parts += [f"### {top.name}", ""]
+        for node in top.walk():
+            if node is not top:
+                parts += [f"#### {node.name}", ""]
+            parts += [f"{node.says}", ""] if node.says else []
+            parts += [f"- {_listed(paper)}" for paper in node.papers]
+            parts += [""] if node.papers else []
+    parts += ["## Methods compared", "", content.compared.written("markdown")]
+    parts += ["## Data sets", "", content.sets.written("markdown")]
+    parts += [f"- {datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about]
+    parts += ["", "## Metrics", ""]
+    for metric in content.measures:
+        chance = f" Chance: {metric.chance}." if metric.chance else ""
+        parts += [f"### {metric.name}", "", f"{metric.says}{chance}", ""]
+        parts += [f"- {text}" for text in metric.disagreements]
+        parts += [""]
+    parts += ["## Results", ""]
+    for setting, boards in content.boards:
+        parts += [f"### {settings()[setting].name}", "", settings()[setting].says, ""]
+        for board in boards:
+            parts += [f"#### {board.dataset.name}, {board.metric.name} (%)", "", board.table().written("markdown")]
+            parts += [f"- {note}" for note in board.notes(traps=False)]
+            parts += [""]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _listed(paper: Publication) -> str:
+    title = paper.title.replace("[", "\\[").replace("]", "\\]")
+    linked = f"[{title}]({paper.link})" if paper.link else title
+    where = " ".join(part for part in (paper.venue, str(paper.year or "")) if part)
+    code = f" ([code]({paper.code}))" if paper.code else ""
+    return f"{linked}{', ' if where else ''}{where}{code} `{paper.key}`"
+
+
+HEAD = r"""\documentclass[10pt]{article}
+\usepackage[utf8]{inputenc}
+\usepackage[T1]{fontenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
+\usepackage[a4paper,margin=20mm]{geometry}
+\usepackage{array}
+\usepackage{longtable}
+\usepackage{url}
+\title{A survey of visual anomaly detection}
+\author{}
+\begin{document}
+\maketitle
+\section{Introduction}
+Write the introduction here.
+"""
+
+SETS = r"lrrrrr>{\raggedright}p{24mm}>{\raggedright\arraybackslash}p{26mm}"
+"""The columns of the table of data sets."""
+
+TAIL = r"""\bibliographystyle{plain}
+\bibliography{references}
+\end{document}
+"""
+
+
+def written_latex(content: Content, picture: str) -> str:
+    """Return the survey as one LaTeX file; `picture` is the taxonomy, references.bib has every entry it cites."""
+    parts = [HEAD + r"\section{Taxonomy}"]
+    caption = r"\caption{Families and settings, with the number of papers; methods of blemish in italics.}"
+    parts += [r"\begin{figure}[htbp]", r"\centering", picture + caption, r"\end{figure}"]
+    for top in content.tree:
+        parts.append(rf"\subsection{{{escape_latex(top.name)}}}")
+        for node in top.walk():
+            if node is not top:
+                parts.append(rf"\subsubsection{{{escape_latex(node.name)}}}")
+            parts += [escape_latex(node.says)] if node.says else []
+            parts += [f"{len(node.papers)} papers{cite(','.join(p.key for p in node.papers))}."] if node.papers else []
+    parts += [r"\section{Methods compared}", _cited(content.compared, content.cited, "llllll")]
+    parts += [
+        r"\section{Data sets}",
+        _cited(content.sets, content.cited, SETS),
+    ]
+    parts += _list([f"{datasets()[d.dataset].name}: {d.says}" for d in disputes() if d.about])
+    parts.append(r"\section{Metrics}")
+    for metric in content.measures:
+        chance = f" Chance: {metric.chance}." if metric.chance else ""
+        parts += [
+            rf"\subsection{{{escape_latex(metric.name)}}}",
+            escape_latex(metric.says + chance),
+            *_list(metric.disagreements),
+        ]
+    parts.append(r"\section{Results}")
+    for setting, boards in content.boards:
+        said = settings()[setting]
+        parts += [rf"\subsection{{{escape_latex(said.name)}}}", escape_latex(said.says)]
+        for board in boards:
+            parts += [_results(board, content.cited), *_list(board.notes(traps=False))]
+    return "\n".join([*parts, TAIL])
+
+
+def _results(board: Leaderboard, cited: dict[str, str]) -> str:
+    columns = "l" + "l" * len(board.columns) + "l"
+    return _cited(board.table(), cited, columns)
+
+
+def _cited(table: Table, cited: dict[str, str], columns: str) -> str:
+    """Return a table whose first column names things and cites their papers."""
+    body = [[escape_latex(row[0]) + (cite(cited[row[0]]) if row[0] in cited else ""), *row[1:]] for row in table.body]
+    return r"{\small" + "\n" + longtable(Table(table.title, table.head, body), columns, raw=(0,)) + "}"
+
+
+def _list(texts: tuple[str, ...] | list[str]) -> list[str]:
+    if not texts:
+        return []
+    items = [
+        rf"\item {{}}{escape_latex(text)}" for text in texts
+    ]  # the braces keep a leading bracket from naming the item
+    return [r"\begin{itemize}", *items, r"\end{itemize}"]

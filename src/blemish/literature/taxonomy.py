@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from blemish.card import Card
-from blemish.errors import DataError
-from blemish.literature.methods import methods
-from blemish.literature.names import fold, look_up
+from blemish.core.card import Card
+from blemish.core.errors import DataError
+from blemish.literature.entries import fold, look_up, tree
+from blemish.literature.facts import methods
 from blemish.literature.papers import Publication, every_paper
-from blemish.literature.store import tree
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the taxonomy. `methods` are names of `blemish.catalogue.methods()`; `papers` are those placed here first.
+    """A place in the taxonomy. `methods` are names of the registry; `papers` are those placed here first.
 
     `id` is the path from the root ("embedding/memory-bank").
     """
@@ -42,21 +41,15 @@ class Node:
 
 
 @cache
-def node_ids() -> tuple[str, ...]:
-    """Return the ids of all places, from the top."""
-    return tuple(_ids(tree()["tree"]))
-
-
-@cache
 def taxonomy() -> tuple[Node, ...]:
     """Return the tree with every paper, and every method of the catalogue, in its place.
 
     Raises:
         DataError: a method's card names a family that has no place here.
     """
-    from blemish import catalogue
+    from blemish.core import registry
 
-    return planted({name: catalogue.method_card(name) for name in catalogue.methods()})
+    return planted({name: registry.method_card(name) for name in registry.methods()})
 
 
 def planted(cards: Mapping[str, Card]) -> tuple[Node, ...]:
@@ -102,12 +95,6 @@ def paper_of(name: str, card: Card) -> Publication | None:
         if same_link or fold(paper.title) == fold(card.paper.title):
             return paper
     return next((paper for paper in every_paper() if paper.key == key), None)
-
-
-def _ids(written: list[dict[str, Any]]) -> Iterator[str]:
-    for node in written:
-        yield node["id"]
-        yield from _ids(node.get("children", []))
 
 
 def _node(written: dict[str, Any], of_node: Mapping[str, list[str]]) -> Node:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.metrics.tally import Row, Scores
+from blemish.metrics.counts import Row, Scores
 
 FINEST = 20  # bits inside an octave, of the 23 a float32 has
 OCTAVES = 3  # that may have the finest bins

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
-from blemish.metrics import tally as counting
-from blemish.metrics.tally import Mask, Row, aligned, both, labelled
+from blemish.core.errors import InputError
+from blemish.metrics import counts as counting
+from blemish.metrics.counts import Mask, Row, aligned, both, labelled
 
 POINTS_GOOD, POINTS_BAD = 512, 256  # quantiles kept of an image's good and defective pixels
 SAMPLE = 1 << 15  # good pixels of an image that its quantiles are taken from

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blemish.calibration import clopper_pearson, defective
-from blemish.errors import InputError
+from blemish.core.decision import defective
+from blemish.core.errors import InputError
+from blemish.core.shares import clopper_pearson
 from blemish.metrics import ranking
-from blemish.metrics.tally import aligned, labelled
+from blemish.metrics.counts import aligned, labelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blemish.errors import InputError
-from blemish.metrics.tally import Row, Scores, aligned, area, finite, picture
+from blemish.core.errors import InputError
+from blemish.metrics.counts import Row, Scores, aligned, area, finite, picture
 
 BOUNDS = (1e-5, 1e-4)
 ROUNDING = 1e-12  # shares of pixels are sums: one pixel of n may be a little more than 1 / n

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
-from blemish.metrics.tally import (
+from blemish.core.errors import InputError
+from blemish.imaging.regions import label as regions
+from blemish.metrics.counts import (
     Mask,
     Row,
     Scores,
@@ -36,7 +37,6 @@ from blemish.metrics.tally import (
     picture,
     tally,
 )
-from blemish.regions import label as regions
 
 __all__ = ["aupro", "auspro", "pro_curve", "regions", "spro_curve"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blemish.metrics import tally as counting
-from blemish.metrics.tally import Row, Tally, both, labelled
+from blemish.metrics import counts as counting
+from blemish.metrics.counts import Row, Tally, both, labelled
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.metrics import counts as counting
 from blemish.metrics import ranking
-from blemish.metrics import tally as counting
 from blemish.metrics.bins import FloatBins
 from blemish.metrics.bootstrap import Interval, Sketch, around, pixel_bootstrap, sketch
+from blemish.metrics.counts import Mask, Row, Scores, both, finite, fraction, labelled, picture
 from blemish.metrics.pimo import BOUNDS, pimo_areas
 from blemish.metrics.pro import overlaps, saturated, union
-from blemish.metrics.tally import Mask, Row, Scores, both, finite, fraction, labelled, picture
 
 GOOD, BAD, OVERLAP = range(3)
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blemish.errors import MissingExtra
+from blemish.core.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from blemish.detector import Detector
+    from blemish.core.detector import Detector
 
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 """The methods that exist, as the command line names them."""

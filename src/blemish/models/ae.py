@@ -33,14 +33,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.ops.convolutional import average_windows, decoder, encoder, random_windows, window_side
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.ops.maps import blur, peak
+from blemish.ops.networks.convolutional import average_windows, decoder, encoder, random_windows, window_side
 from blemish.ops.ssim import ssim
-from blemish.training import device_of, optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.training.optimise import device_of, optimise, seeded
 
 CARD = Card(
     name="AE",

@@ -37,18 +37,17 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.ops.diffusion import Diffusion
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.ops.maps import blur, peak
-from blemish.ops.padding import pad_to_multiple
+from blemish.ops.networks.layers import pad_to_multiple
+from blemish.ops.networks.unet import UNet
 from blemish.ops.simplex import fractal, tables
-from blemish.ops.unet import UNet
-from blemish.training import device_of, optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.training.optimise import device_of, optimise, seeded
 
 CARD = Card(
     name="AnoDDPM",
@@ -223,3 +222,53 @@ class AnoDDPM(Detector):
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.decay < 1 or self.sigma < 0:
             raise InputError(f"decay is {self.decay} (at least 0, below 1), sigma is {self.sigma} (at least 0)")
+
+
+class Diffusion(nn.Module):
+    """The schedule of `timesteps` steps: β rises linearly from 1e-4 to 0.02 for 1000, steeper the fewer there are.
+
+    β is scaled by 1000 / timesteps, so that any number of steps ends in about the same noise (at least 21 of them, lest a
+    step keep nothing). All times t are (B,) whole numbers from 0; images are (B, ...).
+    """
+
+    beta: Tensor  # (timesteps,) all
+    alpha_bar: Tensor  # ᾱ: the share of the image's variance that is left
+    spread: (
+        Tensor  # 1 - ᾱ, the noise's variance; kept apart, for ᾱ rounded to float32 tells it poorly in the first steps
+    )
+    before: Tensor  # ᾱ and
+    spread_before: Tensor  # 1 - ᾱ one step earlier; 1 and 0 before the first
+
+    def __init__(self, timesteps: int = 1000) -> None:
+        super().__init__()
+        scale = 1000 / timesteps
+        beta = torch.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=torch.float64)
+        alpha_bar = (1 - beta).cumprod(0)
+        before = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+        values = {"beta": beta, "alpha_bar": alpha_bar, "before": before}
+        for name, value in {**values, "spread": 1 - alpha_bar, "spread_before": 1 - before}.items():
+            self.register_buffer(name, value.float(), persistent=False)  # follows from `timesteps`: not saved
+
+    def step(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Return x_t from x_{t-1}: one step."""
+        beta = _along(self.beta[t], x)
+        return (1 - beta).sqrt() * x + beta.sqrt() * noise
+
+    def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Return x_t from the image itself: all steps at once."""
+        return _along(self.alpha_bar[t].sqrt(), x) * x + _along(self.spread[t].sqrt(), x) * noise
+
+    def denoised(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Return the image that `noised` turns into x_t with this noise."""
+        return (x_t - _along(self.spread[t].sqrt(), x_t) * noise) / _along(self.alpha_bar[t].sqrt(), x_t)
+
+    def posterior(self, x: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of x_{t-1}, given x_t and the image x, for normal noise; the variance is 0 at t = 0."""
+        beta, spread, spread_before = self.beta[t], self.spread[t], self.spread_before[t]
+        of_image, of_x_t = self.before[t].sqrt() * beta / spread, (1 - beta).sqrt() * spread_before / spread
+        return _along(of_image, x) * x + _along(of_x_t, x) * x_t, _along(beta * spread_before / spread, x)
+
+
+def _along(values: Tensor, image: Tensor) -> Tensor:
+    """Return (B,) values so that they multiply (B, ...) images."""
+    return values.view(-1, *[1] * (image.ndim - 1))

@@ -36,16 +36,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.progress import progress
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
-from blemish.ops.coupling import Alone, Bijection, Coupling, Flow, Rotation, Scaling, surprise
 from blemish.ops.maps import enlarge, peak
-from blemish.ops.positions import positions_2d
-from blemish.progress import progress
-from blemish.training import device_of, optimise, seeded, to
-from blemish.types import Batch, Scores
+from blemish.ops.networks.coupling import Alone, Bijection, Coupling, Flow, Rotation, Scaling, surprise
+from blemish.training.optimise import device_of, optimise, seeded, to
 
 CARD = Card(
     name="CFLOW",
@@ -203,3 +202,27 @@ def log_likelihood(flow: nn.Module, rows: Tensor, places: Tensor) -> Tensor:
     """Return log p of (N, C) fibres at their (N, condition) places, divided by C: (N,)."""
     z, log_det = flow([rows], places)
     return -surprise(z, log_det) / rows.shape[1] - 0.5 * math.log(2 * math.pi)
+
+
+def positions_2d(channels: int, h: int, w: int) -> Tensor:
+    """Return the sinusoidal encoding of a grid's places, (channels, h, w).
+
+    The first half of the channels encodes the column x, the second the row y, each as sin(f x), cos(f x) in turn at
+    channels / 4 frequencies f that fall geometrically from 1 to about 1 / 10 000 (Vaswani et al., "Attention is all you
+    need", NeurIPS 2017, in two dimensions). Numbers lie in [-1, 1].
+
+    Raises:
+        InputError: `channels` is not a positive multiple of 4.
+    """
+    if channels < 4 or channels % 4:
+        raise InputError(f"a position encoding of {channels} channels: it must be a multiple of 4, for example 128")
+    half = channels // 2
+    frequencies = torch.exp(torch.arange(0, half, 2) * (-math.log(10_000) / half))  # (half / 2,)
+    code = torch.empty(channels, h, w)
+    for first, angles in (
+        (0, (frequencies[:, None] * torch.arange(w))[:, None].expand(-1, h, -1)),
+        (half, (frequencies[:, None] * torch.arange(h))[:, :, None].expand(-1, -1, w)),
+    ):
+        code[first : first + half : 2] = angles.sin()
+        code[first + 1 : first + half : 2] = angles.cos()
+    return code

@@ -33,19 +33,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.ops.focal import focal
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.ops.maps import peak
-from blemish.ops.padding import pad_to, pad_to_multiple
+from blemish.ops.networks.layers import pad_to, pad_to_multiple
 from blemish.ops.perlin import perlin_mask
-from blemish.ops.photographs import photographs
+from blemish.ops.rotation import turn
 from blemish.ops.ssim import ssim
-from blemish.ops.textures import Draw, distort
-from blemish.ops.turn import turn
-from blemish.training import device_of, optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.textures import Draw, distort, photographs
+from blemish.training.optimise import device_of, optimise, seeded
 
 CARD = Card(
     name="DRAEM",
@@ -247,3 +245,14 @@ def _initialise(module: nn.Module) -> None:
     """The code's initial weights: normal, of deviation .02, about 0 and, in batch norms, about 1."""
     if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), 0.02)
+
+
+def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """Return the mean of -(1 - p)^gamma log p over all pixels, where p is the true class's probability.
+
+    `logits` is (B, K, ...), `target` (B, ...) int64 in [0, K). Lin et al. (2017), without class weights; `gamma` is 0 (the
+    cross-entropy) or at least 1. Computed from log-probabilities: a confident mistake costs much, but never infinitely
+    much.
+    """
+    log_p = F.log_softmax(logits, dim=1).gather(1, target[:, None])[:, 0]
+    return -((-log_p.expm1()).pow(gamma) * log_p).mean()

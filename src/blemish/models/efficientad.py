@@ -24,6 +24,8 @@ The authors published no code; the port by nelson1425 reproduces their numbers. 
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self
@@ -32,23 +34,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector, loading
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector, loading
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher, load_teacher
 from blemish.ops.colour import jitter_one, sometimes_grey
-from blemish.ops.global_autoencoder import GlobalAutoencoder
-from blemish.ops.hard_features import hard_feature_loss
-from blemish.ops.held_out import hold_out
 from blemish.ops.maps import enlarge, peak
-from blemish.ops.patch_descriptor import BORDER, patch_descriptor, prepare
-from blemish.ops.photographs import photographs
-from blemish.ops.quantiles import between, quantile
-from blemish.ops.standardise import channel_statistics
-from blemish.ops.textures import Pictures, several
-from blemish.training import device_of, optimise, seeded, to
-from blemish.types import Batch, Scores
+from blemish.ops.networks.patch_descriptor import (
+    BORDER,
+    GlobalAutoencoder,
+    channel_statistics,
+    patch_descriptor,
+    prepare,
+)
+from blemish.ops.textures import Pictures, photographs, several
+from blemish.training.optimise import device_of, optimise, seeded, to
 
 CARD = Card(
     name="EfficientAD",
@@ -247,3 +249,70 @@ class EfficientAD(Detector):
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least {low}")
         if self.width <= 0 or self.lr <= 0:
             raise InputError(f"width is {self.width}, lr is {self.lr}; both must be above 0")
+
+
+def hard_feature_loss(squared: Tensor, share: float = 0.999) -> Tensor:
+    """Return the mean of each image's squared differences (B, ...) above its `share` quantile, averaged over images.
+
+    Above the interpolated quantile lie the n - ceil(share * (n - 1)) largest of n numbers, at least one: they are picked by
+    rank, which needs no quantile and knows no limit of size. The paper trains on one image at a time; here every image of
+    a batch has its own quantile, so that a batch is the mean of its images.
+    """
+    each = squared.flatten(1)
+    count = each.shape[1] - math.ceil(share * (each.shape[1] - 1))
+    return each.topk(max(1, count), dim=1, sorted=False).values.mean()
+
+
+def quantile(values: Tensor, share: float) -> Tensor:
+    """Return the `share` quantile of all values, interpolated linearly between neighbours as numpy does by default.
+
+    `torch.quantile` refuses more than 16 million values; this takes any number.
+    """
+    flat = values.flatten()
+    at = share * (len(flat) - 1)
+    below = math.floor(at)
+    low, high = (flat.kthvalue(min(rank, len(flat) - 1) + 1).values for rank in (below, below + 1))
+    return torch.lerp(low, high, at - below)
+
+
+def between(map: Tensor, low: Tensor, high: Tensor, mark: float = 0.1) -> Tensor:
+    """Return `map` on the linear scale where `low` is 0 and `high` is `mark`; equal marks leave a finite scale."""
+    tiny = torch.finfo(map.dtype).tiny ** 0.5
+    return mark * (map - low) / (high - low).clamp_min(tiny)
+
+
+class Chosen:
+    """The batches of `data`, left with those images whose checksum is (`inside`) or is not among `held`."""
+
+    def __init__(self, data: Iterable[Batch], held: frozenset[int], seed: int, inside: bool) -> None:
+        self.data, self.held, self.seed, self.inside = data, held, seed, inside
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.data:
+            kept = [i for i, sum in enumerate(checksums(batch.image, self.seed)) if (sum in self.held) is self.inside]
+            if len(kept) == len(batch):
+                yield batch
+            elif kept:  # the truth is handed on as it is, of all images: an unsupervised fit does not look at it
+                yield Batch({name: value[kept] for name, value in batch.inputs.items()}, batch.label)
+
+
+def hold_out(data: Iterable[Batch], share: float, seed: int = 0) -> tuple[Chosen, Chosen]:
+    """Return the batches without, and the batches of, the `share` of images held back; each at least one image.
+
+    Raises:
+        InputError: there are fewer than two different images.
+    """
+    sums = sorted(sum for batch in data for sum in checksums(batch.image, seed))
+    count = min(max(1, round(share * len(sums))), len(sums) - 1)
+    held = frozenset(sums[: max(0, count)])
+    if not held or held.issuperset(sums):
+        raise InputError(
+            f"{len(set(sums))} different good image(s); 2 are needed, one to learn from and one held back. "
+            "Check that the training folder holds good images."
+        )
+    return Chosen(data, held, seed, inside=False), Chosen(data, held, seed, inside=True)
+
+
+def checksums(images: Tensor, seed: int) -> list[int]:
+    """Return a number for each image that depends on its pixels and on `seed`."""
+    return [zlib.crc32(image.cpu().contiguous().numpy().tobytes(), seed & 0xFFFFFFFF) for image in images]

@@ -36,14 +36,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
-from blemish.ops.coupling import Alone, Bijection, Coupling, Flow, Maps, Permutation, Scaling, surprise
 from blemish.ops.maps import enlarge, peak
-from blemish.training import device_of, optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.networks.coupling import Alone, Bijection, Coupling, Flow, Maps, Permutation, Scaling, surprise
+from blemish.training.optimise import device_of, optimise, seeded
 
 CARD = Card(
     name="FastFlow",

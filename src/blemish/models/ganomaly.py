@@ -28,14 +28,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.ops.dcgan import Discriminator, downwards, start, upwards
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.ops.maps import enlarge
-from blemish.ops.square import to_square
-from blemish.training import optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.networks.dcgan import Discriminator, downwards, start, upwards
+from blemish.ops.networks.layers import to_square
+from blemish.training.optimise import optimise, seeded
 
 CARD = Card(
     name="GANomaly",

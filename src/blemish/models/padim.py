@@ -21,15 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish.card import Card, Paper, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.progress import progress
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.gaussian import Moments, mahalanobis
 from blemish.ops.maps import peak, smooth
-from blemish.progress import progress
-from blemish.training import device_of, to
-from blemish.types import Batch, Scores
+from blemish.training.optimise import device_of, to
 
 CARD = Card(
     name="PaDiM",

@@ -30,17 +30,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from blemish.card import Card, Paper, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.progress import progress
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
-from blemish.ops.maps import peak, smooth
+from blemish.ops.maps import describe, peak, smooth
 from blemish.ops.neighbours import Leads, Norms, Search, leads, nearest, norms_of, ordered, worth_searching
-from blemish.ops.patches import describe
-from blemish.progress import progress
-from blemish.training import device_of, to
-from blemish.types import Batch, Scores
+from blemish.training.optimise import device_of, to
 
 CARD = Card(
     name="PatchCore",

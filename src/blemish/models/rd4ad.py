@@ -29,15 +29,14 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.features import Features, extractor
-from blemish.ops.cosine import cosine_distance
-from blemish.ops.maps import blur, enlarge, peak
-from blemish.ops.reverse import Decoder, Embedding
-from blemish.training import optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.maps import blur, cosine_distance, enlarge, peak
+from blemish.ops.networks.reverse import Decoder, Embedding
+from blemish.training.optimise import optimise, seeded
 
 CARD = Card(
     name="RD4AD",

@@ -39,14 +39,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
-from blemish.ops.maps import peak, smooth
-from blemish.ops.patches import describe
-from blemish.training import optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.maps import describe, peak, smooth
+from blemish.training.optimise import optimise, seeded
 
 CARD = Card(
     name="SimpleNet",

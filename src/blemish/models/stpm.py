@@ -28,15 +28,14 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.features.trainable import trainable
-from blemish.ops.cosine import cosine_distance
-from blemish.ops.maps import enlarge, peak
-from blemish.training import optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.maps import cosine_distance, enlarge, peak
+from blemish.training.optimise import optimise, seeded
 
 CARD = Card(
     name="STPM",

@@ -32,14 +32,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from blemish.card import Card, Paper, Preset, Reported
-from blemish.detector import Detector
-from blemish.errors import InputError
-from blemish.ops.convolutional import average_windows, decoder, encoder, random_windows, window_side
-from blemish.ops.latent import divergence, draw
+from blemish.core.card import Card, Paper, Preset, Reported
+from blemish.core.detector import Detector
+from blemish.core.errors import InputError
+from blemish.core.types import Batch, Scores
 from blemish.ops.maps import blur, peak
-from blemish.training import device_of, optimise, seeded
-from blemish.types import Batch, Scores
+from blemish.ops.networks.convolutional import average_windows, decoder, encoder, random_windows, window_side
+from blemish.training.optimise import device_of, optimise, seeded
 
 CARD = Card(
     name="VAE",
@@ -168,3 +167,19 @@ class VAE(Detector):
             )
         if self.stride is not None and not 1 <= self.stride <= window_side(self.halvings):
             raise InputError(f"stride is {self.stride}; it must be 1 to {window_side(self.halvings)}, or None")
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, variance) || N(0, 1)) of (B, ...) independent numbers, summed, (B,), in nats.
+
+    Kingma and Welling (2014), appendix B: ½ sum(mean² + variance - 1 - log variance). At least in float32: near the
+    standard normal all but the last digits cancel.
+    """
+    whole = torch.promote_types(mean.dtype, torch.float32)
+    mean, log_variance = mean.to(whole), log_variance.to(whole)
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
+
+
+def draw(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return mean + deviation x noise: a sample, for standard normal noise, that gradients pass through."""
+    return mean + (0.5 * log_variance).exp() * noise

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.ops.team import together
+from blemish.ops.threads import together
 from blemish.ops.tiles import bounds_of, guess, insert, rest
 
 DEPTH = 64  # bytes of a vector

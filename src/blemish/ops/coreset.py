@@ -32,11 +32,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
+from blemish.core.progress import progress
 from blemish.ops import neighbours
-from blemish.ops.team import together
+from blemish.ops.threads import together
 from blemish.ops.tiles import BLOCK, LANES, STEP, as_tiles, loops, principal_axes
-from blemish.progress import progress
 
 ACTIVE = 2048  # at most so many active points
 WORTH = 1 << 30  # multiplications by the definition above which the loops pay for being loaded, most of a second

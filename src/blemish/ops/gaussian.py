@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 
 _CELLS = 1 << 24  # numbers held at once by a temporary: 64 MiB of float32
 _ABOVE_RIDGE = 1e5  # of variances, with fewer samples than features: float32 then errs by 1 % in a few hundred channels

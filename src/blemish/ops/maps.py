@@ -1,7 +1,8 @@
-"""From a coarse grid of scores to a smooth map at the size of the input."""
+"""Maps of features and maps of anomalies: patches of the first, distances between them, and the way to the image's size."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -61,3 +62,24 @@ def _mirror(map: Tensor, dim: int, radius: int) -> Tensor:
 def peak(map: Tensor) -> Tensor:
     """Return the largest score of each (B, H, W) map, (B,)."""
     return map.flatten(1).amax(1)
+
+
+def describe(maps: Sequence[Tensor], side: int = 3) -> Tensor:
+    """Return what surrounds each place, (B, h, w, C), C the sum of the maps' channels, on the grid of the first map.
+
+    Every map, (B, C_i, h_i, w_i), is averaged over the `side` x `side` neighbourhood of each cell (`side` is odd, cells
+    beyond the border count as zeros) and then enlarged, bilinear, to the first map's grid.
+    """
+    size = maps[0].shape[2:]
+    averaged = [F.avg_pool2d(m, side, stride=1, padding=side // 2) for m in maps]
+    aligned = [averaged[0], *(F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in averaged[1:])]
+    return torch.cat(aligned, dim=1).permute(0, 2, 3, 1)
+
+
+def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Return 1 - cos between the channels of (B, C, ...) descriptions, (B, ...), in [0, 2].
+
+    Computed as half the squared distance of the unit vectors: the same number, but never negative, and exact where both
+    are equal. A zero vector lies at distance 1/2 from every direction (and 0 from another zero vector).
+    """
+    return (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1) / 2

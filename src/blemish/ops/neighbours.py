@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.ops import byte_tiles
-from blemish.ops.team import together
+from blemish.ops.threads import together
 from blemish.ops.tiles import BLOCK, LANES, as_tiles, bounds_of, loops, principal_axes
 
 _CELLS = 1 << 24  # distances held at once: 64 MiB of float32

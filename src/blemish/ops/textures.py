@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blemish.core.errors import InputError
+from blemish.imaging.images import SUFFIXES, read, resize
 from blemish.ops.colour import tint
 from blemish.ops.perlin import perlin
-from blemish.ops.turn import turn
+from blemish.ops.rotation import turn
 
 Draw = Callable[[tuple[int, int], torch.Generator], Tensor]
 """Draws one picture of a (height, width) with a generator: (3, height, width)."""
@@ -152,3 +155,27 @@ def _between(low: float, high: float, generator: torch.Generator) -> float:
 
 def _whole(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
+
+
+def photographs(folder: Path | str | None, *, zoom: int = 1) -> Draw:
+    """Return what draws photographs of a folder (and the folders in it), or `texture` if there is no folder.
+
+    A photograph is resized to `zoom` times the wanted size, and its middle is cut out: 1 shows all of it.
+
+    Raises:
+        InputError: the folder holds no image.
+    """
+    if folder is None:
+        return texture
+    files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"{folder} holds no image. Give a folder of photographs, or None for drawn textures.")
+
+    def draw(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        h, w = size
+        chosen = files[int(torch.randint(len(files), (), generator=generator))]
+        whole = torch.from_numpy(resize(read(chosen), (zoom * h, zoom * w))).permute(2, 0, 1)
+        top, left = (zoom - 1) * h // 2, (zoom - 1) * w // 2
+        return whole[:, top : top + h, left : left + w]
+
+    return draw

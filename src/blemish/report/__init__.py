@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blemish.report.page import write_page
-    from blemish.report.verdict import picture
+    from blemish.report.pictures import picture
 
 __all__ = ["picture", "write_page"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "picture":
-        from blemish.report.verdict import picture
+        from blemish.report.pictures import picture
 
         return picture
     if name == "write_page":

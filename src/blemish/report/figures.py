@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blemish.errors import MissingExtra
-from blemish.files import printable
+from blemish.core.errors import MissingExtra
+from blemish.core.files import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

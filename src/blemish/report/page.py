@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.core.errors import ImageError, InputError
+from blemish.core.files import write_text
+from blemish.core.types import Prediction
 from blemish.data.record import GOOD, Record
-from blemish.engine.evaluate import PIMO_INTERVAL, Part, Report, truth_mask
-from blemish.errors import ImageError, InputError
-from blemish.files import write_text
-from blemish.inspection import Inspection
+from blemish.evaluation.evaluate import PIMO_INTERVAL, Part, Report, truth_mask
+from blemish.inference.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import Pixels, contour, fitting, heat_ends, heat_layer, thumbnail, warmth
 from blemish.report.tables import write_tables
 from blemish.report.templates import template
-from blemish.types import Prediction
 
 TITLES = {
     "image_AUROC": "image AUROC",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blemish.engine.evaluate import Part, Report
-from blemish.files import printable, write_text
-from blemish.literature.tables import csv_text
+from blemish.core.files import printable, write_text
+from blemish.core.tables import csv_text
+from blemish.evaluation.evaluate import Part, Report
 
 PLACE = ("left", "top", "right", "bottom")
 PARTS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison import over_seeds
 
 

@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison import holm, permutation, wilcoxon
 
 

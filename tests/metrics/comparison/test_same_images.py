@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics import auroc, interval
 from blemish.metrics.comparison import auroc_difference, delong, same_images
 

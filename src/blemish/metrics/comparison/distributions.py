@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 
 SQRT_HALF = math.sqrt(0.5)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison.distributions import t_quantile
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison.distributions import normal_two_sided
 
 EXACT_RANKS = 200  # more differences than this: the normal approximation, with the correction for ties

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison.distributions import chi_squared_above, range_quantile
 from blemish.metrics.comparison.paired import mid_ranks
 

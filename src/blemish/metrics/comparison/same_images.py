@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blemish.errors import InputError
+from blemish.core.errors import InputError
 from blemish.metrics.comparison.distributions import normal_quantile, normal_two_sided
-from blemish.metrics.tally import both
+from blemish.metrics.counts import both
 
 FEWEST = 10  # good or defective images below which nothing is tested
 SMALLEST = 1e-12  # deviation that is only rounding, of values within -1 to 1

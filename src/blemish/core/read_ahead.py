@@ -1,0 +1,42 @@
+"""Work done ahead of its use, in threads and in order, without holding more than a few results."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from blemish.core.errors import ImageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 2
+"""OpenCV decodes and resizes outside Python's lock, so threads suffice and a small folder waits for no worker process."""
+
+
+def read_ahead(
+    work: Callable[[T], R], items: Iterable[T], *, ahead: int = 16, threads: int = THREADS
+) -> Iterator[tuple[T, R | ImageError]]:
+    """Yield (item, work(item)) in order, at most `ahead` items early; an ImageError is yielded, others are raised."""
+
+    def attempt(item: T) -> R | ImageError:
+        try:
+            return work(item)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="blemish-read") as pool:
+        waiting: deque[tuple[T, Future[R | ImageError]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(attempt, item)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()

@@ -1,0 +1,1 @@
+"""The data sets, one a file: a card, `index`, and a `DataModule`."""

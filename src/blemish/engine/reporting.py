@@ -1,0 +1,57 @@
+"""A test, whole: choose the parts that are new to the model, measure, and write what was found. No torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from blemish.core.errors import MissingExtra
+from blemish.core.files import write_json
+from blemish.data.datamodule import DataModule
+from blemish.engine.runs import report_place
+from blemish.evaluation.evaluate import Protocol, Report, evaluate
+from blemish.evaluation.new_parts import new_parts
+from blemish.inference.inspection import Inspection
+from blemish.report import write_page
+
+
+def report_on(
+    inspection: Inspection,
+    datamodule: DataModule,
+    *,
+    protocol: Protocol = "original",
+    out: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> tuple[Report, Path | None]:
+    """Measure on the test images; return the report, and its page in the folder `out` (None if none was written).
+
+    Where all images are for testing (`Folder(..., test_share=1)`), those that the model has learnt from, or its threshold,
+    are left out with a note. report.json, report.html and tables are written to `out`; a report of something else that is
+    there stays, the new one is numbered. `about` is said in the report beside method, parameters, data and seed.
+    """
+    settings = inspection.settings
+    said = {
+        **settings,
+        "data": {**datamodule.describe(), "imaging": inspection.imaging.as_dict()},
+        "seed": inspection.about.get("seed", settings["params"].get("seed")),
+        **(about or {}),
+    }
+    records, note = datamodule.test_records, ""
+    if len(records) == len(datamodule.records):
+        records, note = new_parts(records, inspection.about)
+    found = evaluate(inspection, records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=said)
+    found = replace(found, notes=[*found.notes, *filter(None, [note])])
+    if out is None:
+        return found, None
+    place = report_place(out, found.about)
+    write_json(place, found.as_dict())
+    page = place.with_suffix(".html")
+    try:
+        write_page(page, found, inspection, {record.key: record for record in records})
+    except MissingExtra as error:  # the numbers are there, and are worth more than the page
+        warnings.warn(f"{page} was not written: {error}", stacklevel=3)
+        return found, None
+    return found, page

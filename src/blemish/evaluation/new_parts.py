@@ -1,0 +1,39 @@
+"""Which parts of a folder are new to a model, so that it can be tested on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from blemish.core.errors import InputError
+from blemish.core.files import content_of
+from blemish.data.record import Record
+
+
+def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list[Record], str]:
+    """Return the records whose files the model has not learnt from, nor its threshold, and a note on the others, or "".
+
+    `about` is an inspector's, which says by which contents of files they are known again.
+
+    Raises:
+        InputError: none is left.
+    """
+    seen = set(among([*about.get("learnt_content", ()), *about.get("calibrated", ())], records))
+    left = [record for record in records if record.key not in seen]
+    if not left:
+        raise InputError(
+            f"the model has learnt from all {len(records)} parts, or its threshold was chosen from them. Test on others."
+        )
+    note = (
+        f"{len(seen)} of {len(records)} parts there were left out: the model has learnt from them, or its threshold was "
+        "chosen from them."
+    )
+    return left, note if seen else ""
+
+
+def among(contents: Iterable[str], records: Iterable[Record]) -> list[str]:
+    """Return the keys of the records whose file's content is among those; it is read only if one of them has its size."""
+    known = set(contents)
+    sizes = {int(content.partition(":")[0]) for content in known}
+    images = ((record.key, record.image) for record in records if sizes and record.image.is_file())
+    return [key for key, image in images if image.stat().st_size in sizes and content_of(image) in known]

@@ -1,0 +1,168 @@
+"""Any timm backbone by name, its layers by name, its weights from the hub or from a local file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from blemish.core.detector import loading
+from blemish.core.errors import MissingExtra, UnknownName, WeightsError
+from blemish.features.frozen import Features, choose_layers
+
+
+def timm_features(name: str, layers: Sequence[str | int], weights: str | None, pretrained: bool) -> Features:
+    """Return the frozen feature maps of a timm network.
+
+    Raises:
+        UnknownName: timm has no such network, or the network no such layer.
+        WeightsError: pretrained weights were asked for and cannot be had.
+    """
+    timm = _import_timm()
+    architecture = name.partition(".")[0]
+    if architecture not in timm.list_models():
+        raise UnknownName("backbone", name, ["texnet_s", *timm.list_models()])
+    bare = timm.create_model(architecture, features_only=True, pretrained=False)
+    info = bare.feature_info
+    chosen = choose_layers(layers, info.module_name(), info.reduction(), name)
+    net = _create(timm, name, chosen, weights, pretrained and not loading.get())
+    cfg = getattr(net, "pretrained_cfg", None) or bare.default_cfg
+    at = [list(values) for values in (info.module_name(), info.channels(), info.reduction())]
+    names, channels, strides = ([values[i] for i in chosen] for values in at)
+    return Features(net, names, channels, strides, cfg["mean"], cfg["std"])
+
+
+def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None, pretrained: bool) -> nn.Module:
+    overlay: dict[str, Any] | None = None
+    if pretrained and weights is not None:
+        _check_file(timm, name.partition(".")[0], weights)
+        overlay = {"file": str(weights)}
+    try:
+        with _quiet("timm", "huggingface_hub"), _offline(pretrained and weights is None and not _hub_answers()):
+            net: nn.Module = timm.create_model(
+                name, features_only=True, out_indices=chosen, pretrained=pretrained, pretrained_cfg_overlay=overlay
+            )
+    except Exception as error:
+        if not pretrained or weights is not None:
+            raise
+        raise WeightsError(
+            f"the pretrained weights of {name} could not be fetched from the hub ({type(error).__name__}). "
+            "Three ways out: (1) connect once, they are cached afterwards; (2) give a local file, "
+            "weights='path/to/model.safetensors'; (3) use the embedded backbone, backbone='texnet_s'. "
+            "Random weights are used only when pretrained=False is asked for."
+        ) from error
+    return net
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let loggers say only errors inside the block.
+
+    timm warns of every classifier weight that a feature network rightly leaves out, the hub of every new try.
+    """
+    logs = [logging.getLogger(name) for name in names]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+
+
+def _hub_answers(seconds: float = 10.0) -> bool:
+    """Ask the hub once, the way its own library would (proxies, mirrors): itself it tries six times for each file."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where every version has it
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=seconds)
+    except Exception:  # each version of the library has others
+        return False
+    return True
+
+
+@contextmanager
+def _offline(really: bool) -> Iterator[None]:
+    """Let the hub's library look only at what it has fetched before, inside the block."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or really
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:
+    """Make sure a local file holds every weight of the network: timm itself would skip what does not match."""
+    path = Path(weights)
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"weights {path}: only .safetensors files are read; others may run code when they are loaded."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {path} does not exist. Check the path.") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path} is not a readable safetensors file: {error}. Copy it again.") from error
+    with torch.device("meta"):
+        needed = timm.create_model(architecture, pretrained=False, num_classes=0).state_dict()
+        known = timm.create_model(architecture, pretrained=False).state_dict().keys() | needed.keys()
+    wrong = [k for k, v in needed.items() if held.get(k) != tuple(v.shape) and not k.endswith("num_batches_tracked")]
+    if wrong:
+        raise WeightsError(
+            f"weights {path} do not belong to {architecture}: {len(wrong)} of {len(needed)} tensors are absent or of "
+            f"another shape, the first is {wrong[0]}. Give the file of this network, named as timm names its weights."
+        )
+    parts = {key.partition(".")[0] for key in needed}
+    more = [key for key in held if key not in known and key.partition(".")[0] in parts]
+    if more:  # a deeper sibling's file holds all that is needed, and was trained as another network
+        raise WeightsError(
+            f"weights {path} belong to another network than {architecture}, which has no {more[0]}. "
+            "Give the file of this network, or name the network that the file is of."
+        )
+
+
+def _import_timm() -> ModuleType:
+    """Import timm although the installed torchvision may have been built for another torch.
+
+    A CPU-only torch beside the registry's CUDA build of torchvision is common, and then `import torchvision` fails
+    because two compiled operators are absent. timm needs only torchvision's Python code, so the two are declared,
+    never defined.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import timm
+        except ModuleNotFoundError as error:
+            raise MissingExtra("timm (pretrained backbones)", "train") from error
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+            import sys
+
+            for module in [m for m in sys.modules if m.split(".")[0] in ("timm", "torchvision")]:
+                del sys.modules[module]
+            for operator in ("nms", "qnms"):
+                _declarations.define(  # type: ignore[no-untyped-call]
+                    f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+            import timm
+    return timm
+
+
+# Kept alive: its declarations end with it.
+_declarations = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]

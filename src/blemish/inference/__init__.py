@@ -1,0 +1,1 @@
+"""From a part to a verdict: thresholds, inspectors, exported models at work, many images at once."""

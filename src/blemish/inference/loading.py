@@ -1,0 +1,47 @@
+"""Open a model file, whatever kind it is: a saved inspector (needs torch) or an exported one (does not)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blemish.core.errors import InputError
+from blemish.inference.inspection import Inspection
+
+
+def is_exported(path: Path | str) -> bool:
+    """Return whether the file's name is that of an exported model, which needs no torch and runs on the CPU."""
+    return Path(path).suffix.lower() in (".onnx", ".xml")
+
+
+def load(
+    path: Path | str,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Inspection:
+    """Return what inspects with the file: an `Inspector` for .safetensors, a `Runtime` for .onnx and OpenVINO's .xml.
+
+    `device` ("cuda:0") and `precision` ("bfloat16") are for inspectors; `engine` ("onnxruntime", "openvino") and `threads`
+    for exported files.
+
+    Raises:
+        FormatError: the file is absent, damaged or not ours.
+        InputError: an option does not suit the kind of file.
+        MissingExtra: what the file needs is not installed.
+    """
+    if is_exported(path):
+        for name, value, usual in (("device", device, ("cpu", "auto")), ("precision", precision, ("float32",))):
+            if value not in usual:
+                raise InputError(
+                    f"{name} {value!r} is for saved inspectors; {path} runs as it was exported, on the CPU"
+                )
+        from blemish.inference.runtime import Runtime
+
+        return Runtime(path, engine=engine, threads=threads)
+    if engine != "auto":
+        raise InputError(f"engine {engine!r} is for exported files (.onnx, .xml); {path} is not one")
+    from blemish.inference.inspector import Inspector
+
+    return Inspector.load(path, device).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks

@@ -1,0 +1,150 @@
+"""The engines that run an exported network: ONNX Runtime, or OpenVINO. Each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.core.errors import FormatError, InputError, MissingExtra, UnknownName
+from blemish.core.files import sha256
+from blemish.inference.metadata import PREFIX, WEIGHTS, onnx_texts
+
+Images = NDArray[np.float32]
+Answer = tuple[NDArray[Any], NDArray[np.float32] | None]
+
+
+class Session(Protocol):
+    """A loaded network."""
+
+    texts: dict[str, str]
+    """The model's metadata."""
+
+    outputs: list[str]
+    """The names of what it computes."""
+
+    def run(self, images: Images) -> Answer:
+        """Return scores (B,) and maps (B, H, W), or None without maps, of images (B, 3, H, W)."""
+
+
+class OnnxSession:
+    """ONNX Runtime. `threads` is how many cores one image may use (None: all); `providers` as ONNX Runtime names them."""
+
+    def __init__(self, path: Path, threads: int | None = None, providers: Sequence[str] | None = None) -> None:
+        import onnxruntime
+
+        self.texts = onnx_texts(path)
+        available = onnxruntime.get_available_providers()
+        for provider in providers or ():
+            if provider not in available:
+                raise UnknownName("provider of ONNX Runtime", provider, available)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=list(providers or ["CPUExecutionProvider"])
+            )
+        except Exception as error:  # its errors have no common class of their own
+            raise FormatError(f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {error}") from error
+        self.outputs = [output.name for output in self._session.get_outputs()]
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, images: Images) -> Answer:
+        """Return scores and maps."""
+        found = dict(zip(self.outputs, self._session.run(None, {self._input: images}), strict=True))
+        return found["score"], found.get("map")
+
+
+class OpenVinoSession:
+    """OpenVINO, of an exported .xml with its .bin, or of an .onnx file; `device` as OpenVINO names it."""
+
+    def __init__(self, path: Path, threads: int | None = None, device: str = "CPU") -> None:
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            raise MissingExtra("openvino", "openvino") from error
+        core = openvino.Core()
+        if device.split(".", maxsplit=1)[0] not in core.available_devices:
+            raise UnknownName("device of OpenVINO", device, core.available_devices)
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(str(path))
+            self.texts = onnx_texts(path) if path.suffix == ".onnx" else openvino_texts(model)
+            _check_weights(path, self.texts.pop(PREFIX + WEIGHTS, None))
+            if path.suffix == ".onnx" and self.texts.get(f"{PREFIX}precision") == '"int8"':
+                raise InputError(  # seen: scores of another order, image AUROC at chance
+                    f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
+                    "graphs otherwise: use ONNX Runtime, or export with --format openvino, which is compared there."
+                )
+            self.outputs = [name for output in model.outputs for name in output.get_names()]
+            self._model = core.compile_model(model, device, settings)
+        except RuntimeError as error:
+            raise FormatError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {error}") from error
+        self._request = self._model.create_infer_request()
+
+    def run(self, images: Images) -> Answer:
+        """Return scores and maps."""
+        found = self._request.infer([images], share_inputs=True)
+        named = {name: value for output, value in found.items() for name in output.get_names()}
+        return named["score"].copy(), named["map"].copy() if "map" in named else None
+
+
+def openvino_texts(model: Any) -> dict[str, str]:
+    """Return the texts that `blemish.export` put into an OpenVINO model."""
+    if not model.has_rt_info(["blemish"]):
+        return {}
+    found = model.get_rt_info(["blemish"]).value
+    return {PREFIX + name: text for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _check_weights(path: Path, stored: str | None) -> None:
+    """Refuse an .xml beside another model's .bin; nothing is known of files from before the hash was kept."""
+    weights = path.with_suffix(".bin")
+    if stored is not None and stored != json.dumps(sha256(weights)):
+        raise FormatError(f"{weights} is not the .bin that {path} was exported with; copy both files, or export again.")
+
+
+def open_session(
+    path: Path,
+    engine: str = "auto",
+    *,
+    threads: int | None = None,
+    providers: Sequence[str] | None = None,
+    device: str | None = None,
+) -> Session:
+    """Load an exported file: .onnx with ONNX Runtime unless OpenVINO is asked for, .xml with OpenVINO.
+
+    Raises:
+        UnknownName: there is no such engine, provider or device.
+        InputError: an option belongs to the other engine, or threads is below 1.
+        FormatError: the file is absent, damaged or of another kind.
+        MissingExtra: the engine is not installed.
+    """
+    if engine not in ("auto", "onnxruntime", "openvino"):
+        raise UnknownName("engine", engine, ("auto", "onnxruntime", "openvino"))
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; it must be at least 1")
+    if path.suffix not in (".onnx", ".xml"):
+        raise FormatError(
+            f"{path} is no exported model: those end in .onnx or .xml. Make one: blemish export MODEL.safetensors"
+        )
+    if not path.is_file():
+        raise FormatError(f"{path} does not exist. Check the path, or make it with `blemish export`.")
+    if engine == "openvino" or path.suffix == ".xml":
+        if engine == "onnxruntime":
+            raise InputError(
+                f"{path} is an OpenVINO model; ONNX Runtime reads .onnx. Export it again with --format onnx"
+            )
+        if providers:
+            raise InputError(f"providers {list(providers)} are ONNX Runtime's; OpenVINO takes a device: CPU, GPU, ...")
+        return OpenVinoSession(path, threads, device or "CPU")
+    if device is not None:
+        raise InputError(f"device {device!r} is OpenVINO's; ONNX Runtime takes providers. Choose engine='openvino'.")
+    return OnnxSession(path, threads, providers)

@@ -1,0 +1,197 @@
+"""Good and defective counted bin by bin, the highest scores first; every ranking metric is a formula on two such rows.
+
+A bin holds scores that no threshold tells apart: equal scores in the exact functions, nearly equal ones in the
+streaming accumulators. A threshold t marks what scores `>= t`, so it takes whole bins from the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blemish.core.errors import InputError
+
+Row = NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+
+
+class Tally(NamedTuple):
+    """Bins by falling score. `thresholds` is (B,), the lowest score of each bin; `good` and `bad` are (B,) amounts."""
+
+    thresholds: Row
+    good: Row
+    bad: Row
+
+
+def tally(good: Scores, bad: Scores, weights: Row | None = None) -> Tally:
+    """Count good and defective scores, 1-D, in the fewest bins that lose nothing.
+
+    One bin for each distinct defective score, with the good scores equal to it, and one for all good scores between
+    two of them: they move every curve along a straight line. `weights` are the amounts of the defective scores,
+    1 each by default.
+    """
+    good = np.sort(good)
+    levels, which = np.unique(bad, return_inverse=True)
+    mass = np.bincount(which, weights).astype(np.float64)
+    low, high = np.searchsorted(good, levels, "left"), np.searchsorted(good, levels, "right")
+    size = 2 * len(levels) + 1  # from the lowest: a gap, then alternately a level and the gap above it
+    counts, amounts, thresholds = np.zeros(size), np.zeros(size), np.zeros(size)
+    counts[1::2], amounts[1::2], thresholds[1::2] = high - low, mass, levels
+    counts[0::2] = np.append(low, len(good)) - np.append(0, high)
+    starts = np.append(0, high)
+    filled = counts[0::2] > 0
+    thresholds[0::2][filled] = good[starts[filled]]
+    keep = np.flatnonzero((counts > 0) | (amounts > 0))[::-1]
+    return Tally(thresholds[keep], counts[keep], amounts[keep])
+
+
+def auroc(good: Row, bad: Row) -> Row:
+    """Return Pr(bad > good) + Pr(bad = good) / 2 of rows of bins (..., B), highest scores first."""
+    n, p = good.sum(-1), bad.sum(-1)
+    below = n[..., None] - np.cumsum(good, -1)
+    wins = (bad * (below + good / 2)).sum(-1)
+    return np.asarray(np.minimum(wins / (n * p), 1.0))  # a sum of 1e16 pairs may round above 1
+
+
+def average_precision(good: Row, bad: Row) -> Row:
+    """Return the sum of precision times gain in recall, step by step, of rows of bins (..., B)."""
+    hits = np.cumsum(bad, -1)
+    marked = hits + np.cumsum(good, -1)
+    precision = np.divide(hits, marked, out=np.zeros_like(hits), where=marked > 0)
+    return np.asarray((bad * precision).sum(-1) / bad.sum(-1))
+
+
+def f1(good: Row, bad: Row) -> Row:
+    """Return F1 = 2 TP / (TP + FP + P) after each bin, (..., B)."""
+    hits = np.cumsum(bad, -1)
+    return np.asarray(2 * hits / (hits + np.cumsum(good, -1) + bad.sum(-1, keepdims=True)))
+
+
+def curve(good: Row, bad: Row) -> tuple[Row, Row]:
+    """Return the shares of good (x) and bad (y) marked, (..., B + 1) each: from (0, 0) to (1, 1)."""
+    x, y = (np.cumsum(amount, -1) / amount.sum(-1, keepdims=True) for amount in (good, bad))
+    start = np.zeros((*x.shape[:-1], 1))
+    x, y = np.concatenate([start, x], -1), np.concatenate([start, np.minimum(y, 1.0)], -1)
+    x[..., -1] = y[..., -1] = 1.0  # weights are sums of fractions
+    return x, y
+
+
+def area(x: Row, y: Row, low: float, high: float) -> Row:
+    """Return the mean height over [low, high] of lines through the points (x, y), (..., B), x rising or level."""
+    x0, x1, y0, y1 = x[..., :-1], x[..., 1:], y[..., :-1], y[..., 1:]
+    width = x1 - x0
+    slope = np.divide(y1 - y0, width, out=np.zeros_like(width), where=width > 0)
+    left, right = np.clip(x0, low, high), np.clip(x1, low, high)
+    return np.asarray(((right - left) * (y0 + slope * ((left + right) / 2 - x0))).sum(-1) / (high - low))
+
+
+def finite(name: str, values: ArrayLike) -> Scores:
+    """Return `values` as float32 (if they were of at most that precision) or float64.
+
+    Raises:
+        InputError: they are no real numbers, or NaN or infinity is among them.
+    """
+    array: NDArray[Any] = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name} must be real numbers, not {array.dtype}")
+    kind = np.float32 if array.dtype in (np.float16, np.float32) else np.float64
+    with np.errstate(over="ignore"):
+        array = array.astype(kind, copy=False)
+    unusable = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if unusable:
+        raise InputError(
+            f"{name}: {unusable} of {array.size} values are NaN or infinite. "
+            "A metric of them means nothing: find out which part they come from."
+        )
+    return array
+
+
+def binary(name: str, values: ArrayLike) -> Mask:
+    """Return `values`, True/False or 0/1, as bool.
+
+    Raises:
+        InputError: another value is among them.
+    """
+    array: NDArray[Any] = np.asarray(values)
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} must be 0 (good) or 1 (defective), not {array.dtype}")
+    strange = ~np.isin(array, (0, 1))
+    if strange.any():
+        raise InputError(
+            f"{name} must be 0 (good) or 1 (defective); {array[strange].ravel()[0]} is among them. "
+            "A mask with other values is made binary by `mask > 0`."
+        )
+    return array.astype(np.bool_)
+
+
+def labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[Mask, Scores]:
+    """Return labels and scores, of any equal shape, checked and flattened.
+
+    Raises:
+        InputError: the shapes differ, a label is neither 0 nor 1, a score is NaN or infinite.
+    """
+    truth, values = binary("labels", labels), finite("scores", scores)
+    if truth.shape != values.shape:
+        raise InputError(f"labels have shape {truth.shape}, scores {values.shape}; they must be equal")
+    return truth.ravel(), values.ravel()
+
+
+def both(good: float, bad: float, what: str = "scores") -> None:
+    """Check that there is something to tell apart.
+
+    Raises:
+        InputError: `good` or `bad` is 0.
+    """
+    if not good or not bad:
+        raise InputError(
+            f"there are {good:g} good and {bad:g} defective {what}; the metric compares the two and needs both"
+        )
+
+
+def aligned(**sequences: Sized | None) -> int:
+    """Return the common length of the given sequences.
+
+    Raises:
+        InputError: the lengths differ.
+    """
+    lengths = {name: len(values) for name, values in sequences.items() if values is not None}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise InputError(f"there are {told}; there must be one of each for every image")
+    return next(iter(lengths.values()))
+
+
+def picture(
+    map: ArrayLike, mask: ArrayLike, valid: ArrayLike | None = None, name: str = "map"
+) -> tuple[NDArray[Any], Mask, Mask | None]:
+    """Return a map, its mask, and where pixels count (None: everywhere), checked to be (H, W) of one size.
+
+    Scores are not looked at.
+
+    Raises:
+        InputError: a shape differs, or a mask is not binary.
+    """
+    scores: NDArray[Any] = np.asarray(map)
+    truth = binary("mask", mask)
+    where = None if valid is None else binary("valid", valid)
+    if scores.ndim != 2 or truth.shape != scores.shape or (where is not None and where.shape != scores.shape):
+        shapes = f"map {scores.shape}, mask {truth.shape}" + (f", valid {where.shape}" if where is not None else "")
+        raise InputError(f"{name} must be (H, W), with mask and valid of the same size; got {shapes}")
+    return scores, truth, None if where is None or where.all() else where
+
+
+def fraction(name: str, value: float) -> float:
+    """Return `value` if it lies in (0, 1].
+
+    Raises:
+        InputError: it does not.
+    """
+    if not 0 < value <= 1:
+        raise InputError(f"{name} is {value}; it must be above 0 and at most 1")
+    return float(value)

@@ -1,0 +1,1 @@
+"""Networks that methods train: one architecture a file."""

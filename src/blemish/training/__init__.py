@@ -1,0 +1,1 @@
+"""Training by gradients: the one loop, and what a long training needs around it."""

@@ -1,0 +1,67 @@
+"""Early stopping: good parts that are not learnt from say when to stop, and which weights were best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
+from blemish.training.optimise import Loss, device_of, generators, seeded, to
+from blemish.training.processes import agreed, level
+from blemish.training.random_state import chance, set_chance
+
+
+class HeldOut:
+    """The mean of `loss` over `data`, in eval mode and always with the same random numbers; its lowest, and since when."""
+
+    def __init__(self, module: nn.Module, loss: Loss, data: Iterable[Batch], patience: int) -> None:
+        self.module, self.loss, self.data, self.patience = module, loss, data, patience
+        self.best, self.waited, self.weights = float("inf"), 0, dict[str, Tensor]()
+
+    @property
+    def enough(self) -> bool:
+        """Whether `patience` checks have brought nothing."""
+        return self.waited >= self.patience
+
+    def check(self) -> float:
+        """Return the mean loss; keep the weights if it is the lowest so far."""
+        level(self.module)
+        value = agreed(self._mean(), device_of(self.module))
+        self.waited += 1
+        if value < self.best:
+            self.best, self.waited = value, 0
+            self.weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        return value
+
+    def _mean(self) -> float:
+        before, device = chance(), device_of(self.module)
+        self.module.eval()
+        try:
+            with torch.no_grad(), seeded(0):
+                for generator in generators.get():
+                    generator.manual_seed(0)
+                found = [(float(self.loss(to(batch, device))), len(batch)) for batch in self.data]
+        finally:
+            self.module.train()
+            set_chance(before)
+        if not found:
+            raise InputError("held_out holds no batch; give good parts that are not learnt from, or None")
+        return float(np.average([loss for loss, _ in found], weights=[size for _, size in found]))
+
+    def take_best(self) -> None:
+        """Put the best weights back, if any were kept."""
+        if self.weights:
+            self.module.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` takes."""
+        return {"best": self.best, "waited": self.waited, "weights": self.weights}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from an earlier `state`."""
+        self.best, self.waited, self.weights = state["best"], state["waited"], state["weights"]

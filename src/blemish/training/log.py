@@ -1,0 +1,68 @@
+"""The curve of a training: a CSV file with one row a step and, where tensorboard is installed, the same for tensorboard."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from blemish.core.files import storage_errors, write_text
+
+FLUSH = 50
+"""Rows that are lost at most when the process is killed."""
+
+
+class Log:
+    """Rows of numbers by name, appended to `stem`.csv; of an earlier run's rows the first `step` are kept.
+
+    `columns` come after the step. A value that is None leaves its place empty.
+    """
+
+    def __init__(self, stem: Path, columns: Sequence[str], step: int) -> None:
+        self.path, self.columns, self.step = Path(f"{stem}.csv"), tuple(columns), step
+        earlier = self.path.read_text(encoding="utf-8").splitlines()[1 : step + 1] if self.path.exists() else []
+        write_text(self.path, "\n".join([",".join(("step", *self.columns)), *earlier, ""]))
+        with storage_errors(self.path):
+            self._stream = self.path.open("a", encoding="utf-8", newline="")
+        self._rows = csv.writer(self._stream, lineterminator="\n")
+        self._board = _board(stem, step)
+
+    def row(self, values: Mapping[str, float | None]) -> None:
+        """Write the next step's values."""
+        self.step += 1
+        with storage_errors(self.path):
+            self._rows.writerow([self.step, *(_short(values.get(name)) for name in self.columns)])
+        if self._board is not None:
+            for name, value in values.items():
+                if value is not None:
+                    self._board.add_scalar(name, value, self.step)
+        if self.step % FLUSH == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put on the disk what has been written so far."""
+        with storage_errors(self.path):
+            self._stream.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with storage_errors(self.path):
+            self._stream.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.7g}"
+
+
+def _board(stem: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(stem), purge_step=step + 1)

@@ -1,0 +1,292 @@
+"""Long trainings, made safe for every method at once: they are written down, resumed, stopped in time, and shared.
+
+    with session("runs/first"):
+        detector.fit(data)
+
+Each `optimise` that is called inside the block is a phase, numbered in the order of the calls; its method knows nothing of
+it. `01-fit.csv` is the curve of the first phase, `01-fit.safetensors` its checkpoint. The same fit, called again after a
+Ctrl-C, a crash or a power cut with the same folder, skips what is complete, goes on from the last checkpoint of the rest,
+and comes, on the processor bit for bit, to the weights it would have come to. Two things are asked of the fit for that:
+
+- What it learns step by step is in the module given to `optimise` and in its optimisers and schedules; what it draws at
+  random comes from Python's, numpy's and torch's own generators or from those that `seeded` gives.
+- The order of the data depends on nothing but how often they were iterated before, as that of a Loader with a seed does.
+
+A checkpoint is of the end of a step. Ctrl-C is therefore heard at the end of the step that is being taken (a second one
+acts at once); after an error inside a step the last checkpoint stands.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from blemish.core.errors import InputError
+from blemish.core.types import Batch
+from blemish.training.checkpoint import read_state, write_state
+from blemish.training.early_stopping import HeldOut
+from blemish.training.fingerprint import plan_of, same
+from blemish.training.log import Log
+from blemish.training.optimise import Loss, Phase, Position, Stop, cycle, device_of, watching
+from blemish.training.processes import averaged, distributed, level, processes, rank, share, wait
+from blemish.training.random_state import chance, own_randomness, set_chance
+
+__all__ = ["distributed", "session"]
+
+
+@contextmanager
+def session(
+    folder: Path | str | None = None,
+    *,
+    save_every: float = 60.0,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    held_out: Iterable[Batch] | None = None,
+    patience: int = 10,
+    check_every: int = 100,
+    plan: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
+    """Watch over every `optimise` of the block.
+
+    `folder` is where curves and checkpoints are written, a checkpoint every `save_every` seconds; None writes nothing.
+    With `precision` "bfloat16" the losses are computed by torch's autocast, weights stay float32. `held_out` are good parts
+    in a fixed order: every `check_every` steps the phase's loss is averaged over them (in eval mode, always with the same
+    random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken. A phase of
+    adversaries, whose losses do not say how good they are, takes all its steps and warns of it.
+    `plan` is whatever else decides the result, in plain values; a folder of another plan is refused.
+
+    On several processes (`distributed`) every process takes its share of the batches and gradients are averaged; all
+    must see the same `folder`, in which only process 0 writes.
+
+    Raises:
+        InputError: an option cannot be used, or, from inside a fit, `folder` holds another training.
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"precision is {precision!r}; it must be 'float32' or 'bfloat16'")
+    if save_every < 0 or patience < 1 or check_every < 1:
+        raise InputError(
+            f"save_every is {save_every} (at least 0), patience is {patience}, check_every is {check_every} (at least 1)"
+        )
+    where = None if folder is None else Path(folder)
+    options = _Options(where, save_every, precision, held_out, patience, check_every, dict(plan or {}))
+    numbers = count(1)
+    token = watching.set(lambda phase: _Watch(phase, options, next(numbers)).around())
+    try:
+        yield
+    finally:
+        watching.reset(token)
+
+
+@dataclass(frozen=True)
+class _Options:
+    folder: Path | None
+    save_every: float
+    precision: str
+    held_out: Iterable[Batch] | None
+    patience: int
+    check_every: int
+    plan: dict[str, Any]
+
+
+class _Watch:
+    """One phase of a session."""
+
+    def __init__(self, phase: Phase, options: _Options, number: int) -> None:
+        self.phase, self.options, self.number = phase, options, f"{number:02}"
+        self.measured = [_in_precision(turn.loss, device_of(phase.module), options.precision) for turn in phase.turns]
+        self.held_out = None
+        if options.held_out is not None and phase.judge is not None:
+            judge = _in_precision(phase.judge, device_of(phase.module), options.precision)
+            self.held_out = HeldOut(phase.module, judge, options.held_out, options.patience)
+        elif options.held_out is not None:
+            warnings.warn(
+                f"{phase.label} is not stopped early: its losses do not say how good its weights are. It takes all of its "
+                f"{phase.steps} steps.",
+                stacklevel=2,
+            )
+        self.log: Log | None = None
+        self.at, self.inside_step = Position(), False
+        self.began = self.saved = time.monotonic()
+
+    @contextmanager
+    def around(self) -> Iterator[Stop]:
+        """Resume the phase, let it run, and keep what it comes to."""
+        phase, o = self.phase, self.options
+        self.plan = plan_of(phase, o.plan, o.precision, [] if self.held_out is None else [o.patience, o.check_every])
+        state = self._resume() or {"complete": False}
+        with own_randomness(len(phase.losses)):
+            left = 0 if state["complete"] or self._enough() else phase.steps - len(phase.losses)
+            phase.batches = share(cycle(phase.data, left * processes(), self.at))
+            if "chance" in state and rank() == 0:  # the others' dice were not kept: they have fresh ones
+                set_chance(state["chance"])
+            if state["complete"]:
+                yield self._after_step
+            else:
+                with self._open_log(), late_interrupt() as self.interrupt, self._losses():
+                    yield from self._run()
+        wait()
+
+    def _run(self) -> Iterator[Stop]:
+        self._mark()
+        try:
+            yield self._after_step
+        except BaseException:
+            if not self.inside_step:
+                self._save()
+            raise
+        if self.held_out is not None:
+            self.held_out.take_best()
+        level(self.phase.module)
+        self._save(complete=True)
+
+    def _after_step(self, losses: list[float | None]) -> bool:
+        self.inside_step = False
+        self._mark()
+        step, checked = len(self.phase.losses), None
+        if self.held_out is not None and (step % self.options.check_every == 0 or step == self.phase.steps):
+            checked = self.held_out.check()
+        if self.log is not None:
+            rates = [turn.optimiser.param_groups[0]["lr"] for turn in self.phase.turns]
+            values = [self._seconds(), *losses, *rates, *([] if self.held_out is None else [checked])]
+            self.log.row(dict(zip(self.log.columns, values, strict=True)))
+        if time.monotonic() - self.saved >= self.options.save_every:
+            self._save()
+        self.interrupt()
+        return self._enough()
+
+    def _enough(self) -> bool:
+        return self.held_out is not None and self.held_out.enough
+
+    def _mark(self) -> None:
+        """Note the data's and the dice's place at the end of a step: reading the next batch moves them on."""
+        self.place = {"passes": self.at.passes, "batch": self.at.batch}
+        self.chance = chance()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @contextmanager
+    def _losses(self) -> Iterator[None]:
+        """Put losses in the phase's turns that are of the wanted precision, averaged, and known to be inside a step."""
+
+        def within(loss: Loss) -> Loss:
+            def run(batch: Batch) -> Tensor:
+                self.inside_step = True
+                return loss(batch)
+
+            return run
+
+        turns = self.phase.turns
+        own = [turn.loss for turn in turns]
+        for turn, loss in zip(turns, averaged(self.phase.module, self.measured), strict=True):
+            turn.loss = within(loss)
+        try:
+            yield
+        finally:
+            for turn, loss in zip(turns, own, strict=True):
+                turn.loss = loss
+
+    @contextmanager
+    def _open_log(self) -> Iterator[None]:
+        if self.options.folder is None or rank() > 0:
+            yield
+            return
+        ends = [f"_{i}" for i in range(1, len(self.measured) + 1)] if len(self.measured) > 1 else [""]
+        columns = ["seconds", *(f"loss{end}" for end in ends), *(f"rate{end}" for end in ends)]
+        columns += ["held_out"] if self.held_out is not None else []
+        stem = self.options.folder / f"{self.number}-{_file_name(self.phase.label)}"
+        with Log(stem, columns, len(self.phase.losses)) as self.log:
+            yield
+
+    def _save(self, *, complete: bool = False) -> None:
+        if self.log is None:
+            return
+        self.log.flush()  # rows are never behind the checkpoint
+        phase = self.phase
+        state = {
+            "plan": self.plan,
+            "complete": complete,
+            "seconds": self._seconds(),
+            "place": self.place,
+            "chance": self.chance,
+            "losses": torch.tensor(phase.losses, dtype=torch.float64),
+            "module": phase.module.state_dict(),
+            "optimisers": [turn.optimiser.state_dict() for turn in phase.turns],
+            "schedules": [turn.schedule and turn.schedule.state_dict() for turn in phase.turns],
+            "held_out": self.held_out and self.held_out.state(),
+        }
+        write_state(self.log.path.with_suffix(".safetensors"), state)
+        self.saved = time.monotonic()
+
+    def _resume(self) -> dict[str, Any] | None:
+        """Return the phase's checkpoint, if there is one, with all of it but the dice put back."""
+        if self.options.folder is None:
+            return None
+        found = sorted(self.options.folder.glob(f"{self.number}-*.safetensors"))
+        if not found:
+            return None
+        state: dict[str, Any] = read_state(found[0])
+        same(state["plan"], self.plan, found[0])
+        phase = self.phase
+        phase.module.load_state_dict(state["module"])
+        for turn, optimiser, schedule in zip(phase.turns, state["optimisers"], state["schedules"], strict=True):
+            turn.optimiser.load_state_dict(optimiser)
+            if turn.schedule is not None:
+                turn.schedule.load_state_dict(schedule)
+        if self.held_out is not None:
+            self.held_out.load(state["held_out"])
+        phase.losses.extend(state["losses"].tolist())
+        self.at = Position(**state["place"])
+        self.began -= state["seconds"]
+        return state
+
+
+def _in_precision(loss: Loss, device: torch.device, precision: str) -> Loss:
+    if precision == "float32":
+        return loss
+
+    def run(batch: Batch) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return loss(batch)
+
+    return run
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", label)
+
+
+@contextmanager
+def late_interrupt() -> Iterator[Callable[[], None]]:
+    """Hold a first Ctrl-C back until the returned function is called, or the block ends; a second one acts at once."""
+    asked: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def act() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield act  # somebody else handles it, or nobody can
+        return
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield act
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    act()
