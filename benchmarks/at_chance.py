@@ -9,7 +9,7 @@ FOLDER is Magnetic Tile. Each method is fitted as in `benchmarks/methods.py` (qu
 - Inside each defective part the map's pixels are compared with the mask. Nothing between parts matters there.
 - The scores of good parts are compared with what has nothing to do with defects: area and aspect of the crop, brightness,
   contrast and grain of the network's input. What these foretell of a score, fitted on good TRAINING parts that were not
-  learnt from, is taken off.
+  learned from, is taken off.
 
 That is diagnosis: nothing of it is a method. Variants test a cause: "ae-mse" compares squares and smooths the map,
 "draem-coloured" learns on coloured textures alone, "simplenet-loud" with more noise. Rows are kept in --out.
@@ -36,7 +36,7 @@ from blemish.imaging.images import resize_mask
 from blemish.inference.inspector import Inspector
 from blemish.metrics import auroc
 from blemish.metrics.comparison.paired import mid_ranks
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 Row = NDArray[np.float64]
 METHODS = ("ae", "vae", "anogan", "ganomaly", "anoddpm", "draem", "rd4ad", "simplenet", "padim")
@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "draem-coloured": ("draem", {"grey": 0.0}),
     "simplenet-loud": ("simplenet", {"noise": 0.3}),
 }
-TRAIN_IMAGES, FRESH_IMAGES = 160, 150  # good parts learnt from, and others, on which the nuisances are fitted
+TRAIN_IMAGES, FRESH_IMAGES = 160, 150  # good parts learned from, and others, on which the nuisances are fitted
 EVERY = {"anoddpm": 3, "anogan": 3}  # slow scorers are asked about each third part only
 NUISANCES = ("area", "aspect", "brightness", "contrast", "grain")
 DEFECTS = ("dark", "grey", "colour")
@@ -223,7 +223,7 @@ The first near 1 and the second near 0.5 means: it is seen, and good parts diffe
 KINDS = """First the image AUROC against all good test parts; then the mean, over the defective parts, of the AUROC of the
 map's pixels inside one part, where no difference between parts matters."""
 FOLLOWS = """Rank correlation of the scores of good test parts with five nuisances, the image AUROC, and the image AUROC
-less what the five foretell of a score (fitted on good training parts that were not learnt from). Area and aspect (width /
+less what the five foretell of a score (fitted on good training parts that were not learned from). Area and aspect (width /
 height) are the crop's; brightness, contrast and grain (what a 3 x 3 mean removes) are the network's input's."""
 
 

@@ -36,7 +36,7 @@ from blemish.evaluation.evaluate import evaluate
 from blemish.features import Features, extractor
 from blemish.inference.inspector import Inspector
 from blemish.models import PatchCore
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 

@@ -22,7 +22,7 @@ from blemish.export import to_onnx
 from blemish.export.precision import _quantise, _scores, damaged
 from blemish.inference.inspector import Inspector
 from blemish.metrics import auroc
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 
 def main() -> None:

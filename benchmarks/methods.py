@@ -30,7 +30,7 @@ from blemish.core.files import read_json, write_json, write_text
 from blemish.data import synthetic
 from blemish.evaluation.evaluate import evaluate
 from blemish.inference.inspector import Inspector
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 TRAIN_IMAGES = 160

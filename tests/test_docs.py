@@ -45,7 +45,7 @@ def test_the_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
 
 
 def short_presets(monkeypatch) -> None:
-    """Let every training take two steps: what is learnt does not matter here."""
+    """Let every training take two steps: what is learned does not matter here."""
     known = registry.preset
 
     def brief(name: str, wanted: str) -> Preset:

@@ -23,7 +23,8 @@ from blemish.features import extractor
 from blemish.features.distil import distil_teacher
 from blemish.ops.networks.patch_descriptor import patch_descriptor
 from blemish.ops.textures import Pictures, photographs, several
-from blemish.training.optimise import choose_device, seeded
+from blemish.training.device import choose_device
+from blemish.training.random_state import seeded
 
 
 class Drawn:

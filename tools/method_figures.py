@@ -58,7 +58,7 @@ def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
     """Fit one method, measure it on all test parts of the product, and draw the three parts."""
     from blemish.evaluation.evaluate import evaluate
     from blemish.inference.inspector import Inspector
-    from blemish.training.optimise import seeded
+    from blemish.training.random_state import seeded
 
     chosen, changed = preset(method)
     data = Synthetic(

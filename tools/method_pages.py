@@ -159,9 +159,7 @@ def numbers(card: Card, source: method_source.Source, found: list[Measured]) -> 
         if "failed" in cell:
             lines += [f"| here | {dataset} | failed: {cell['failed']} | | seed {seed} |"]
             continue
-        said = (
-            f"{fitted(cell, card, source)}; seed {seed}; {cell['train']} good images learnt from, {cell['test']} tested"
-        )
+        said = f"{fitted(cell, card, source)}; seed {seed}; {cell['train']} good images learned from, {cell['test']} tested"
         for metric, value in cell["metrics"].items():
             chance = "; **not told from chance**" if "AUROC" in metric and value["low"] <= CHANCE else ""
             lines += [f"| here | {dataset} | {metric} | {percent(value)}{chance} | {said} |"]
@@ -194,16 +192,16 @@ def training(card: Card, source: method_source.Source) -> list[str]:
 
 def their_protocol(reported: Reported) -> str:
     """Return the setting of a published number, and how many good images its data set gives to learn from."""
-    return "; ".join(filter(None, [reported.setting or "setting not said", learnt_from(reported.dataset)]))
+    return "; ".join(filter(None, [reported.setting or "setting not said", learned_from(reported.dataset)]))
 
 
-def learnt_from(dataset: str) -> str:
+def learned_from(dataset: str) -> str:
     """Return how many good images the categories of a data set have to learn from, if its card counts them."""
     for found in registry.datasets().values():
         counts = [each.train_good for each in found.card.counts.values() if each.train_good is not None]
         if found.card.name == dataset and counts:
             low, high = min(counts), max(counts)
-            return f"{low} to {high} good images learnt from a category, {statistics.mean(counts):.0f} in the mean"
+            return f"{low} to {high} good images learned from a category, {statistics.mean(counts):.0f} in the mean"
     return ""
 
 

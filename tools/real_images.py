@@ -24,7 +24,7 @@ from blemish.core.files import read_json, write_json, write_text
 from blemish.data.datamodule import DataModule
 from blemish.evaluation.evaluate import evaluate
 from blemish.inference.inspector import Inspector
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
@@ -92,7 +92,7 @@ def table(found: dict[Cell, dict[str, Any]]) -> str:
         "",
         "`python tools/real_images.py --data FOLDER --weights mobilenetv2_100.safetensors` writes this page.",
         "",
-        "All good training images are learnt from, nothing is chosen on test images, scores are raw, pixels are",
+        "All good training images are learned from, nothing is chosen on test images, scores are raw, pixels are",
         "compared at the images' own size. PatchCore keeps 10 % of the patches, 1,000 for Magnetic Tile. Seed 0. In",
         "brackets: 95 % intervals, bootstrapped over images. Published numbers use other sizes, splits and backbones",
         "and are not comparable line by line. Seconds and images/s (with reading, maps at full size and metrics) were",

@@ -113,7 +113,7 @@ def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
         ({"preset": "quik", "methods": ["ae"]}, "unknown preset of methods 'quik'. Did you mean 'quick'"),
         ({"image_size": 4}, "image_size is 4; it must be a whole number from 8 to 8192"),
         ({"holdout": 1}, "holdout is 1; it must be a number from 0 to below 1"),
-        ({"pixels": "papers"}, "unknown pixels 'papers'. Did you mean 'paper'"),
+        ({"resolution": "networks"}, "unknown resolution 'networks'. Did you mean 'network'"),
         ({"protocols": ["one-clas"]}, "unknown protocol 'one-clas'. Did you mean 'one-class'"),
         ({"protocols": [{"kind": "few-shot", "k": [1, 0]}]}, "k of few-shot is 0; it must be at least 1"),
         (
@@ -185,7 +185,7 @@ def test_long_names_make_files_that_can_be_written(made, tmp_path) -> None:
 VALUE = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "all", "ae", "quick"])
 VALUE = VALUE | st.lists(VALUE, max_size=2) | st.dictionaries(st.sampled_from(["kind", "k", "patchcore"]), VALUE)
 KEYS = st.sampled_from(
-    ["name", "methods", "seeds", "protocols", "preset", "image_size", "params", "datasets", "pixels"]
+    ["name", "methods", "seeds", "protocols", "preset", "image_size", "params", "datasets", "resolution"]
 )
 
 

@@ -21,7 +21,7 @@ from blemish.evaluation.settings import FewShot, Noisy, Robustness
 from blemish.features.frozen import Features
 from blemish.inference.inspector import Inspector
 from blemish.models.patchcore import PatchCore
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 from grids import TINY, cells
 
 
@@ -62,7 +62,7 @@ def test_held_out_parts_give_a_threshold(cell) -> None:
     assert measure(cell)["decisions"] == {}
 
 
-def test_the_protocol_decides_who_is_learnt_from_and_tested(cell) -> None:
+def test_the_protocol_decides_who_is_learned_from_and_tested(cell) -> None:
     counts = {}
     for name, made in {"few": FewShot(2), "with": Noisy(0.1, True), "without": Noisy(0.1)}.items():
         counts[name] = measure(dataclasses.replace(cell, protocol=made))["stamps"]["counts"]

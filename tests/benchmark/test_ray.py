@@ -12,7 +12,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from blemish.benchmark.backends import Local, OnRay
+from blemish.benchmark.backends import LocalBackend, RayBackend
 from blemish.benchmark.runner import Runner
 from blemish.cli.app import app
 from blemish.core.errors import FormatError, InputError
@@ -57,7 +57,7 @@ def place(tmp_path_factory) -> Path:
 
 def test_a_cell_that_does_not_fit_in_the_cluster_is_refused(cluster) -> None:
     with pytest.raises(InputError, match="each asks for 1 cores and 9 GPUs, there are 2 and 0 in all"):
-        OnRay(gpus=9)
+        RayBackend(gpus=9)
     assert ray.is_initialized()  # it was not ours to end
 
 
@@ -66,7 +66,7 @@ def test_a_grid_has_the_same_results_on_ray(cluster, tmp_path) -> None:
     keys = ("cell", "metrics", "scores", "decisions", "by_category", "failed")
     local, far = (
         sorted(({k: r[k] for k in keys} for r in Runner(grid, tmp_path / name, where)), key=lambda r: r["cell"]["seed"])
-        for name, where in (("local", Local(1)), ("ray", OnRay()))
+        for name, where in (("local", LocalBackend(1)), ("ray", RayBackend()))
     )
     assert json.dumps(local) == json.dumps(far)
     assert len(list((tmp_path / "ray" / "cells").glob("*.json"))) == 2
@@ -113,4 +113,4 @@ def test_a_cluster_that_is_not_there(monkeypatch, place) -> None:
 
     monkeypatch.setattr(ray, "init", nobody)
     with pytest.raises(InputError, match="no Ray cluster at 'auto'"):
-        OnRay("auto")
+        RayBackend("auto")

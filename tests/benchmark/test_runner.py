@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.benchmark.backends import Local
+from blemish.benchmark.backends import LocalBackend
 from blemish.benchmark.cells import results
 from blemish.benchmark.measure import measure
 from blemish.benchmark.process import measured
@@ -172,7 +172,7 @@ def test_a_foreign_file_and_a_folder_that_cannot_be_written_are_said(tmp_path) -
     with pytest.raises(StorageError):
         list(Runner([cell], tmp_path / "file", Counting()))
     with pytest.raises(InputError, match="jobs is 0"):
-        Local(0)
+        LocalBackend(0)
 
 
 def without_times(result: dict) -> dict:
@@ -206,11 +206,11 @@ RUN = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from blemish.benchmark.backends import Local
+from blemish.benchmark.backends import LocalBackend
 from blemish.benchmark.runner import Runner
 from grids import cells
 folder = Path(sys.argv[1])
-for result in Runner(cells(folder, seeds=[0, 1, 2]), folder / "out", Local(1)):
+for result in Runner(cells(folder, seeds=[0, 1, 2]), folder / "out", LocalBackend(1)):
     print(result["cell"]["seed"], flush=True)
 """
 
@@ -257,7 +257,7 @@ def test_a_runner_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, how) 
 @pytest.mark.slow
 def test_jobs_run_side_by_side_with_the_same_results(tmp_path) -> None:
     grid = cells(tmp_path, seeds=[0, 1])
-    found = sorted(Runner(grid, tmp_path / "out", Local(2)), key=lambda r: r["cell"]["seed"])
+    found = sorted(Runner(grid, tmp_path / "out", LocalBackend(2)), key=lambda r: r["cell"]["seed"])
     assert [without_times(r) for r in found] == [without_times(json.loads(json.dumps(measure(cell)))) for cell in grid]
     assert os.environ.get("OMP_NUM_THREADS") == "1"
     assert (tmp_path / "out" / "features" / "maps").is_dir()

@@ -41,7 +41,7 @@ def model(place) -> Path:
 def test_fit_says_what_it_did(place) -> None:
     done = blemish("fit", "parts", *FAST, cwd=place)
     assert done.returncode == 0, done.stderr
-    assert "Learnt from 32 good parts." in done.stdout
+    assert "Learned from 32 good parts." in done.stdout
     assert "from 8 held-out good parts" in done.stdout
     assert (place / "runs" / "patchcore-folder").is_dir()
 
@@ -164,7 +164,7 @@ def test_new_parts_are_tested_all_and_known_ones_left_out(model, fresh, tmp_path
     assert any(note.startswith("5 of 15 parts there were left out") for note in found["notes"])
 
 
-def test_an_undivided_folder_that_was_learnt_from_is_tested_on_the_rest(fresh, tmp_path) -> None:
+def test_an_undivided_folder_that_was_learned_from_is_tested_on_the_rest(fresh, tmp_path) -> None:
     shutil.copytree(fresh, tmp_path / "flat")
     for i, image in enumerate(stripes(20, (64, 64), seed=77)):
         write_png(tmp_path / "flat" / "good" / f"more-{i}.png", image)

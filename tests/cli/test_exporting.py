@@ -57,7 +57,7 @@ def test_another_folder_of_the_same_name_is_not_what_the_model_was_fitted_on(tmp
     monkeypatch.chdir(here)
     fitted = Engine(here / "runs").fit(Patchcore(coreset_sampling_ratio=0.2), Folder("parts", image_size=64))
     good, test = _parts(fitted, None, "folder", None, [])
-    assert len(good) == len(fitted.about["learnt"]) - fitted.about["data"]["counts"]["held_out"]
+    assert len(good) == len(fitted.about["learned"]) - fitted.about["data"]["counts"]["held_out"]
     assert {record.label for record in test} == {0, 1}
     assert "Comparing on what the model was fitted and tested on: parts" in capsys.readouterr().err
     monkeypatch.chdir(there)

@@ -161,7 +161,7 @@ def turned(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_learning_happens(name, fitted) -> None:
-    """Fitted on good parts it tells defaced ones apart, and what it learnt is why.
+    """Fitted on good parts it tells defaced ones apart, and what it learned is why.
 
     A method that is trained (it has `steps`) must do so clearly better than itself after one step: by the mean of image and
     pixel AUROC, the margin being .1, or the MARGIN of the method's own test file. Another must find whole turned parts odd,

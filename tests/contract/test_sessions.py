@@ -22,8 +22,8 @@ GOOD = stripes(12, (64, 64), seed=0)
 
 def fit(name: str, folder: Path, data: Parts | Torn, **changes: object) -> Detector:
     steps = {step: 3 for step in STEPS if step in make(name).params}
-    held_out = Parts(stripes(4, (64, 64), seed=1))
-    with warnings.catch_warnings(), session(folder, held_out=held_out, check_every=1):
+    validation = Parts(stripes(4, (64, 64), seed=1))
+    with warnings.catch_warnings(), session(folder, validation=validation, check_every=1):
         warnings.filterwarnings("ignore", ".*is not stopped early")  # adversaries
         return make(name, **steps, **changes).fit(data)
 
@@ -42,5 +42,5 @@ def test_resumed_bit_for_bit_and_another_training_is_refused(name, tmp_path) -> 
 
 @pytest.mark.parametrize("name", ["anogan", "fanogan"])
 def test_adversaries_say_that_they_are_not_stopped_early(name) -> None:
-    with pytest.warns(UserWarning, match=r"is not stopped early.*takes all of its"), session(held_out=Parts(GOOD)):
+    with pytest.warns(UserWarning, match=r"is not stopped early.*takes all of its"), session(validation=Parts(GOOD)):
         make(name, **{step: 1 for step in STEPS if step in make(name).params}).fit(Parts(GOOD))

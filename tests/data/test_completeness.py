@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from blemish.core.card import Counts, DatasetCard
-from blemish.data.completeness import census
+from blemish.data.completeness import completeness
 from blemish.data.datasets import kolektor_sdd
 from blemish.data.datasets.mvtec_ad import CARD, index
 
@@ -19,14 +19,14 @@ def only(name: str, counts: Counts | None) -> DatasetCard:
 
 
 def test_whole_copy(draw):
-    result = census(only("bottle", Counts(2, 1, 1, kinds={"cut": 1})), index, draw(*NAMES))
+    result = completeness(only("bottle", Counts(2, 1, 1, kinds={"cut": 1})), index, draw(*NAMES))
     assert result.complete
     assert result.missing == ()
     assert result.categories[0].found == Counts(2, 1, 1, 0, {"cut": 1})
 
 
 def test_differences_are_named(draw):
-    result = census(only("bottle", Counts(3, 1, 2, kinds={"cut": 1, "hole": 1})), index, draw(*NAMES))
+    result = completeness(only("bottle", Counts(3, 1, 2, kinds={"cut": 1, "hole": 1})), index, draw(*NAMES))
     assert not result.complete
     assert result.categories[0].differences == (
         *("train_good: found 2, known 3", "test_defective: found 1, known 2", "kind hole: found 0, known 1"),
@@ -35,16 +35,16 @@ def test_differences_are_named(draw):
 
 def test_kinds_that_nobody_knows(draw):
     root = draw(*NAMES)
-    result = census(only("bottle", Counts(2, 1, 1, kinds={"hole": 1})), index, root)
+    result = completeness(only("bottle", Counts(2, 1, 1, kinds={"hole": 1})), index, root)
     assert result.categories[0].differences == ("kind cut: found 1, known 0", "kind hole: found 0, known 1")
-    assert census(only("bottle", Counts(test_defective=1)), index, root).complete
-    assert census(only("bottle", None), index, root).complete
+    assert completeness(only("bottle", Counts(test_defective=1)), index, root).complete
+    assert completeness(only("bottle", None), index, root).complete
 
 
 def test_missing_mask(draw):
     root = draw(*NAMES)
     (root / "bottle/ground_truth/cut/0_mask.png").unlink()
-    result = census(only("bottle", Counts(2, 1, 1)), index, root)
+    result = completeness(only("bottle", Counts(2, 1, 1)), index, root)
     assert not result.complete
     assert result.categories[0].missing_masks == ("bottle/test/cut/0.png",)
 
@@ -52,7 +52,7 @@ def test_missing_mask(draw):
 def test_missing_categories_and_unreadable_folders(draw):
     root = draw(*NAMES)
     (root / "cable/train/good/0.png").unlink()
-    result = census(CARD, index, root)
+    result = completeness(CARD, index, root)
     assert not result.complete
     assert result.missing == tuple(name for name in CARD.categories if name != "bottle")
     errors = {one.category: one.error for one in result.categories}
@@ -63,19 +63,19 @@ def test_missing_categories_and_unreadable_folders(draw):
 def test_a_damaged_mask_is_reported_not_raised(draw):
     root = draw("kos01/Part0.jpg", "kos01/Part0_label.bmp")
     (root / "kos01/Part0_label.bmp").write_bytes(b"")
-    result = census(kolektor_sdd.CARD, kolektor_sdd.index, root)
+    result = completeness(kolektor_sdd.CARD, kolektor_sdd.index, root)
     assert "Part0_label.bmp is empty" in result.categories[0].error
 
 
 def test_wrong_root_is_reported_not_raised(tmp_path):
-    result = census(CARD, index, tmp_path / "absent")
+    result = completeness(CARD, index, tmp_path / "absent")
     assert result.missing == CARD.categories
     assert "does not exist" in result.categories[0].error
 
 
 def test_as_dict_is_json(draw):
     root = draw(*NAMES)
-    value = json.loads(json.dumps(census(CARD, index, root).as_dict()))
+    value = json.loads(json.dumps(completeness(CARD, index, root).as_dict()))
     assert value["dataset"] == "MVTec AD"
     assert value["root"] == str(root)
     assert value["complete"] is False

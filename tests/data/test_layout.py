@@ -10,7 +10,7 @@ import pytest
 from blemish.core.errors import DataError, UnknownName
 from blemish.data import layout
 from blemish.data.datasets.mvtec_ad import CARD, index
-from blemish.data.layout import Place, mvtec_records
+from blemish.data.layout import CategoryFolder, mvtec_records
 
 BOTTLE = ("bottle/train/good/000.png", "bottle/test/good/000.png", "bottle/test/crack/000.png")
 KEYS = ["bottle/test/crack/000.png", "bottle/test/good/000.png", "bottle/train/good/000.png"]
@@ -136,13 +136,13 @@ def test_empty_masks(draw):
 
 
 def test_real_copies_in_the_same_layout(real):
-    place = Place("hazelnut_toy", real("hazelnut_toy"))
+    place = CategoryFolder("hazelnut_toy", real("hazelnut_toy"))
     records = mvtec_records(place)
     found = [sum((r.split, r.label) == pair for r in records) for pair in (("train", 0), ("test", 0), ("test", 1))]
     assert found == [28, 6, 17]
     assert all(bool(r.masks) == bool(r.label) for r in records)
     for folder in sorted(real("piped_paper").iterdir()):
-        records = mvtec_records(Place(folder.name, folder))
+        records = mvtec_records(CategoryFolder(folder.name, folder))
         found = [sum((r.split, r.label) == pair for r in records) for pair in (("train", 0), ("test", 0), ("test", 1))]
         assert found == [36, 12, 48]
         assert all(r.masks[0].is_file() for r in records if r.label)

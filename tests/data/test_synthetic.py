@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from blemish.core.errors import DataError, InputError, StorageError, UnknownName
-from blemish.data.completeness import census
+from blemish.data.completeness import completeness
 from blemish.data.datasets.synthetic import CARD, Synthetic, index
 from blemish.data.synthetic import CATEGORIES, make, render
 
@@ -145,7 +145,7 @@ def test_the_index_finds_every_picture_with_its_mask(made: Path) -> None:
 
 def test_the_card_counts_a_copy_made_by_default(tmp_path: Path) -> None:
     make(tmp_path, categories=["brushed_metal"], size=64)
-    (found,) = (c for c in census(CARD, index, tmp_path).categories if not c.error)
+    (found,) = (c for c in completeness(CARD, index, tmp_path).categories if not c.error)
     assert found.category == "brushed_metal"
     assert found.differences == ()
     assert found.missing_masks == ()

@@ -114,7 +114,7 @@ def test_fit_says_threshold_guarantee_and_place(root, tmp_path, capsys) -> None:
     engine, model = Engine(tmp_path, false_reject_rate=0.2), PatchCore(**TINY)
     inspector = engine.fit(model, bottle(root))
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "Learnt from 32 good parts."
+    assert said[0] == "Learned from 32 good parts."
     assert f"Threshold {inspector.calibration.threshold:.6g}, from 8 held-out good parts." in said
     assert inspector.calibration.guarantee in said
     assert said[-1] == f"Model: {engine.run_of(model).model}"
@@ -236,7 +236,7 @@ def test_of_a_folder_that_is_for_testing_known_parts_are_left_out(root, tmp_path
     shutil.rmtree(flat / "turned")
     for path in flat.glob("good/new-*"):
         path.unlink()
-    with pytest.raises(InputError, match="has learnt from all"):
+    with pytest.raises(InputError, match="has learned from all"):
         engine.report(inspector, Folder(flat, test_share=1))
 
 

@@ -47,7 +47,7 @@ def test_the_quick_start_of_the_rivals_users(fitted) -> None:
     assert 0 <= results[0]["pixel_AUPRO"] <= 1
 
 
-def test_threshold_comes_from_parts_nobody_learnt_from(fitted) -> None:
+def test_threshold_comes_from_parts_nobody_learned_from(fitted) -> None:
     _, _, data, inspector = fitted
     sets = [{r.key for r in records} for records in (data.train_records, data.held_out_records, data.test_records)]
     assert [len(s) for s in sets] == [32, 8, 28]
@@ -96,16 +96,16 @@ def test_one_engine_serves_other_methods_and_categories(fitted, root) -> None:
         engine.test(datamodule=data)
 
 
-def test_protocols_are_named_and_differ(fitted, root) -> None:
+def test_resolutions_are_named_and_differ(fitted, root) -> None:
     engine = fitted[0]
     model, cable = Patchcore(**TINY), MVTec(root=root, category="cable", image_size=64)
     engine.fit(model, cable)
-    original, paper = (engine.report(model, cable, protocol=p) for p in ("original", "paper"))
-    assert original.about["protocol"] == "original"
-    assert original.metrics["image_AUROC"] == paper.metrics["image_AUROC"]
-    assert original.metrics["pixel_AUROC"] != paper.metrics["pixel_AUROC"]
-    with pytest.raises(InputError, match="known: 'original', 'paper'"):
-        engine.report(model, cable, protocol="mine")
+    original, network = (engine.report(model, cable, resolution=r) for r in ("original", "network"))
+    assert original.about["resolution"] == "original"
+    assert original.metrics["image_AUROC"] == network.metrics["image_AUROC"]
+    assert original.metrics["pixel_AUROC"] != network.metrics["pixel_AUROC"]
+    with pytest.raises(InputError, match="Known: original, network"):
+        engine.report(model, cable, resolution="mine")
 
 
 def test_predict_from_paths_and_data(fitted) -> None:
@@ -236,7 +236,7 @@ def test_several_categories_without_a_name_are_refused(root) -> None:
         _ = MVTec(root=root, image_size=64).train_records
 
 
-def test_testing_on_learnt_parts_is_said(fitted) -> None:
+def test_testing_on_learned_parts_is_said(fitted) -> None:
     from blemish.evaluation.evaluate import evaluate
 
     engine, model, data, inspector = fitted
@@ -245,7 +245,7 @@ def test_testing_on_learnt_parts_is_said(fitted) -> None:
     assert any("7 of 35 tested parts" in note and "flatter" in note for note in evaluate(inspector, stolen).notes)
 
 
-def test_learnt_parts_are_known_under_other_names_in_tests_and_calibrations(fitted, tmp_path) -> None:
+def test_learned_parts_are_known_under_other_names_in_tests_and_calibrations(fitted, tmp_path) -> None:
     """`fit parts/good`, then `test parts`: the same files have other names, seen from another folder."""
     from blemish.data.record import Record
     from blemish.evaluation.evaluate import evaluate
@@ -286,7 +286,7 @@ def test_an_unreadable_image_to_learn_from_is_not_counted(tmp_path, capsys) -> N
     data.train_records[0].image.write_bytes(b"")
     with pytest.warns(UserWarning, match="1 of 24 images were skipped"):
         inspector = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data)
-    assert capsys.readouterr().out.startswith("Learnt from 23 good parts; 1 more could not be read.\n")
+    assert capsys.readouterr().out.startswith("Learned from 23 good parts; 1 more could not be read.\n")
     assert inspector.about["unread"] == 1
 
 
@@ -329,7 +329,7 @@ def test_patience_stops_by_one_half_of_the_held_out_parts_and_the_threshold_come
     few = MVTec(root=parts.parent, category="bottle", image_size=64, holdout=0.02)
     with pytest.raises(InputError, match="at least 4 held-out"):
         Engine(tmp_path / "few", patience=1).fit(AE(**TRAINED), few)
-    model = AE(**{**TRAINED, "steps": 350, "lr": 1e-30})  # nothing is learnt, so the second check brings nothing
+    model = AE(**{**TRAINED, "steps": 350, "lr": 1e-30})  # nothing is learned, so the second check brings nothing
     inspector = Engine(tmp_path / "runs", patience=1).fit(model, data)
     assert len(model.losses) == 200
     assert len(inspector.calibration.good_scores) == len(data.held_out_records) // 2

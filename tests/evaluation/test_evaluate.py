@@ -46,12 +46,12 @@ def test_metrics_are_the_exact_ones_of_the_restored_maps(task) -> None:
     assert report.metrics["pixel_AUROC"].value == pytest.approx(pixels, abs=1e-5)
     assert report.metrics["pixel_AUPRO"].value == pytest.approx(metrics.aupro(maps, masks), abs=1e-4)
     assert [p.score for p in report.parts] == pytest.approx(scores, rel=1e-5)
-    assert report.about["protocol"] == "original"
+    assert report.about["resolution"] == "original"
 
 
 def test_paper_protocol_compares_at_the_networks_size(task) -> None:
     inspector, data = task
-    report = evaluate(inspector, data.test_records, protocol="paper")
+    report = evaluate(inspector, data.test_records, resolution="network")
     maps = [raw.map for _, raw in inspector.raw(data.test_records)]
     masks = [inspector.imaging.prepare_mask(truth_mask(r, (96, 64))) for r in data.test_records]  # nearest, at 64 x 64
     assert report.metrics["pixel_AUPRO"].value == pytest.approx(metrics.aupro(maps, masks), abs=1e-4)
@@ -108,12 +108,12 @@ def test_a_defect_that_vanishes_at_the_networks_size_makes_no_good_image(tmp_pat
 
     class Made:
         imaging, calibration, about, backbones = Imaging(size=(128, 128)), None, {}, {}
-        judge = Inspection.judge
+        decide = Inspection.decide
 
         def raw(self, sources, batch_size):
             return ((r, Raw(float(maps[r.image].max()), maps[r.image], (256, 256))) for r in sources)
 
-    found, without = (evaluate(Made(), some, protocol="paper") for some in (records, records[:23]))
+    found, without = (evaluate(Made(), some, resolution="network") for some in (records, records[:23]))
     assert found.metrics["pixel_AUPIMO"] == without.metrics["pixel_AUPIMO"]
     assert found.metrics["pixel_AUPIMO"].value > 0.9
     assert found.metrics["pixel_AUROC"].value < without.metrics["pixel_AUROC"].value, "papers count its pixels"
@@ -140,7 +140,7 @@ def flattering(report) -> list[str]:
 def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) -> None:
     """The command calibrates on files, tests on records, and the files may lie elsewhere under other names."""
     inspector, data = task
-    judged = Inspector(inspector.detector, inspector.imaging, about={"learnt": ["train/good/x.png:10"]})
+    judged = Inspector(inspector.detector, inspector.imaging, about={"learned": ["train/good/x.png:10"]})
     good, bad = ([r for r in data.test_records if r.label == label] for label in (0, 1))
     copies = [tmp_path / f"copy{i}.png" for i in range(8)]
     for copy, record in zip(copies, [*good[:4], *bad[:4]], strict=True):
@@ -159,7 +159,7 @@ def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) 
         "what an earlier threshold was chosen from does not count"
     )
     judged.calibrate([np.zeros((8, 8, 3), np.float32) + i / 9 for i in range(4)], false_reject_rate=0.5)
-    assert judged.about == {"learnt": ["train/good/x.png:10"], "calibrated": []}
+    assert judged.about == {"learned": ["train/good/x.png:10"], "calibrated": []}
 
 
 def test_several_masks_are_one_truth(tmp_path, task) -> None:

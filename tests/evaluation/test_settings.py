@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import Folder
 from blemish.data.record import Record
-from blemish.evaluation.settings import KINDS, FewShot, Noisy, Protocol, Robustness, Split, Unified, protocol
+from blemish.evaluation.settings import KINDS, FewShot, Noisy, Protocol, Robustness, Subsets, Unified, protocol
 from blemish.imaging.images import Imaging, read, read_mask
 from parts import write_folder
 
@@ -24,7 +24,7 @@ def records(count: int, label: int, split: str) -> list[Record]:
     ]
 
 
-SPLIT = Split(records(20, 0, "train"), records(5, 0, "validation"), [*records(6, 0, "test"), *records(8, 1, "test")])
+SPLIT = Subsets(records(20, 0, "train"), records(5, 0, "validation"), [*records(6, 0, "test"), *records(8, 1, "test")])
 
 
 def keys(found: list[Record]) -> set[str]:

@@ -1,4 +1,4 @@
-"""AnoDDPM: the published network, what is learnt and averaged, the way there and back as the paper's loop, the map."""
+"""AnoDDPM: the published network, what is learned and averaged, the way there and back as the paper's loop, the map."""
 
 import math
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_held_out_parts_judge_the_weights_that_will_answer(monkeypatch) -> None:
 
     monkeypatch.setattr(UNet, "forward", noted)
     detector = AnoDDPM(**{**TINY, "steps": 2})
-    with session(held_out=Parts(stripes(4, SIZE, seed=1)), check_every=1):
+    with session(validation=Parts(stripes(4, SIZE, seed=1)), check_every=1):
         detector.fit(Parts(stripes(8, SIZE, seed=0)))
     assert set(asked) == {(True, "network"), (False, "average")}
 

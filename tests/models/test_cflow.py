@@ -22,7 +22,7 @@ def fitted() -> CFLOW:
     return CFLOW(**TINY).fit(Parts(stripes(16, SIZE, seed=0)))
 
 
-def learnt(module: nn.Module) -> int:
+def learned(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -37,14 +37,14 @@ def expected_size(channels: int, condition: int = 128, blocks: int = 8) -> int:
 )
 def test_the_sizes_of_the_decoders(channels, count) -> None:
     with torch.device("meta"):
-        found = sum(learnt(decoder(c, 8, 128, 1.9)) for c in channels)
+        found = sum(learned(decoder(c, 8, 128, 1.9)) for c in channels)
     assert found == sum(map(expected_size, channels))
     assert found == count
 
 
 def test_the_default_has_the_size_its_docstring_says() -> None:
     detector = CFLOW()
-    assert learnt(detector) == 3_065_856
+    assert learned(detector) == 3_065_856
     assert "3 065 856 on texnet_s" in CFLOW.__doc__
     assert detector.features.strides == (8, 16, 32)
     coupling = detector.decoders[0].parts[0]

@@ -20,7 +20,7 @@ def fitted() -> CSFlow:
     return CSFlow(**TINY).fit(Parts(stripes(16, SIZE, seed=0)))
 
 
-def learnt(module: nn.Module) -> int:
+def learned(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -43,7 +43,7 @@ def expected_size(channels: int, hidden: int) -> int:
 @pytest.mark.parametrize(("channels", "count"), [(128, 115_899_416), (304, 275_227_288)])
 def test_the_sizes_of_the_flow(channels, count) -> None:
     with torch.device("meta"):
-        found = learnt(cross_scale_flow(channels, 4, 1024, 3.0))
+        found = learned(cross_scale_flow(channels, 4, 1024, 3.0))
     assert found == expected_size(channels, 1024)
     assert found == count
     assert f"{count:,}".replace(",", " ") in CSFlow.__doc__

@@ -17,7 +17,7 @@ from blemish.models.cutpaste import Gaussian, projection
 from blemish.ops.gaussian import Moments
 from parts import Parts, deface, stripes
 
-# A covariance of features tells the contract's stripes apart even where nothing was learnt. With a large ridge the
+# A covariance of features tells the contract's stripes apart even where nothing was learned. With a large ridge the
 # distances are nearly Euclidean, between embeddings of unit length, and only what training made of them counts.
 TINY = {"layer": 8, "normalise": True, "ridge": 10.0, "steps": 25}
 SIZE = (64, 64)

@@ -34,7 +34,7 @@ def fitted() -> DifferNet:
     return DifferNet(**TINY).fit(Parts(stripes(16, SIZE, seed=0)))
 
 
-def learnt(module: nn.Module) -> int:
+def learned(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -48,7 +48,7 @@ def expected_size(numbers: int, hidden: int = 2048, blocks: int = 8) -> int:
 def test_the_sizes_of_the_flow(numbers, count) -> None:
     with torch.device("meta"):
         flow = vector_flow(numbers, 8, 2048, 3.0)
-    assert learnt(flow) == expected_size(numbers) == count
+    assert learned(flow) == expected_size(numbers) == count
     assert f"{count:,}".replace(",", " ") in DifferNet.__doc__
     couplings = list(flow.parts)[1::2]
     assert all((c.clamp, c.kind, c.damping) == (3.0, "arctan", 1.0) and c.to_first is not None for c in couplings)

@@ -114,7 +114,7 @@ def test_half_of_the_drawn_textures_have_no_colour_and_those_of_a_folder_keep_th
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 30)])
-def test_one_small_part_can_be_learnt_from(size) -> None:
+def test_one_small_part_can_be_learned_from(size) -> None:
     detector = DRAEM(width=2, steps=2).fit(Parts(stripes(1, size, seed=0)))
     assert detector(stripes(2, size, seed=1)).map.shape == (2, *size)
 

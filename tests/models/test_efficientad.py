@@ -13,7 +13,7 @@ from blemish.models import EfficientAD
 from blemish.models.efficientad import hold_out
 from blemish.ops.networks.patch_descriptor import patch_descriptor, patch_targets
 from blemish.ops.textures import textures
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 from parts import Parts, deface, stripes, write_png
 
 TINY = {
@@ -119,7 +119,7 @@ def test_only_student_and_autoencoder_learn_from_the_loss(fitted) -> None:
     assert all(p.grad is not None for part in (fitted.student, fitted.autoencoder) for p in part.parameters())
 
 
-def test_the_teacher_is_standardised_on_what_is_learnt_from(fitted) -> None:
+def test_the_teacher_is_standardised_on_what_is_learned_from(fitted) -> None:
     learn, _ = hold_out(Parts(stripes(12, SIZE, seed=0)), 0.1)
     with torch.inference_mode():
         answers = torch.cat([fitted.taught(as_imagenet(batch.image)) for batch in learn])

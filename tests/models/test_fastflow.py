@@ -22,7 +22,7 @@ def fitted() -> FastFlow:
     return FastFlow(**TINY).fit(Parts(stripes(16, SIZE, seed=0)))
 
 
-def learnt(module: nn.Module) -> int:
+def learned(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -46,14 +46,14 @@ def expected_size(channels: int, sides: list[int], ratio: float) -> int:
 def test_the_sizes_of_the_flows(channels, sides, ratio, count) -> None:
     with torch.device("meta"):
         flows = [flow_2d(c, len(sides), (sides[0], sides[1]), ratio, 2.0) for c in channels]
-    found = sum(map(learnt, flows))
+    found = sum(map(learned, flows))
     assert found == sum(expected_size(c, sides, ratio) for c in channels)
     assert found == count
 
 
 def test_the_default_has_the_size_its_docstring_says() -> None:
     detector = FastFlow()
-    assert learnt(detector) == 2_275_200
+    assert learned(detector) == 2_275_200
     assert "2 275 200 on texnet_s" in FastFlow.__doc__
 
 

@@ -20,16 +20,16 @@ def fitted() -> SimpleNet:
     return SimpleNet(**TINY).fit(Parts(stripes(16, SIZE, seed=0)))
 
 
-def learnt(module: nn.Module) -> int:
+def learned(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def test_the_published_sizes() -> None:
     detector = SimpleNet()
     assert (detector.adaptor.in_features, detector.adaptor.out_features) == (256, 256)
-    assert learnt(detector) == 332_032
+    assert learned(detector) == 332_032
     wide = 512 + 1024  # layers 2 and 3 of WideResNet-50
-    assert learnt(nn.Linear(wide, wide)) + learnt(discriminator(wide, 1024)) == 3_937_792
+    assert learned(nn.Linear(wide, wide)) + learned(discriminator(wide, 1024)) == 3_937_792
     first, norm, leak, last = detector.discriminator
     assert (first.in_features, first.out_features, norm.num_features) == (256, 1024, 1024)
     assert leak.negative_slope == 0.2

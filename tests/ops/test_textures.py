@@ -8,7 +8,7 @@ import torch
 
 from blemish.ops import textures
 from blemish.ops.textures import DISTORTIONS, distort, texture
-from blemish.training import optimise
+from blemish.training import random_state
 
 SIZE = (24, 40)
 
@@ -42,9 +42,9 @@ def test_textures_are_pictures_decided_by_the_seed_and_all_different() -> None:
 
 
 def test_many_textures_come_from_the_global_generator() -> None:
-    with optimise.seeded(3):
+    with random_state.seeded(3):
         one = textures.textures(3, SIZE)
-    with optimise.seeded(3):
+    with random_state.seeded(3):
         again = textures.textures(3, SIZE)
     assert torch.equal(one, again)
     assert float(torch.pdist(one.flatten(1)).min()) > 1

@@ -122,7 +122,7 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     found = {row[1]: row for row in rows(pages.page("stpm", tmp_path)) if row[0] == "here"}
     assert found["paper-one"][3] == "91.2 (90.0 to 92.5)"
     assert found["paper-one"][4].startswith("128 px, batches of 8, `quick`, 400 steps")
-    assert found["paper-one"][4].endswith("seed 3; 36 good images learnt from, 60 tested")
+    assert found["paper-one"][4].endswith("seed 3; 36 good images learned from, 60 tested")
     assert "`steps=10_001`" in found["two"][4]
     assert "quick" not in found["two"][4]
     assert found["chance"][3] == "91.2 (48.0 to 92.5); **not told from chance**"

@@ -12,7 +12,9 @@ from torch import nn
 from blemish.core.errors import InputError
 from blemish.core.progress import progress
 from blemish.core.types import Batch
-from blemish.training.optimise import cycle, device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import cycle, optimise
+from blemish.training.random_state import seeded
 from parts import Parts, stripes
 
 

@@ -20,7 +20,8 @@ from blemish.core.errors import FormatError, InputError
 from blemish.core.types import Batch
 from blemish.models import SimpleNet
 from blemish.training.checkpoint import read_state, write_state
-from blemish.training.optimise import Position, cycle, optimise, pass_at, seeded
+from blemish.training.optimise import Position, cycle, optimise, pass_at
+from blemish.training.random_state import seeded
 from blemish.training.session import session
 from parts import Parts, stripes
 
@@ -173,7 +174,7 @@ def test_an_error_of_the_data_keeps_the_last_step(uninterrupted, tmp_path) -> No
     assert again.calls == uninterrupted[0].calls - 8
 
 
-def test_a_batch_that_was_read_but_not_learnt_is_read_again(uninterrupted, tmp_path, monkeypatch) -> None:
+def test_a_batch_that_was_read_but_not_learned_is_read_again(uninterrupted, tmp_path, monkeypatch) -> None:
     moves: list[Batch] = []
 
     def to(batch: Batch, device: torch.device) -> Batch:
@@ -210,7 +211,7 @@ def test_a_complete_fit_is_not_fitted_again(tmp_path) -> None:
         ({"steps": 12}, {}, "steps is 11 there, 12 here"),
         ({"lr": 0.1}, {}, "lr is 0.01 there, 0.1 here"),
         ({}, {"precision": "bfloat16"}, "precision is float32 there, bfloat16 here"),
-        ({}, {"plan": {"data": "bottle"}}, "fit.data is absent there, bottle here"),
+        ({}, {"settings": {"data": "bottle"}}, "fit.data is absent there, bottle here"),
     ],
 )
 def test_another_training_is_refused(tmp_path, changes, options, message) -> None:
@@ -274,7 +275,7 @@ def test_tensorboard_is_told_where_it_is_installed(tmp_path, monkeypatch) -> Non
     assert told[-1] == ("closed", 0)
 
 
-def learn_a_line(steps: int, held_out: list[Batch], **options) -> tuple[nn.Linear, list[float]]:
+def learn_a_line(steps: int, validation: list[Batch], **options) -> tuple[nn.Linear, list[float]]:
     """Go from 0 towards 1 in steps of 0.1 by the sign of the gradient; the held-out loss is lowest at 0.5."""
     module = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
@@ -285,32 +286,32 @@ def learn_a_line(steps: int, held_out: list[Batch], **options) -> tuple[nn.Linea
         noise = torch.randn(()) * 1e-3  # the same at each check
         return (module.weight - batch.inputs["y"] + noise).abs().mean()
 
-    with session(held_out=held_out, **options):
+    with session(validation=validation, **options):
         return module, optimise(module, loss, data, steps=steps, optimiser=optimiser)
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path) -> None:
-    held_out = [Batch({"y": torch.full((size, 1), y)}, torch.zeros(size)) for size, y in ((3, 0.4), (1, 0.8))]
+    validation = [Batch({"y": torch.full((size, 1), y)}, torch.zeros(size)) for size, y in ((3, 0.4), (1, 0.8))]
     before = torch.get_rng_state()
     with seeded(0):
-        module, losses = learn_a_line(10, held_out, folder=tmp_path, patience=3, check_every=1)
+        module, losses = learn_a_line(10, validation, folder=tmp_path, patience=3, check_every=1)
     assert torch.equal(before, torch.get_rng_state())
     expected = [(3 * abs(0.1 * step - 0.4) + abs(0.1 * step - 0.8)) / 4 for step in range(1, 8)]
     assert module.weight.item() == pytest.approx(0.4), "the weighted mean is lowest there"
     assert len(losses) == 7, "4 was the best, 5, 6 and 7 were not better"
-    found = [float(row["held_out"]) for row in rows_of(tmp_path / "01-fit.csv")]
+    found = [float(row["validation"]) for row in rows_of(tmp_path / "01-fit.csv")]
     assert found == pytest.approx(expected, abs=5e-3)
     assert not module.training
     with seeded(0):
-        again, more = learn_a_line(10, held_out, folder=tmp_path, patience=3, check_every=1)
+        again, more = learn_a_line(10, validation, folder=tmp_path, patience=3, check_every=1)
     assert torch.equal(again.weight, module.weight)
     assert more == losses
 
 
 def test_checks_draw_nothing_from_the_training(uninterrupted) -> None:
-    with session(held_out=list(Points()), patience=100, check_every=2):
+    with session(validation=list(Points()), patience=100, check_every=2):
         assert Learner().fit(Points())[:11] == uninterrupted[1][:11]
-    with pytest.raises(InputError, match="held_out holds no batch"), session(held_out=[], check_every=1):
+    with pytest.raises(InputError, match="validation holds no batch"), session(validation=[], check_every=1):
         Learner().fit(Points())
 
 
@@ -421,7 +422,7 @@ def learn_together(batch: int, folder: Path | None, steps: int) -> dict[str, obj
     data = Points(batch)
     one = torch.optim.Adam(net["a"].parameters(), 0.05)
     two = torch.optim.SGD(net["b"].parameters(), 0.05)
-    watched = session(folder, held_out=None if folder is None else list(Points()), check_every=2)
+    watched = session(folder, validation=None if folder is None else list(Points()), check_every=2)
     with watched, seeded(5) as generator:
         losses = optimise(net, loss("a"), data, steps=steps, optimiser=one, clip=0.5)
         losses += optimise(net, [loss("a"), loss("b")], data, steps=steps, optimiser=[one, two], every=(1, 2))

@@ -1,11 +1,11 @@
 """When a file counts as complete, and what happens to those that do not; time is given, not waited for."""
 
-from blemish.watch import Part
+from blemish.watch import FileState
 from blemish.watch.find import LONGEST_PAUSE, Backlog
 
 
-def part(path: str = "a.png", size: int = 10, mtime: int = 1) -> Part:
-    return Part(path, size, mtime)
+def part(path: str = "a.png", size: int = 10, mtime: int = 1) -> FileState:
+    return FileState(path, size, mtime)
 
 
 def test_a_file_is_complete_when_nothing_has_changed_for_the_settle_time() -> None:

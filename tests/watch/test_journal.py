@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blemish.core.errors import StorageError
-from blemish.watch import Part, journal
+from blemish.watch import FileState, journal
 from blemish.watch.journal import Journal
 
 
-def part(i: int) -> Part:
-    return Part(f"{i}.png", 100 + i, 1_700_000_000_000_000_000 + i)
+def part(i: int) -> FileState:
+    return FileState(f"{i}.png", 100 + i, 1_700_000_000_000_000_000 + i)
 
 
 def add(kept: Journal, i: int) -> None:
@@ -174,13 +174,13 @@ def test_a_line_cut_short_by_a_real_limit_is_taken_back(tmp_path) -> None:
 
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from blemish.core.errors import StorageError\nfrom blemish.watch import Part\n"
+        "from blemish.core.errors import StorageError\nfrom blemish.watch import FileState\n"
         "from blemish.watch.journal import Journal\n"
         "kept = Journal(Path(sys.argv[1]), say=print)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 2000))\n"
         "for i in range(3):\n"
-        "    kept.add(Part(str(i), 1, i), {'part': Part(str(i), 1, i)._asdict(), 'text': 'x' * 500})\n"
+        "    kept.add(FileState(str(i), 1, i), {'part': FileState(str(i), 1, i)._asdict(), 'text': 'x' * 500})\n"
         "    try:\n        kept.commit()\n"
         "    except StorageError:\n        print(i, kept.path.read_bytes().count(b'\\n'), kept.path.stat().st_size < 700)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"

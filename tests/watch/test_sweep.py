@@ -57,8 +57,8 @@ def test_of_many_finished_files_only_a_share_is_asked_yet_every_change_is_found(
     assert len(looking.finish()) == 100
     looking.sweep()
     asked = []
-    judge = looking.sweep.finished
-    looking.sweep.finished = lambda part: asked.append(part.path) or judge(part)
+    finished = looking.sweep.finished
+    looking.sweep.finished = lambda part: asked.append(part.path) or finished(part)
     for _ in range(32):
         looking.sweep()
     assert len(set(asked)) == 100

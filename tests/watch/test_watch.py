@@ -212,7 +212,7 @@ def test_a_full_disk_pauses_and_nothing_is_lost(line, tmp_path, model, start, mo
     monkeypatch.setattr(journal, "write_all", write)
     said = []
     watch = start(say=said.append)
-    watch._room.pause = 0.05
+    watch._space.pause = 0.05
     until(lambda: watch.status.paused)
     assert "No space left" in watch.status.text
     assert (tmp_path / "out" / "results.jsonl").read_bytes() == b""
@@ -237,7 +237,7 @@ def test_a_full_disk_while_writing_a_picture(line, tmp_path, model, monkeypatch)
 
     monkeypatch.setattr(pictures, "_write", sometimes)
     watch = Watch(line, model, tmp_path / "out", settle=0, poll=0.01)
-    watch._room.pause = 0.01
+    watch._space.pause = 0.01
     watch.run(once=True)
     (entry,) = lines(tmp_path / "out")
     assert len(tries) == 3

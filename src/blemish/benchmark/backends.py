@@ -12,7 +12,7 @@ from blemish.core.errors import InputError
 from blemish.inference.ray_backend import connect
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Takes up to `slots` cells at a time."""
 
     slots: int
@@ -24,7 +24,7 @@ class Place(Protocol):
         """Stop whatever still runs."""
 
 
-class Local:
+class LocalBackend:
     """`jobs` processes of this machine at a time, each with its share of the cores; `limit` seconds a cell."""
 
     def __init__(self, jobs: int = 1, limit: float | None = None) -> None:
@@ -56,11 +56,11 @@ class Local:
             process.kill()
 
 
-class OnRay:
+class RayBackend:
     """A Ray cluster: at `address` ("auto" finds the one this machine belongs to), or, with None, one made here and now.
 
-    Each cell is a Ray task that asks for `cpus` cores and `gpus`, and measures in a process of its own, as `Local` does.
-    The results come back to the driver, which alone writes. blemish and the data must be on every machine, the data
+    Each cell is a Ray task that asks for `cpus` cores and `gpus`, and measures in a process of its own, as `LocalBackend`
+    does. The results come back to the driver, which alone writes. blemish and the data must be on every machine, the data
     under the same path; images that are made (`make` in the grid) are made there.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blemish.core.files import read_json
+from blemish.evaluation.evaluate import Resolution
 from blemish.evaluation.settings import Protocol, protocol
 
 LONGEST = 200
@@ -35,7 +36,7 @@ class Source:
 class Cell:
     """What is to be measured. `categories` are one (None in it: the data set has none), or, for a unified detector, all.
 
-    `params` are the method's, those of its preset included. `train_images` is the largest number of good images learnt
+    `params` are the method's, those of its preset included. `train_images` is the largest number of good images learned
     from, None for all. `images_sha256` stands for the images: names, sizes, splits and labels of every record.
     """
 
@@ -51,7 +52,7 @@ class Cell:
     holdout: float
     false_reject_rate: float
     train_images: int | None
-    pixels: str
+    resolution: Resolution
     images_sha256: str
 
     @property

@@ -6,10 +6,10 @@ seeds = [0, 1, 2]
 preset = "quick"                         # settings of trained methods: "quick" or "paper"; default: the constructors'
 image_size = 128                         # default: the preset's, 256 for methods without one
 batch_size = 8                           # default: the preset's, 32 for methods without one
-holdout = 0.2                            # good images kept for a threshold; default 0: none, all are learnt from
+holdout = 0.2                            # good images kept for a threshold; default 0: none, all are learned from
 false_reject_rate = 0.01                 # for which that threshold is chosen
-train_images = 160                       # at most so many good images are learnt from; default: all
-pixels = "original"                      # maps are compared at the images' size, or at the network's: "paper"
+train_images = 160                       # at most so many good images are learned from; default: all
+resolution = "original"                  # maps are compared at the images' size, or at the network's: "network"
 limit_minutes = 90                       # a cell that takes longer has failed; default: none
 protocols = ["one-class", {kind = "few-shot", k = [1, 2], draw = [0, 1, 2]}]   # a list stands for each of its values
 
@@ -42,12 +42,11 @@ from blemish.core import registry
 from blemish.core.card import Preset
 from blemish.data import synthetic
 from blemish.data.record import Record
+from blemish.evaluation.evaluate import Resolution
 from blemish.evaluation.settings import Protocol
 
 PLAIN = Preset(256, 32)
 """Settings of methods that are not trained, and of all where no preset is wanted."""
-
-PIXELS = ("original", "paper")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Grid:
     holdout: float = 0.0
     false_reject_rate: float = 0.01
     train_images: int | None = None
-    pixels: str = "original"
+    resolution: Resolution = "original"
     limit_minutes: float | None = None
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -113,7 +112,7 @@ class Grid:
             holdout=self.holdout,
             false_reject_rate=self.false_reject_rate,
             train_images=self.train_images,
-            pixels=self.pixels,
+            resolution=self.resolution,
             images_sha256=_sha256([record for category in categories for record in images[category]]),
         )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def machine(device: torch.device) -> dict[str, Any]:
+def hardware(device: torch.device) -> dict[str, Any]:
     """Return the machine's name, its processor, the cores it may use, and what computes: threads and device."""
     import torch  # the runner, which measures nothing itself, does without
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from blemish.benchmark.cells import Cell
-from blemish.benchmark.hardware import machine, peak_mb, resident_mb
+from blemish.benchmark.hardware import hardware, peak_mb, resident_mb
 from blemish.benchmark.picture import picture
 from blemish.core import registry
 from blemish.core.detector import Detector
@@ -31,11 +31,12 @@ from blemish.data.reader import Loader
 from blemish.data.record import Record
 from blemish.data.split import few_shot, split_hash
 from blemish.evaluation.evaluate import Report, evaluate
-from blemish.evaluation.settings import Split
+from blemish.evaluation.settings import Subsets
 from blemish.features.cache import FeatureCache, digests
 from blemish.imaging.images import Imaging
 from blemish.inference.inspector import Inspector
-from blemish.training.optimise import choose_device, device_of, seeded
+from blemish.training.device import choose_device, device_of
+from blemish.training.random_state import seeded
 
 
 def measure(
@@ -61,9 +62,11 @@ def measure(
             known = _known(cell, [*split.train, *split.held_out, *test], imaging, features)
             cache = FeatureCache(features / "maps", known)
         with nullcontext() if cache is None else cache.open():
-            inspector, learning, kept = _learnt(cell, split, imaging, device, cache, fitted)
+            inspector, learning, kept = _learned(cell, split, imaging, device, cache, fitted)
             reports = {
-                category: evaluate(inspector, records, protocol=cell.pixels, batch_size=cell.batch_size, seed=cell.seed)  # type: ignore[arg-type]
+                category: evaluate(
+                    inspector, records, resolution=cell.resolution, batch_size=cell.batch_size, seed=cell.seed
+                )
                 for category, records in _by_category(test).items()
             }
         drawn = picture(inspector, test, next(iter(reports.values())).parts)
@@ -73,12 +76,12 @@ def measure(
         "costs": {**learning, **_costs(inspector.detector, cell)},
         "stamps": {
             **before,
-            "machine": machine(device_of(inspector.detector)),
+            "machine": hardware(device_of(inspector.detector)),
             "seed": cell.seed,
             "split": split_hash([*split.train, *split.held_out, *split.test]),
             "image_size": cell.image_size,
             "train_images": len(split.train),
-            "pixels": cell.pixels,
+            "resolution": cell.resolution,
             "counts": {"train": len(split.train), "held_out": len(split.held_out), "test": len(split.test)},
             "weights": _weights(inspector),
             "fitted": "for another cell" if kept else "here",
@@ -89,7 +92,7 @@ def measure(
     }
 
 
-def _split(cell: Cell) -> tuple[Split, Imaging]:
+def _split(cell: Cell) -> tuple[Subsets, Imaging]:
     """Return who learns and who is tested, as the protocol wants it, and how images are prepared."""
     source = cell.source
     if source.make is not None:  # kept if it is there already; on another machine it is made there
@@ -110,7 +113,7 @@ def _split(cell: Cell) -> tuple[Split, Imaging]:
     train = [record for part in parts for record in _at_most(cell.train_images, part, cell.seed)]
     held_out = [record for part in parts for record in part.held_out_records]
     test = [record for part in parts for record in part.test_records]
-    return cell.protocol.split(Split(train, held_out, test)), parts[0].imaging
+    return cell.protocol.split(Subsets(train, held_out, test)), parts[0].imaging
 
 
 def _at_most(count: int | None, part: DataModule, seed: int) -> list[Record]:
@@ -118,8 +121,8 @@ def _at_most(count: int | None, part: DataModule, seed: int) -> list[Record]:
     return train if count is None or count >= len(train) else few_shot(train, count, seed)
 
 
-def _learnt(
-    cell: Cell, split: Split, imaging: Imaging, device: str, cache: FeatureCache | None, folder: Path | None
+def _learned(
+    cell: Cell, split: Subsets, imaging: Imaging, device: str, cache: FeatureCache | None, folder: Path | None
 ) -> tuple[Inspector, dict[str, Any], bool]:
     """Return a fitted inspector, what fitting cost, and whether it lay in `folder`; if not, it does now."""
     place = None if folder is None else folder / f"{cell.learning.name}.safetensors"
@@ -137,7 +140,7 @@ def _learnt(
 
 
 def _learn(
-    cell: Cell, split: Split, imaging: Imaging, device: str, cache: FeatureCache | None
+    cell: Cell, split: Subsets, imaging: Imaging, device: str, cache: FeatureCache | None
 ) -> tuple[Inspector, dict[str, Any]]:
     """Return a fitted inspector, with a threshold if parts are held out for one, and what fitting cost."""
     loader = Loader(split.train, imaging, batch_size=cell.batch_size, shuffle=True, seed=cell.seed, on_error="skip")
@@ -148,7 +151,7 @@ def _learn(
         model.fit(loader)
         seconds = time.perf_counter() - begun
     peak, looked_up = peak_mb(), 0 if cache is None else cache.looked_up
-    about = {"learnt": [record.fingerprint for record in (*split.train, *split.held_out)]}
+    about = {"learned": [record.fingerprint for record in (*split.train, *split.held_out)]}
     inspector = Inspector(model, imaging, about=about)
     if split.held_out:
         inspector.calibrate(split.held_out, false_reject_rate=cell.false_reject_rate)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from blemish.benchmark.cells import Source
-from blemish.benchmark.grid import PIXELS, Grid
+from blemish.benchmark.grid import Grid
 from blemish.core import registry
 from blemish.core.arguments import named_values
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import synthetic
+from blemish.evaluation.evaluate import RESOLUTIONS
 from blemish.evaluation.settings import Protocol, protocol
 
 
@@ -216,9 +217,9 @@ def _number(least: float, below: float) -> Callable[[str, Any], float]:
     return check
 
 
-def _pixels(key: str, value: Any) -> str:
-    if value not in PIXELS:
-        raise UnknownName(key, str(value), PIXELS)
+def _resolution(key: str, value: Any) -> str:
+    if value not in RESOLUTIONS:
+        raise UnknownName(key, str(value), RESOLUTIONS)
     return str(value)
 
 
@@ -234,7 +235,7 @@ _KEYS: dict[str, Callable[[str, Any], Any]] = {
     "holdout": _number(0, 1),
     "false_reject_rate": _number(1e-6, 1),
     "train_images": _whole(1),
-    "pixels": _pixels,
+    "resolution": _resolution,
     "limit_minutes": _number(1e-3, 1e6),
     "params": _table,
 }

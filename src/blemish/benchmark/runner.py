@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from blemish.benchmark.backends import Place
+from blemish.benchmark.backends import Backend
 from blemish.benchmark.cells import Cell, failure
 from blemish.benchmark.claims import Claims
 from blemish.core.errors import FormatError
@@ -32,7 +32,7 @@ Result = dict[str, Any]
 
 
 class Runner:
-    """Computes the cells at `place` and writes their results below `out`; closes the place when it is done.
+    """Computes the cells at `backend` and writes their results below `out`; closes the backend when it is done.
 
     `retry_failed` does failed cells once more. `device` is "cpu", "auto" or "cuda:0". `features` keeps the features of
     frozen networks in the folder for all methods and seeds.
@@ -42,13 +42,13 @@ class Runner:
         self,
         cells: Sequence[Cell],
         out: Path | str,
-        place: Place,
+        backend: Backend,
         *,
         retry_failed: bool = False,
         device: str = "cpu",
         features: bool = True,
     ) -> None:
-        self.out, self.place, self.device = Path(out), place, device
+        self.out, self.backend, self.device = Path(out), backend, device
         self.features = str(self.out / "features") if features else None
         self.waiting = {cell.name: cell for cell in cells}
         self.total = len(self.waiting)
@@ -78,10 +78,10 @@ class Runner:
         mean = {method: sum(each) / len(each) for method, each in self._seconds.items()}
         otherwise = sum(mean.values()) / len(mean)
         rest = [*self.waiting.values(), *self.flying.values()]
-        return sum(mean.get(cell.method, otherwise) for cell in rest) / self.place.slots
+        return sum(mean.get(cell.method, otherwise) for cell in rest) / self.backend.slots
 
     def _results(self) -> Generator[Result, None, None]:
-        with closing(Claims(self.out / "claims")) as claims, closing(self.place):
+        with closing(Claims(self.out / "claims")) as claims, closing(self.backend):
             yield from self._there()
             while self.waiting or self.flying:
                 yield from self._take(claims)
@@ -102,7 +102,7 @@ class Runner:
     def _take(self, claims: Claims) -> Iterator[Result]:
         """Fill the free slots; yield what others have finished meanwhile."""
         for name, cell in list(self.waiting.items()):
-            if len(self.flying) == self.place.slots:
+            if len(self.flying) == self.backend.slots:
                 return
             ours = claims.claim(name)
             found = self._finished(cell)  # only now is it sure that nobody works on it
@@ -116,7 +116,7 @@ class Runner:
                 shared = self._learnings[cell.learning.name] > 1
                 fitted = str(self.out / "fitted") if shared else None
                 task = {"cell": cell.as_dict(), "device": self.device, "features": self.features, "fitted": fitted}
-                self.flying[self.place.submit(task)] = cell
+                self.flying[self.backend.submit(task)] = cell
 
     def _write(self, future: Future[Result], claims: Claims) -> Result:
         cell = self.flying.pop(future)

@@ -15,7 +15,7 @@ from blemish.core.errors import InputError
 from blemish.core.files import printable
 
 if TYPE_CHECKING:
-    from blemish.benchmark.backends import Place
+    from blemish.benchmark.backends import Backend
     from blemish.benchmark.grid import Grid
     from blemish.benchmark.results import Row
 
@@ -30,7 +30,7 @@ def bench(
         list[str] | None,
         typer.Option(help="Where a data set lies, NAME=FOLDER; may be repeated. [default: the grid's]"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells measured side by side on this machine.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Results measured side by side on this machine.")] = 1,
     on: OnOption = "local",
     address: AddressOption = None,
     cpus: Annotated[float, typer.Option(min=0.1, help="Cores a cell asks Ray for.")] = 1,
@@ -50,7 +50,7 @@ def bench(
     from blemish.benchmark.results import read_cells, rows
     from blemish.benchmark.runner import Runner
     from blemish.core.progress import progress
-    from blemish.training.optimise import choose_device
+    from blemish.training.device import choose_device
 
     on, asked = where(on), read(grid, dict(_root(text) for text in data or []))
     folder = out or Path("runs") / "bench" / asked.name
@@ -87,19 +87,19 @@ def _root(text: str) -> tuple[str, str]:
     return name, folder
 
 
-def _place(grid: Grid, on: str, jobs: int, address: str | None, cpus: float, gpus: float) -> Place:
-    from blemish.benchmark.backends import Local, OnRay
+def _place(grid: Grid, on: str, jobs: int, address: str | None, cpus: float, gpus: float) -> Backend:
+    from blemish.benchmark.backends import LocalBackend, RayBackend
 
     limit = None if grid.limit_minutes is None else 60 * grid.limit_minutes
     if on == "ray":
         if jobs != 1:
             raise InputError(f"--jobs {jobs} is for this machine alone; on Ray, --cpus and --gpus of a cell decide")
-        return OnRay(address, cpus=cpus, gpus=gpus, limit=limit)
+        return RayBackend(address, cpus=cpus, gpus=gpus, limit=limit)
     if cpus != 1 or gpus != 0:
         raise InputError("--cpus and --gpus are what a cell asks Ray for; add --on ray, or give --jobs")
     if address is not None:
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
-    return Local(jobs, limit)
+    return LocalBackend(jobs, limit)
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -138,5 +138,5 @@ def _say(folder: Path, table: list[Row], found: list[dict[str, Any]], failed: li
         typer.echo(
             f"{len(failed)} of {len(found)} cells failed. Once more: the same command with --retry-failed", err=True
         )
-    typer.echo(f"Cells: {folder / 'cells'}")
+    typer.echo(f"Results: {folder / 'cells'}")
     typer.echo(f"Next:  blemish bench-report {folder}")

@@ -32,11 +32,11 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         card = plain(found.card)
         if root is None:
             return card, True
-        from blemish.data.completeness import census, count
+        from blemish.data.completeness import completeness, count
 
         if not found.card.categories:
             return {"name": found.card.name, "copy": plain(count(found.index(root)))}, True
-        counted = census(found.card, found.index, root)
+        counted = completeness(found.card, found.index, root)
         return {"name": found.card.name, "licence": found.card.licence, "copy": counted.as_dict()}, counted.complete
     try:
         return _method(name), True

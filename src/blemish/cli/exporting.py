@@ -94,12 +94,12 @@ def _parts(
         if found is None:
             return [], []
     else:
-        learnt = inspector.about.get("data", {})
+        learned = inspector.about.get("data", {})
         known = data_options(dataset, options)
-        if learnt.get("dataset") == dataset:
-            known = {**learnt.get("options", {}), **known}
-            category = category or learnt.get("category")
-        found = data_class(dataset)(root, category, **_split(learnt), **known)
+        if learned.get("dataset") == dataset:
+            known = {**learned.get("options", {}), **known}
+            category = category or learned.get("category")
+        found = data_class(dataset)(root, category, **_split(learned), **known)
     test = found.test_records
     return found.train_records, test if {0, 1} <= {record.label for record in test} else []
 
@@ -108,18 +108,18 @@ def _fitted_on(inspector: Inspector) -> DataModule | None:
     """Return the data that the model was fitted on, or None, and say which.
 
     The folder is kept as it was typed, and may be another one by now, or seen from here: the split has to be the same, and
-    every part that was learnt from has to have its name and size.
+    every part that was learned from has to have its name and size.
     """
-    learnt = inspector.about.get("data")
-    if not isinstance(learnt, dict) or not learnt:
+    learned = inspector.about.get("data")
+    if not isinstance(learned, dict) or not learned:
         return None
-    root = printable(str(learnt.get("root")))
+    root = printable(str(learned.get("root")))
     try:
-        found = data_class(learnt["dataset"])(
-            learnt["root"], learnt["category"], **_split(learnt), **learnt.get("options", {})
+        found = data_class(learned["dataset"])(
+            learned["root"], learned["category"], **_split(learned), **learned.get("options", {})
         )
         used = {record.fingerprint for record in (*found.train_records, *found.held_out_records)}
-        same = found.split_sha256 == learnt.get("split_sha256") and used == set(inspector.about.get("learnt", used))
+        same = found.split_sha256 == learned.get("split_sha256") and used == set(inspector.about.get("learned", used))
     except (InputError, LookupError, TypeError, AttributeError):  # the model's own words, which may be anything
         same = False
     if not same:
@@ -133,8 +133,8 @@ def _fitted_on(inspector: Inspector) -> DataModule | None:
     return found
 
 
-def _split(learnt: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
+def _split(learned: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}
 
 
 @app.command()
@@ -164,18 +164,18 @@ def benchmark(
     if as_json:
         return print_json(found)
     typer.echo(
-        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'judge':>7} {'part':>11} "
+        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'decide':>7} {'part':>11} "
         f"{'img/s':>7} {'file':>8} {'memory':>8}"
     )
     for row in found:
         part = "{1} x {0}".format(*row["part"])
         typer.echo(
             f"{printable(row['precision']):<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
-            f"{row['prepare']:8.1f} {row['judge']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
+            f"{row['prepare']:8.1f} {row['decide']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
             f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
         )
     typer.echo(
-        "Times in ms. prepare and judge: one part of so many pixels (width x height), besides the network's own time."
+        "Times in ms. prepare and decide: one part of so many pixels (width x height), besides the network's own time."
     )
 
 

@@ -24,8 +24,8 @@ from blemish.cli.options import (
     PresetBatchOption,
     PresetOption,
     PresetSizeOption,
-    Protocol,
     RateOption,
+    Resolution,
     RoiOption,
     Root,
     SeedOption,
@@ -138,7 +138,7 @@ def _say_length(method: str, params: Mapping[str, Any], data: DataModule, *, hin
 @app.command()
 def calibrate(
     model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`.")],
-    good: Annotated[Path, typer.Option(help="Folder of good parts that the model has not learnt from.")],
+    good: Annotated[Path, typer.Option(help="Folder of good parts that the model has not learned from.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File for the model with its new threshold.")],
     defective: Annotated[Path | None, typer.Option(help="Folder of defective parts. [default: none]")] = None,
     false_reject_rate: Annotated[
@@ -180,10 +180,10 @@ def test(
     dataset: DatasetOption = "folder",
     category: CategoryOption = None,
     data_option: DataOption = None,
-    protocol: Annotated[
-        Protocol,
+    resolution: Annotated[
+        Resolution,
         typer.Option(help="Pixel metrics at the images' own resolution, or, as in papers, at the network's input."),
-    ] = Protocol.original,
+    ] = Resolution.original,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder for report.json, report.html and tables. [default: beside the model]"),
@@ -196,18 +196,20 @@ def test(
     from blemish.inference.loading import load
 
     looks = load(model, device=device)
-    learnt = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
-    learnt = learnt if isinstance(learnt, dict) else {}
+    learned = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
+    learned = learned if isinstance(learned, dict) else {}
     given = data_options(dataset, data_option or [])
     options = given
-    if learnt.get("dataset") == dataset:
-        options = {**learnt.get("options", {}), **given}
-        category = category or learnt.get("category")
-    if dataset == "folder" and "test_share" not in given and "learnt_content" in looks.about:
+    if learned.get("dataset") == dataset:
+        options = {**learned.get("options", {}), **given}
+        category = category or learned.get("category")
+    if dataset == "folder" and "test_share" not in given and "learned_content" in looks.about:
         options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it
-    split = {"seed": learnt.get("seed", 0), "holdout": learnt.get("holdout", 0.2)}
+    split = {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}
     data = data_class(dataset)(root, category, **split, **options)
-    found, page = report_on(looks, data, protocol=protocol.value, out=out or model.parent, about={"model": str(model)})
+    found, page = report_on(
+        looks, data, resolution=resolution.value, out=out or model.parent, about={"model": str(model)}
+    )
     if as_json:
         return print_json({**found.as_dict(), "page": page and str(page)})
     typer.echo(found.text())

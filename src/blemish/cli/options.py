@@ -18,11 +18,11 @@ SAID_ELSEWHERE = {"self", "root", "category", "seed"}
 """Arguments that have an option of their own, or none."""
 
 
-class Protocol(StrEnum):
-    """How pixels are compared, see `blemish test --help`."""
+class Resolution(StrEnum):
+    """At which size pixels are compared, see `blemish test --help`."""
 
     original = "original"
-    paper = "paper"
+    network = "network"
 
 
 Root = Annotated[Path, typer.Argument(help="Folder of the parts: only good ones, or good and defective in subfolders.")]

@@ -41,6 +41,7 @@ WORK = {
     **_each(
         "logger enable_checkpointing log_every_n_steps enable_progress_bar", "leave it out, all is in the run's folder"
     ),
+    "protocol": "`resolution`: 'original' or 'network'",
     "task": "leave it out, pixels are measured where there are masks",
     **_each("normalization post_processor", "leave it out, scores stay raw and `false_reject_rate` sets the threshold"),
     **_each("threshold image_threshold pixel_threshold", "chosen on good parts, for the Engine's `false_reject_rate`"),

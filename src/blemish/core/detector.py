@@ -75,17 +75,17 @@ class Detector(nn.Module, ABC):
 
     @property
     def fitted(self) -> bool:
-        """Whether nothing that has to be learnt is still empty."""
+        """Whether nothing that has to be learned is still empty."""
         return all(buffer.numel() > 0 for buffer in self.buffers())
 
     def require_fit(self) -> None:
-        """Raise NotFitted while something that has to be learnt is still empty."""
+        """Raise NotFitted while something that has to be learned is still empty."""
         if not self.fitted:
             name = type(self).__name__
             raise NotFitted(f"this {name} is not fitted: call fit(batches of good parts), or {name}.load(file).")
 
     def save(self, path: Path | str, header: dict[str, str] | None = None) -> Path:
-        """Write parameters and everything learnt to one safetensors file, atomically. No pickle.
+        """Write parameters and everything learned to one safetensors file, atomically. No pickle.
 
         `header` adds text fields to the file's own.
         """
@@ -119,7 +119,7 @@ class Detector(nn.Module, ABC):
         return detector.eval()
 
     def adopt(self, other: Self) -> None:
-        """Take over what another detector of the same parameters has learnt."""
+        """Take over what another detector of the same parameters has learned."""
         self._take(other.state_dict(), "the other detector")
 
     def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
@@ -132,7 +132,7 @@ class Detector(nn.Module, ABC):
             )
         for name, module in self.named_modules():
             for key, empty in module.named_buffers(recurse=False):
-                if empty.numel() == 0:  # learnt buffers start empty and take the size of what was learnt
+                if empty.numel() == 0:  # learned buffers start empty and take the size of what was learned
                     setattr(module, key, torch.empty_like(tensors[f"{name}.{key}" if name else key]))
         try:
             self.load_state_dict(tensors)

@@ -49,7 +49,7 @@ class CategoryCensus:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class Completeness:
     """A copy of a data set beside its card."""
 
     dataset: str
@@ -90,23 +90,25 @@ class Census:
         }
 
 
-def census(card: DatasetCard, index_fn: Callable[[Path, str], list[Record]], root: Path | str) -> Census:
+def completeness(card: DatasetCard, index_fn: Callable[[Path, str], list[Record]], root: Path | str) -> Completeness:
     """Count every category of `card` below `root` with the data set's own `index_fn`.
 
     A category that is absent or cannot be read is reported, not raised.
     """
     root = Path(root)
-    return Census(card.name, root, card.counts_source, tuple(_one(card, index_fn, root, c) for c in card.categories))
+    return Completeness(
+        card.name, root, card.counts_source, tuple(_one(card, index_fn, root, c) for c in card.categories)
+    )
 
 
 def count(records: Sequence[Record]) -> Counts:
     """Count the records of one category. Records whose truth is unknown are left out."""
-    tally = Counter((record.split, record.label) for record in records)
+    found = Counter((record.split, record.label) for record in records)
     return Counts(
-        train_good=tally["train", 0],
-        validation_good=tally["validation", 0],
-        test_good=tally["test", 0],
-        test_defective=tally["test", 1],
+        train_good=found["train", 0],
+        validation_good=found["validation", 0],
+        test_good=found["test", 0],
+        test_defective=found["test", 1],
         kinds=MappingProxyType(dict(sorted(Counter(r.kind for r in records if r.label == 1).items()))),
     )
 

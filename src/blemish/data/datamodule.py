@@ -25,7 +25,7 @@ class DataModule:
     `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
     centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
     of `blemish.imaging.images.Imaging`.
-    `holdout` is the share of good training images kept for the threshold and never learnt from, those of one part
+    `holdout` is the share of good training images kept for the threshold and never learned from, those of one part
     (`Record.group`) together; a data set's own validation images are used instead where it has them. With `holdout=0` and
     no validation images there is no threshold. `seed` decides what is held out. `options` go to the data set's `index`.
 

@@ -18,7 +18,7 @@ MVTEC_SPLITS: Mapping[str, Split] = {"train": "train", "validation": "validation
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CategoryFolder:
     """A category and the folder that holds it."""
 
     category: str
@@ -29,9 +29,9 @@ class Place:
         return f"{self.category}/{path.relative_to(self.folder).as_posix()}"
 
 
-def places(
+def category_folders(
     card: DatasetCard, name: str, root: Path | str, category: str | None, *, marker: str, tops: Sequence[str] = ()
-) -> list[Place]:
+) -> list[CategoryFolder]:
     """Find the categories of a data set below `root`.
 
     `root` may hold the categories, hold one of the archive's top folders `tops` that does, or be a category itself.
@@ -85,7 +85,7 @@ def single(
 
 
 def mvtec_records(
-    place: Place,
+    place: CategoryFolder,
     *,
     good: str = "good",
     suffix: str = "_mask",
@@ -236,14 +236,16 @@ def listing(folder: Path, most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
 
 
-def _chosen(card: DatasetCard, name: str, root: Path, base: Path, category: str | None, marker: str) -> list[Place]:
+def _chosen(
+    card: DatasetCard, name: str, root: Path, base: Path, category: str | None, marker: str
+) -> list[CategoryFolder]:
     there = [known for known in card.categories if (base / known).is_dir()]
     if category is not None and category not in there:
         raise DataError(
             f"{base} holds no category {category!r} of {card.name}; it holds {', '.join(there)}. "
             f"Fetch all of it with: {download_command(name, root)}"
         )
-    chosen = [Place(known, base / known) for known in ([category] if category else there)]
+    chosen = [CategoryFolder(known, base / known) for known in ([category] if category else there)]
     for place in chosen:
         if not (place.folder / marker).is_dir():
             raise DataError(
@@ -253,20 +255,20 @@ def _chosen(card: DatasetCard, name: str, root: Path, base: Path, category: str 
     return chosen
 
 
-def _itself(card: DatasetCard, root: Path, category: str | None) -> Place:
+def _itself(card: DatasetCard, root: Path, category: str | None) -> CategoryFolder:
     own = Path(os.path.abspath(root)).name  # noqa: PTH100 - "." and ".." have no name; links keep theirs
     if own in card.categories:
         if category not in (None, own):
             raise DataError(
                 f"{root} is the folder of category {own!r}, but {category!r} was asked for. Point at {root.parent}."
             )
-        return Place(own, root)
+        return CategoryFolder(own, root)
     if category is None:
         raise DataError(
             f"{root} is laid out like one category of {card.name}, but {own!r} is none of them "
             f"({', '.join(card.categories)}). Name the category, or use the data set 'folder'."
         )
-    return Place(category, root)
+    return CategoryFolder(category, root)
 
 
 def _nearby(root: Path, fits: Callable[[Path], bool]) -> Path | None:

@@ -19,7 +19,7 @@ from blemish.engine import runs
 from blemish.engine.arguments import require_data, require_detector, require_paths
 from blemish.engine.reporting import report_on
 from blemish.engine.runs import Run
-from blemish.evaluation.evaluate import Protocol, Report
+from blemish.evaluation.evaluate import Report, Resolution
 from blemish.export import SUFFIX, Parity
 from blemish.export import export as write_export
 from blemish.features.frozen import Precision
@@ -28,8 +28,9 @@ from blemish.inference.calibration import Calibration
 from blemish.inference.inspection import Inspection, contents
 from blemish.inference.inspector import Inspector
 from blemish.inference.loading import is_exported, load
-from blemish.training.optimise import choose_device, seeded
+from blemish.training.device import choose_device
 from blemish.training.processes import rank, told
+from blemish.training.random_state import seeded
 from blemish.training.session import session
 
 Model = Detector | Inspection | Path | str
@@ -160,9 +161,9 @@ class Engine:
             training = session(
                 run.folder / "training",
                 precision=self.precision,
-                held_out=stop,
+                validation=stop,
                 patience=self.patience or 1,
-                plan={"data": datamodule.describe(), "seed": self._seed(model)},
+                settings={"data": datamodule.describe(), "seed": self._seed(model)},
             )
             batches = datamodule.train()
             with training, seeded(self._seed(model)):
@@ -196,9 +197,9 @@ class Engine:
     def _about(self, model: Detector, datamodule: DataModule) -> dict[str, Any]:
         used = [*datamodule.train_records, *datamodule.held_out_records]
         chosen_from = {record.key for record in self._held_out(datamodule)[1]}
-        learnt = contents(record.image for record in used if record.key not in chosen_from)
+        learned = contents(record.image for record in used if record.key not in chosen_from)
         about = {"data": datamodule.describe(), "seed": self._seed(model)}
-        return {**about, "learnt": [r.fingerprint for r in used], "learnt_content": learnt}
+        return {**about, "learned": [r.fingerprint for r in used], "learned_content": learned}
 
     @known_arguments("Engine.report")
     def report(
@@ -206,13 +207,13 @@ class Engine:
         model: Model | None = None,
         datamodule: DataModule | None = None,
         *,
-        protocol: Protocol = "original",
+        resolution: Resolution = "original",
         out: Path | str | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> Report:
         """Measure `model` on the test images of `datamodule`, see `blemish.evaluation.evaluate`.
 
-        Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model has learnt from, or its
+        Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model has learned from, or its
         threshold, are left out with a note.
 
         report.json and, for people, report.html are written to the folder `out`: by default the model's run folder, or that
@@ -227,7 +228,7 @@ class Engine:
         inspection, beside = self._known(model, require_data(datamodule, "test(model, datamodule)"), "test")
         said = {**({"model": str(model)} if isinstance(model, str | Path) else {}), **(about or {})}
         folder = beside if out is None else Path(out)
-        found, _ = report_on(inspection, datamodule, protocol=protocol, out=folder, about=said)
+        found, _ = report_on(inspection, datamodule, resolution=resolution, out=folder, about=said)
         return found
 
     @known_arguments("Engine.test")
@@ -236,12 +237,12 @@ class Engine:
         model: Model | None = None,
         datamodule: DataModule | None = None,
         *,
-        protocol: Protocol = "original",
+        resolution: Resolution = "original",
         out: Path | str | None = None,
         verbose: bool = True,
     ) -> list[dict[str, float]]:
         """Return the metrics of `report` as one dictionary in a list: results[0]["image_AUROC"], ["pixel_AUROC"], ..."""
-        found = self.report(model, datamodule, protocol=protocol, out=out)
+        found = self.report(model, datamodule, resolution=resolution, out=out)
         if verbose:
             print(found.text())
         return [{name: value.value for name, value in found.metrics.items()}]
@@ -337,7 +338,7 @@ class Engine:
 def _fitted(inspector: Inspector, count: int, model: Path) -> str:
     """Return what there is to say after a fit on `count` images, some of which may have been unreadable."""
     unread, calibration = inspector.about.get("unread", 0), inspector.calibration
-    lines = [f"Learnt from {count - unread} good parts{f'; {unread} more could not be read' if unread else ''}."]
+    lines = [f"Learned from {count - unread} good parts{f'; {unread} more could not be read' if unread else ''}."]
     if calibration is None:
         lines += ["No threshold: nothing was held out to choose it from (holdout)."]
     else:

@@ -12,7 +12,7 @@ from blemish.core.errors import MissingExtra
 from blemish.core.files import write_json
 from blemish.data.datamodule import DataModule
 from blemish.engine.runs import report_place
-from blemish.evaluation.evaluate import Protocol, Report, evaluate
+from blemish.evaluation.evaluate import Report, Resolution, evaluate
 from blemish.evaluation.new_parts import new_parts
 from blemish.inference.inspection import Inspection
 from blemish.report import write_page
@@ -22,13 +22,13 @@ def report_on(
     inspection: Inspection,
     datamodule: DataModule,
     *,
-    protocol: Protocol = "original",
+    resolution: Resolution = "original",
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> tuple[Report, Path | None]:
     """Measure on the test images; return the report, and its page in the folder `out` (None if none was written).
 
-    Where all images are for testing (`Folder(..., test_share=1)`), those that the model has learnt from, or its threshold,
+    Where all images are for testing (`Folder(..., test_share=1)`), those that the model has learned from, or its threshold,
     are left out with a note. report.json, report.html and tables are written to `out`; a report of something else that is
     there stays, the new one is numbered. `about` is said in the report beside method, parameters, data and seed.
     """
@@ -42,7 +42,7 @@ def report_on(
     records, note = datamodule.test_records, ""
     if len(records) == len(datamodule.records):
         records, note = new_parts(records, inspection.about)
-    found = evaluate(inspection, records, protocol=protocol, batch_size=datamodule.eval_batch_size, about=said)
+    found = evaluate(inspection, records, resolution=resolution, batch_size=datamodule.eval_batch_size, about=said)
     found = replace(found, notes=[*found.notes, *filter(None, [note])])
     if out is None:
         return found, None

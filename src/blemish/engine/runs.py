@@ -68,7 +68,7 @@ def start(root: Path, name: str, config: dict[str, Any]) -> Run:
 
 
 def report_place(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Return where the JSON of a report goes: report.json, numbered if one of another model, data or protocol is there."""
+    """Return where the JSON of a report goes: report.json, numbered where one of something else is there."""
     names = chain(["report.json"], (f"report-{number}.json" for number in count(2)))
     places = (folder / name for name in names)
     return next(place for place in places if not place.exists() or _reports_the_same(place, about))
@@ -77,7 +77,9 @@ def report_place(folder: Path, about: Mapping[str, Any]) -> Path:
 def _reports_the_same(place: Path, about: Mapping[str, Any]) -> bool:
     try:
         stored = read_json(place)["about"]
-        there, new = ([said.get(key) for key in ("model", "method", "params", "protocol")] for said in (stored, about))
+        there, new = (
+            [said.get(key) for key in ("model", "method", "params", "resolution")] for said in (stored, about)
+        )
         data, wanted = ([said["data"].get(key) for key in ("dataset", "root", "category")] for said in (stored, about))
     except (FormatError, KeyError, TypeError, AttributeError):
         return False

@@ -29,7 +29,7 @@ SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One way in which an image can differ from what was learnt.
+    """One way in which an image can differ from what was learned.
 
     `apply` takes an image (H, W, 3) in [0, 1], the strength and a random generator. `least` and `most` bound the strength;
     `none` is the one that changes nothing. `unit` says what the strength means.

@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish import metrics
 from blemish.core.environment import environment
-from blemish.core.errors import DataError, ImageError, InputError
+from blemish.core.errors import DataError, ImageError, InputError, UnknownName
 from blemish.core.files import printable, read_json
 from blemish.core.progress import progress
 from blemish.core.types import Prediction, Region
@@ -24,12 +24,13 @@ from blemish.imaging.images import Imaging, read_mask
 from blemish.inference.inspection import Inspection
 from blemish.metrics import Confusion, Interval, Rate
 
-Protocol = Literal["original", "paper"]
+Resolution = Literal["original", "network"]
+RESOLUTIONS = get_args(Resolution)
 """At which size pixels are compared.
 
 "original": maps are enlarged to each image's own size and compared with the mask as it was drawn.
-"paper": masks are resized (nearest) and cropped to the network's input, as most papers do: small defects may vanish. A part
-whose defect does so then counts with good pixels only, but never as one of AUPIMO's good images.
+"network": masks are resized (nearest) and cropped to the network's input, as most papers do: small defects may vanish. A
+part whose defect does so then counts with good pixels only, but never as one of AUPIMO's good images.
 """
 
 
@@ -42,7 +43,7 @@ REGIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TestedPart:
     """One tested part: truth, raw score, verdict, and where both lie in pixels of the image.
 
     `peak` and `peak_at` are the map's highest score and its (x, y); None without a map. Of its `region_count` regions at
@@ -72,7 +73,7 @@ class Part:
         return bool(self.defective) and self.region_count == 0
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Part:
+    def from_dict(cls, stored: dict[str, Any]) -> TestedPart:
         """Return the part whose JSON values these are; what older reports lack stays empty."""
         pairs = {name: tuple(stored[name]) for name in ("peak_at", "true_box") if stored.get(name) is not None}
         found = tuple(
@@ -89,7 +90,7 @@ class Report:
     metrics: dict[str, Interval]
     decisions: dict[str, Any]
     kinds: list[dict[str, Any]]
-    parts: list[Part]
+    parts: list[TestedPart]
     curves: dict[str, dict[str, list[float]]]
     calibration: dict[str, Any] | None
     about: dict[str, Any]
@@ -106,7 +107,7 @@ class Report:
         """Read a saved report."""
         stored = read_json(path)
         stored["metrics"] = {name: Interval(**interval) for name, interval in stored["metrics"].items()}
-        stored["parts"] = [Part.from_dict(part) for part in stored["parts"]]
+        stored["parts"] = [TestedPart.from_dict(part) for part in stored["parts"]]
         return cls(**stored)
 
     def text(self) -> str:
@@ -159,7 +160,7 @@ def evaluate(
     inspector: Inspection,
     records: Sequence[Record],
     *,
-    protocol: Protocol = "original",
+    resolution: Resolution = "original",
     batch_size: int = 8,
     about: dict[str, Any] | None = None,
     seed: int = 0,
@@ -171,13 +172,13 @@ def evaluate(
     its thresholds, stay as they are.
 
     Raises:
-        InputError: good or defective parts are missing, a part's label is None, or the protocol is unknown.
+        InputError: good or defective parts are missing, a part's label is None, or the resolution is unknown.
         ImageError: an image or a mask cannot be read: a test that leaves parts out would flatter.
         DataError: a mask has another size than its image.
     """
-    _check(records, protocol)
+    _check(records, resolution)
     began = time.perf_counter()
-    parts, pixels, pimo, unmarked, vanished = _look(inspector, records, protocol, batch_size)
+    parts, pixels, pimo, unmarked, vanished = _look(inspector, records, resolution, batch_size)
     labels = np.array([part.label for part in parts])
     scores = np.array([part.score for part in parts])
     notes = _notes_on_overlap(inspector, records)
@@ -190,7 +191,7 @@ def evaluate(
         )
     if vanished:
         notes.append(
-            f"The defects of {len(vanished)} parts vanish at the network's input, where the protocol 'paper' compares; "
+            f"The defects of {len(vanished)} parts vanish at the network's input, where resolution 'network' compares; "
             f"they count among the good pixels, and not in AUPIMO: {_first(vanished)}."
         )
     found, curves = _measure(labels, scores, pixels, seed)
@@ -210,7 +211,7 @@ def evaluate(
         calibration=None if inspector.calibration is None else inspector.calibration.as_dict(),
         about={
             **(about or {}),
-            "protocol": protocol,
+            "resolution": resolution,
             "backbones": inspector.backbones,
             "imaging": inspector.imaging.as_dict(),
             "seconds": round(seconds, 3),
@@ -222,13 +223,13 @@ def evaluate(
 
 
 def _look(
-    inspector: Inspection, records: Sequence[Record], protocol: Protocol, batch_size: int
-) -> tuple[list[Part], metrics.PixelMetrics, metrics.PimoHistogram, list[str], list[str]]:
+    inspector: Inspection, records: Sequence[Record], resolution: Resolution, batch_size: int
+) -> tuple[list[TestedPart], metrics.PixelMetrics, metrics.PimoHistogram, list[str], list[str]]:
     """Score every record in one pass; return the parts, what was counted, and the keys of defects that cannot be compared.
 
-    They are those without a mask, and those whose mask is empty at the size the protocol compares at.
+    They are those without a mask, and those whose mask is empty at the size pixels are compared at.
     """
-    parts: list[Part] = []
+    parts: list[TestedPart] = []
     pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
     unmarked: list[str] = []
     vanished: list[str] = []
@@ -236,15 +237,15 @@ def _look(
     for record, raw in progress(raws, "test", total=len(records)):
         if isinstance(raw, ImageError):
             raise raw
-        verdict, truth = inspector.judge(record.key, raw), truth_mask(record, raw.original)
+        verdict, truth = inspector.decide(record.key, raw), truth_mask(record, raw.original)
         parts.append(_part(record, verdict, truth))
         if raw.map is None or verdict.map is None:
             continue
         if truth is None or (record.label == 1 and not truth.any()):
             unmarked.append(record.key)
             continue
-        map = raw.map if protocol == "paper" else verdict.map
-        compared = _comparable(inspector.imaging, map, truth, raw.original, protocol)
+        map = raw.map if resolution == "network" else verdict.map
+        compared = _comparable(inspector.imaging, map, truth, raw.original, resolution)
         pixels.update(*compared)
         if record.label == 1 and not compared[1].any():
             vanished.append(record.key)
@@ -274,9 +275,9 @@ def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] |
     return whole
 
 
-def _check(records: Sequence[Record], protocol: str) -> None:
-    if protocol not in ("original", "paper"):
-        raise InputError(f"protocol is {protocol!r}; known: 'original', 'paper'")
+def _check(records: Sequence[Record], resolution: str) -> None:
+    if resolution not in RESOLUTIONS:
+        raise UnknownName("resolution", resolution, RESOLUTIONS)
     unknown = [record.key for record in records if record.label is None]
     if unknown:
         raise InputError(
@@ -292,16 +293,16 @@ def _check(records: Sequence[Record], protocol: str) -> None:
 
 
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
-    """Say so if parts are tested that were learnt from, or that the threshold was chosen from."""
-    names = set(inspector.about.get("learnt", ()))
+    """Say so if parts are tested that were learned from, or that the threshold was chosen from."""
+    names = set(inspector.about.get("learned", ()))
     others = [record for record in records if record.fingerprint not in names]
-    copies = among(inspector.about.get("learnt_content", ()), others)  # their names may be others in another folder
+    copies = among(inspector.about.get("learned_content", ()), others)  # their names may be others in another folder
     chosen = among(inspector.about.get("calibrated", ()), others)
     chosen = [key for key in chosen if key not in copies]
     notes = []
     if both := len(records) - len(others) + len(copies):
         notes.append(
-            f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learnt "
+            f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learned "
             "from, or that the threshold was chosen from: these results flatter. Test on other parts."
         )
     if chosen:
@@ -316,10 +317,10 @@ def _first(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
 
 
-def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) -> Part:
+def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) -> TestedPart:
     marked = None if truth is None else regions.bounds(truth)
     mask = verdict.mask
-    return Part(
+    return TestedPart(
         record.key,
         str(record.image),
         record.kind,
@@ -338,11 +339,15 @@ def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) 
 
 
 def _comparable(
-    imaging: Imaging, map: NDArray[np.float32], truth: NDArray[np.bool_], original: tuple[int, int], protocol: Protocol
+    imaging: Imaging,
+    map: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    original: tuple[int, int],
+    resolution: Resolution,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return map, truth and where pixels count, all at the size the protocol compares at, which is the map's."""
+    """Return map, truth and where pixels count, all at the size pixels are compared at, which is the map's."""
     valid = imaging.valid(original)
-    if protocol == "paper":
+    if resolution == "network":
         return map, imaging.prepare_mask(truth), imaging.prepare_mask(valid)
     return map, truth, valid
 

@@ -11,21 +11,21 @@ from blemish.data.record import Record
 
 
 def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list[Record], str]:
-    """Return the records whose files the model has not learnt from, nor its threshold, and a note on the others, or "".
+    """Return the records whose files the model has not learned from, nor its threshold, and a note on the others, or "".
 
     `about` is an inspector's, which says by which contents of files they are known again.
 
     Raises:
         InputError: none is left.
     """
-    seen = set(among([*about.get("learnt_content", ()), *about.get("calibrated", ())], records))
+    seen = set(among([*about.get("learned_content", ()), *about.get("calibrated", ())], records))
     left = [record for record in records if record.key not in seen]
     if not left:
         raise InputError(
-            f"the model has learnt from all {len(records)} parts, or its threshold was chosen from them. Test on others."
+            f"the model has learned from all {len(records)} parts, or its threshold was chosen from them. Test on others."
         )
     note = (
-        f"{len(seen)} of {len(records)} parts there were left out: the model has learnt from them, or its threshold was "
+        f"{len(seen)} of {len(records)} parts there were left out: the model has learned from them, or its threshold was "
         "chosen from them."
     )
     return left, note if seen else ""

@@ -1,4 +1,4 @@
-"""Protocols: who is learnt from, who is tested, and how test images are changed. They are data; no method knows of them.
+"""Protocols: who is learned from, who is tested, and how test images are changed. They are data; no method knows of them.
 
 A protocol takes the split of a data set and gives another one. Everything random in it is drawn by its own `draw`, not by
 the seed of the method, so all methods and seeds meet the same parts.
@@ -22,8 +22,8 @@ from blemish.imaging.images import Imaging
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Who is learnt from, who chooses the threshold, who is tested."""
+class Subsets:
+    """Who is learned from, who chooses the threshold, who is tested."""
 
     train: list[Record]
     held_out: list[Record]
@@ -32,7 +32,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The parts as the data set splits them: one detector a category, learnt from all its good training images."""
+    """The parts as the data set splits them: one detector a category, learned from all its good training images."""
 
     kind: ClassVar[str] = "one-class"
     unified: ClassVar[bool] = False
@@ -58,10 +58,10 @@ class Protocol:
 
     @property
     def learning(self) -> Protocol:
-        """The protocol under which the same is learnt: itself, but where only what is tested is changed."""
+        """The protocol under which the same is learned: itself, but where only what is tested is changed."""
         return self
 
-    def split(self, split: Split) -> Split:
+    def split(self, split: Subsets) -> Subsets:
         """Return who learns and who is tested."""
         return split
 
@@ -96,14 +96,14 @@ class FewShot(Protocol):
     def _said(self) -> list[str]:
         return [str(self.k)]
 
-    def split(self, split: Split) -> Split:
+    def split(self, split: Subsets) -> Subsets:
         """Return `k` of the good images; those held out may be among them, and none is held out."""
         return replace(split, train=few_shot([*split.train, *split.held_out], self.k, self.draw), held_out=[])
 
 
 @dataclass(frozen=True)
 class Noisy(Protocol):
-    """Defective test images among those learnt from, taken to be good: `share` of the number of good ones, rounded.
+    """Defective test images among those learned from, taken to be good: `share` of the number of good ones, rounded.
 
     With `overlap` they are tested as well, else no longer (the two settings of Jiang et al., "SoftPatch", NeurIPS 2022).
     Those held out for the threshold stay good. A larger `share` contains a smaller one's choice.
@@ -121,7 +121,7 @@ class Noisy(Protocol):
     def _said(self) -> list[str]:
         return [f"{self.share:g}", *(["overlap"] if self.overlap else [])]
 
-    def split(self, split: Split) -> Split:
+    def split(self, split: Subsets) -> Subsets:
         """Return the training images with defective ones among them.
 
         Raises:
@@ -140,7 +140,7 @@ class Noisy(Protocol):
         keys = {record.key for record in moved}
         taken = [replace(record, label=0, split="train", masks=()) for record in moved]
         test = split.test if self.overlap else [record for record in split.test if record.key not in keys]
-        return Split([*split.train, *taken], split.held_out, test)
+        return Subsets([*split.train, *taken], split.held_out, test)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Robustness(Protocol):
 
     @property
     def learning(self) -> Protocol:
-        """One-class: what is learnt from is not changed."""
+        """One-class: what is learned from is not changed."""
         return Protocol()
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from blemish.core.detector import loading
 from blemish.core.errors import InputError
 from blemish.features.frozen import Features
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 __all__ = ["Features", "extractor"]
 

@@ -17,7 +17,8 @@ from blemish.features.texnet import read_weights
 from blemish.ops.colour import sometimes_grey
 from blemish.ops.networks.patch_descriptor import channel_statistics, patch_targets, prepare
 from blemish.ops.textures import Pictures, textures
-from blemish.training.optimise import cycle, device_of, optimise, to
+from blemish.training.device import device_of, to
+from blemish.training.optimise import cycle, optimise
 
 
 def distil_teacher(
@@ -30,13 +31,13 @@ def distil_teacher(
     pictures: int = 16,
     lr: float = 1e-4,
     weight_decay: float = 1e-5,
-    plan: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[float]:
     """Teach a PDN to predict a frozen network's standardised features, and return the loss of each step.
 
     Each step takes a batch of `data` and `pictures` that `draw` draws, a tenth of all made grey. The backbone sees them at
     twice the size. Its features are standardised over the first 100 such mixtures (the paper: over 10 000 images).
-    `plan` goes to `optimise`.
+    `settings` go to `optimise`.
     """
     channels = int(pdn[-1].bias.numel())  # type: ignore[operator]
 
@@ -58,7 +59,7 @@ def distil_teacher(
         return (answer - (target - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)).square().mean()
 
     optimiser = torch.optim.Adam(pdn.parameters(), lr, weight_decay=weight_decay)
-    return optimise(pdn, loss, data, steps=steps, optimiser=optimiser, plan=plan, label="teacher")
+    return optimise(pdn, loss, data, steps=steps, optimiser=optimiser, settings=settings, label="teacher")
 
 
 def load_teacher(pdn: nn.Sequential, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TexNet: the embedded backbone, learnt from procedurally drawn materials; no photograph was involved.
+"""TexNet: the embedded backbone, learned from procedurally drawn materials; no photograph was involved.
 
 A residual network of four stages (He et al., "Deep residual learning for image recognition", CVPR 2016, basic blocks).
 What it gives is not the stages' rectified maps but a linear 1 x 1 projection of each (a neck, like the linear bottlenecks

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blemish.features import EMBEDDED, extractor
 from blemish.features.texnet import SIZES, TexNet
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 
 class Trainable(nn.Module):
@@ -51,7 +51,7 @@ def trainable(
     """Return a backbone to be trained on, from the weights that `blemish.features.extractor` would freeze.
 
     `pretrained=False` gives random weights, drawn by `seed`. The embedded networks then get the batch norms that they were
-    trained with: without them nothing is learnt from random weights.
+    trained with: without them nothing is learned from random weights.
 
     Raises:
         InputError: `weights` are given, but `pretrained` is False.

@@ -158,7 +158,7 @@ def from_costs(
     cost_false_reject: float,
     defect_share: float,
 ) -> Calibration:
-    """Choose the threshold of lowest expected cost per part on labelled parts that no detector learnt from.
+    """Choose the threshold of lowest expected cost per part on labelled parts that no detector learned from.
 
     The costs are those of one escaped defect and one rejected good part, in any one currency; `defect_share` is the
     share of defective parts in production. Among equal costs fewer escapes win, then fewer false rejects. The threshold

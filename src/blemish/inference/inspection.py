@@ -44,8 +44,8 @@ class Raw:
 class Inspection(ABC):
     """The way to prepare images, something that scores them, and a threshold (or none yet).
 
-    `about` says in JSON values what the model was fitted on ("learnt", and the content of the files that are
-    not held out, "learnt_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
+    `about` says in JSON values what the model was fitted on ("learned", and the content of the files that are
+    not held out, "learned_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
     """
 
     imaging: Imaging
@@ -104,9 +104,9 @@ class Inspection(ABC):
         """Yield the verdict on each source in order, reading ahead; holds only a few images at a time."""
         for index, (source, raw) in enumerate(self.raw(sources, batch_size=batch_size)):
             key = str(source) if isinstance(source, str | Path) else f"array {index}"
-            yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.judge(key, raw)
+            yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.decide(key, raw)
 
-    def judge(self, key: str, raw: Raw) -> Prediction:
+    def decide(self, key: str, raw: Raw) -> Prediction:
         """Turn raw scores into a verdict: p-value, decision, and regions and peak at the image's original size."""
         map = None if raw.map is None else self.imaging.restore(raw.map, raw.original)
         valid = self.imaging.valid(raw.original)
@@ -158,7 +158,7 @@ class Inspection(ABC):
         costs: tuple[float, float, float] | None = None,
         threshold: float | None = None,
     ) -> Calibration:
-        """Choose the threshold on parts that the detector has not learnt from, by exactly one rule, and keep it.
+        """Choose the threshold on parts that the detector has not learned from, by exactly one rule, and keep it.
 
         `about` says afterwards which files it was chosen from, so that a test on them is noticed; arrays leave no trace.
 
@@ -166,7 +166,7 @@ class Inspection(ABC):
         `escape_rate`, `costs` = (cost of an escape, cost of a false reject, share of defective parts), or `threshold`, one
         that was fixed beforehand; see `calibration`. Pixels are marked at the rate at which good parts are rejected.
 
-        Files that the detector has learnt from get a `note`: nothing is guaranteed then.
+        Files that the detector has learned from get a `note`: nothing is guaranteed then.
 
         Raises:
             InputError: no rule or several, what a rule needs is missing, what it cannot use is given, a file is given both
@@ -238,11 +238,11 @@ class Inspection(ABC):
         return scores, peaks or None
 
     def _keep(self, chosen: Calibration, used: list[str]) -> Calibration:
-        learnt = set(self.about.get("learnt_content", ()))
-        if both := sum(content in learnt for content in used):
+        learned = set(self.about.get("learned_content", ()))
+        if both := sum(content in learned for content in used):
             said = (
                 f"{both} of the {len(used)} files that the threshold was chosen from are copies of files that the model "
-                "has learnt from, which score lower than new parts: nothing is guaranteed. Calibrate on other parts."
+                "has learned from, which score lower than new parts: nothing is guaranteed. Calibrate on other parts."
             )
             chosen = replace(chosen, note=f"{said} {chosen.note}".rstrip())
         self.calibration = chosen
@@ -278,6 +278,11 @@ def contents(sources: Iterable[Any]) -> list[str]:
             with suppress(OSError):
                 found.append(content_of(source))
     return found
+
+
+def respelled(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model's file says about it by today's names: earlier ones spelled "learned" with a t."""
+    return {name.replace("earnt", "earned"): value for name, value in about.items()}
 
 
 def parts_below(folder: Path) -> tuple[list[Path], str]:

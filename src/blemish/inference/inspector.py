@@ -24,11 +24,11 @@ from blemish.features import Features
 from blemish.features.frozen import Precision
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import Calibration
-from blemish.inference.inspection import Inspection
-from blemish.training.optimise import choose_device, device_of
+from blemish.inference.inspection import Inspection, respelled
+from blemish.training.device import choose_device, device_of
 
-FORMAT = 1
-"""The version of the saved file. A reader refuses what is newer than itself."""
+FORMAT = 2
+"""The version of the saved file. A reader refuses what is newer than itself; 1 spelled two names otherwise."""
 
 
 class Inspector(Inspection):
@@ -82,6 +82,7 @@ class Inspector(Inspection):
             about = from_json(header.get("about", "{}"))
             if not isinstance(about, dict):
                 raise TypeError(f"about is {type(about).__name__}, not an object")
+            about = respelled(about)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{path} has a damaged header: {error}. Restore it from a copy, or fit again.") from error
         calibration = None if stored is None else Calibration.from_dict(stored)

@@ -24,7 +24,7 @@ class Latency:
     """Times in milliseconds, memory in MB.
 
     `p50` to `p99` are of one image after another, network and scoring only; `prepare` is the median time of preparing one
-    image of `part` = (height, width) pixels in memory and `judge` of enlarging its map and finding regions.
+    image of `part` = (height, width) pixels in memory and `decide` of enlarging its map and finding regions.
     `images_per_second` is with batches of `batch_size`. `load` is the time until the model could be used, `memory` what the
     process grew by.
     """
@@ -37,7 +37,7 @@ class Latency:
     p99: float
     part: tuple[int, int]
     prepare: float
-    judge: float
+    decide: float
     images_per_second: float
     batch_size: int
     megabytes: float
@@ -77,7 +77,7 @@ def latency(
         p99=float(np.percentile(single, 99)),
         part=(part.shape[0], part.shape[1]),
         prepare=float(np.median(_times(lambda: runtime.imaging(part), few))),
-        judge=float(np.median(_times(lambda: runtime.judge("", raw), few))),  # type: ignore[arg-type]
+        decide=float(np.median(_times(lambda: runtime.decide("", raw), few))),  # type: ignore[arg-type]
         images_per_second=1e3 * batch_size / float(np.median(together)),
         batch_size=batch_size,
         megabytes=sum(file.stat().st_size for file in model_files(runtime.path)) / 1e6,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.core.errors import FormatError
-from blemish.inference.inspection import Inspection
+from blemish.inference.inspection import Inspection, respelled
 from blemish.inference.metadata import Exported
 from blemish.inference.sessions import open_session
 
@@ -47,7 +47,7 @@ class Runtime(Inspection):
                 "one that was exported. Export it again with `blemish export`."
             )
         self.imaging, self.calibration = self.exported.imaging, self.exported.calibration
-        self.about = self.exported.about
+        self.about = respelled(self.exported.about)
 
     def score(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
         """Return raw scores (B,) and maps (B, h, w), or None without maps, of prepared images (B, h, w, 3)."""

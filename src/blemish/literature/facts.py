@@ -19,7 +19,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Under which conditions a detector is learnt; numbers of two settings are never compared."""
+    """Under which conditions a detector is learned; numbers of two settings are never compared."""
 
     id: str
     name: str

@@ -35,11 +35,11 @@ class Ours:
     """One number of ours in percent: the mean over categories, then over seeds.
 
     `spread` is the standard deviation over seeds (None with one seed). Where training parts were drawn several times it is
-    that over `draws`, each the mean over its seeds, for runs of one draw learnt from the same parts. `categories` were run,
-    of `of_categories` that the data set has (0 if unknown). `left_out` counts seeds that lack a category which others have;
-    if all do, `seeds` is 0 and the number is the mean of the categories' own means. `failed` counts cells without a result.
-    `conditions` names the preset and whatever else sets the cells apart: parameters of the method in which they differ, and
-    what the cells call the data set where that is no known name.
+    that over `draws`, each the mean over its seeds, for runs of one draw had the same training images. `categories` were
+    run, of `of_categories` that the data set has (0 if unknown). `left_out` counts seeds that lack a category which others
+    have; if all do, `seeds` is 0 and the number is the mean of the categories' own means. `failed` counts cells without a
+    result. `conditions` names the preset and whatever else sets the cells apart: parameters of the method in which they
+    differ, and what the cells call the data set where that is no known name.
     """
 
     method: str

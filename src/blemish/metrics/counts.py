@@ -19,7 +19,7 @@ Scores = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
 
-class Tally(NamedTuple):
+class ThresholdCounts(NamedTuple):
     """Bins by falling score. `thresholds` is (B,), the lowest score of each bin; `good` and `bad` are (B,) amounts."""
 
     thresholds: Row
@@ -27,7 +27,7 @@ class Tally(NamedTuple):
     bad: Row
 
 
-def tally(good: Scores, bad: Scores, weights: Row | None = None) -> Tally:
+def count_thresholds(good: Scores, bad: Scores, weights: Row | None = None) -> ThresholdCounts:
     """Count good and defective scores, 1-D, in the fewest bins that lose nothing.
 
     One bin for each distinct defective score, with the good scores equal to it, and one for all good scores between
@@ -46,7 +46,7 @@ def tally(good: Scores, bad: Scores, weights: Row | None = None) -> Tally:
     filled = counts[0::2] > 0
     thresholds[0::2][filled] = good[starts[filled]]
     keep = np.flatnonzero((counts > 0) | (amounts > 0))[::-1]
-    return Tally(thresholds[keep], counts[keep], amounts[keep])
+    return ThresholdCounts(thresholds[keep], counts[keep], amounts[keep])
 
 
 def auroc(good: Row, bad: Row) -> Row:

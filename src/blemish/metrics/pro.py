@@ -31,11 +31,11 @@ from blemish.metrics.counts import (
     area,
     binary,
     both,
+    count_thresholds,
     curve,
     finite,
     fraction,
     picture,
-    tally,
 )
 
 __all__ = ["aupro", "auspro", "pro_curve", "regions", "spro_curve"]
@@ -181,5 +181,5 @@ def _curve(
         weights.append(covered[1])
     all_good, all_bad = np.concatenate(good), np.concatenate(bad)
     both(len(all_good), len(all_bad), "pixels")
-    thresholds, counts, amounts = tally(all_good, all_bad, np.concatenate(weights))
+    thresholds, counts, amounts = count_thresholds(all_good, all_bad, np.concatenate(weights))
     return *curve(counts, amounts), np.append(np.inf, thresholds)

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from blemish.metrics import counts as counting
-from blemish.metrics.counts import Row, Tally, both, labelled
+from blemish.metrics.counts import Row, ThresholdCounts, both, labelled
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Return the share of (good, defective) pairs ranked rightly; a tie counts one half. 0.5 is chance."""
-    _, good, bad = _tally(labels, scores)
+    _, good, bad = _counts(labels, scores)
     return float(counting.auroc(good, bad))
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Return the mean precision over the defective ones, as steps: no trapezoid, which flatters. Chance: prevalence."""
-    _, good, bad = _tally(labels, scores)
+    _, good, bad = _counts(labels, scores)
     return float(counting.average_precision(good, bad))
 
 
@@ -32,7 +32,7 @@ def f1_max(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
 
     The threshold is chosen on the data it is measured on: an upper bound, not an operating point.
     """
-    thresholds, good, bad = _tally(labels, scores)
+    thresholds, good, bad = _counts(labels, scores)
     values = counting.f1(good, bad)
     best = int(np.argmax(values))
     return float(values[best]), float(thresholds[best])
@@ -44,7 +44,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Row, Row, Row]:
     Thresholds fall; each point is what `score >= threshold` gives. Points on a straight line between two others are
     left out.
     """
-    thresholds, good, bad = _tally(labels, scores)
+    thresholds, good, bad = _counts(labels, scores)
     fpr, tpr = counting.curve(good, bad)
     return fpr, tpr, np.append(np.inf, thresholds)
 
@@ -54,13 +54,13 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Row, R
 
     Each point is what `score >= threshold` gives. Of the thresholds that add only good ones in a row, the last is kept.
     """
-    thresholds, good, bad = _tally(labels, scores)
+    thresholds, good, bad = _counts(labels, scores)
     hits = np.cumsum(bad)
     return hits / (hits + np.cumsum(good)), hits / hits[-1], thresholds
 
 
-def _tally(labels: ArrayLike, scores: ArrayLike) -> Tally:
+def _counts(labels: ArrayLike, scores: ArrayLike) -> ThresholdCounts:
     truth, values = labelled(labels, scores)
     count = int(np.count_nonzero(truth))
     both(truth.size - count, count)
-    return counting.tally(values[~truth], values[truth])
+    return counting.count_thresholds(values[~truth], values[truth])

@@ -40,7 +40,9 @@ from blemish.core.types import Batch, Scores
 from blemish.ops.maps import blur, peak
 from blemish.ops.networks.convolutional import average_windows, decoder, encoder, random_windows, window_side
 from blemish.ops.ssim import ssim
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="AE",

@@ -47,7 +47,9 @@ from blemish.ops.maps import blur, peak
 from blemish.ops.networks.layers import pad_to_multiple
 from blemish.ops.networks.unet import UNet
 from blemish.ops.simplex import fractal, tables
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="AnoDDPM",
@@ -92,7 +94,7 @@ CARD = Card(
 
 
 class AnoDDPM(Detector):
-    """Error of healing by partial diffusion with simplex noise; 130 336 003 learnt parameters by default, kept twice.
+    """Error of healing by partial diffusion with simplex noise; 130 336 003 learned parameters by default, kept twice.
 
     The U-Net's maps have `width` x `multipliers` channels (None: the paper's 1, 1, 2, 2, 4, 4), each level half the size of
     the one before, with `blocks` blocks a level and attention of `heads` heads at the strides `attention` (None: 16, 32).
@@ -215,7 +217,7 @@ class AnoDDPM(Detector):
         if self.start > min(self.horizon, self.timesteps):
             raise InputError(
                 f"start is {self.start}; it must not exceed timesteps ({self.timesteps}) nor horizon ({self.horizon}), "
-                "for later steps are not learnt"
+                "for later steps are not learned"
             )
         for name in ("persistence", "frequency", "lr"):
             if getattr(self, name) <= 0:

@@ -36,7 +36,8 @@ from blemish.core.types import Batch, Scores
 from blemish.ops.maps import enlarge
 from blemish.ops.networks.dcgan import Discriminator, upwards
 from blemish.ops.networks.layers import to_square
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="AnoGAN",
@@ -116,7 +117,7 @@ class AnoGAN(Detector):
                 data,
                 steps=self.steps,
                 optimiser=adams,
-                judge=None,
+                validation_loss=None,
                 label="AnoGAN",
             )
         self.losses = torch.tensor(losses, device=self.losses.device)

@@ -5,7 +5,7 @@ In the paper's order:
 1. Encoder. A frozen network gives several maps; every place of a map has one vector, a fibre.
 2. Condition. A fibre's place in the grid as sines and cosines of its row and column, 128 numbers.
 3. Decoders. One flow a layer, the same at all its places, of 8 coupling blocks on single fibres. A coupling's network is
-   two linear layers, twice as wide inside, and sees half of the fibre and the condition. The blocks end with a learnt
+   two linear layers, twice as wide inside, and sees half of the fibre and the condition. The blocks end with a learned
    scale and shift of each channel and a fixed random rotation. No convolutions, so a decoder does not grow with the image.
 4. Training. With log p the fibre's log-likelihood and C its channels: loss = mean of -log σ(log p / C), which lets go of
    fibres that are likely already. The layers' losses are summed.
@@ -44,7 +44,9 @@ from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.maps import enlarge, peak
 from blemish.ops.networks.coupling import Alone, Bijection, Coupling, Flow, Rotation, Scaling, surprise
-from blemish.training.optimise import device_of, optimise, seeded, to
+from blemish.training.device import device_of, to
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="CFLOW",
@@ -81,7 +83,7 @@ class CFLOW(Detector):
     coupling blocks whose log-scales are limited to `clamp`; places are told in `condition` numbers (a multiple of 4). Adam
     takes `steps` gradient steps of at most `lr`, each with `fibres` features a layer. `seed` decides all chance.
 
-    Learnt parameters: 3 065 856 on texnet_s (strides 8, 16, 32), 81 647 616 on WideResNet-50.
+    Learned parameters: 3 065 856 on texnet_s (strides 8, 16, 32), 81 647 616 on WideResNet-50.
     """
 
     losses: Tensor  # (steps,) the loss of each step, summed over the layers

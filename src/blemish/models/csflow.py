@@ -6,7 +6,7 @@ In the paper's order:
 2. Cross-scale flow. `blocks` coupling blocks work on the three maps at once. A block shuffles the channels of each map (a
    fixed order a map), then moves one half of the channels by the other and the other by the first. The network of a
    coupling is convolutional: a hidden map a scale, and from it what is said at the same scale, at the next finer one
-   (enlarged first) and at the next coarser one (by a stride of 2), all three summed and multiplied by a learnt factor a
+   (enlarged first) and at the next coarser one (by a stride of 2), all three summed and multiplied by a learned factor a
    scale that starts at 0, so that training starts from the identity. Kernels are 3 x 3, in the last block 5 x 5.
 3. Training. loss = (|z|² / 2 - log-determinant) / dimensions of z, over all scales, mean over images; the gradient's norm
    is limited to 1.
@@ -41,7 +41,9 @@ from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.maps import enlarge
 from blemish.ops.networks.coupling import Bijection, Coupling, Flow, Maps, Permutation, surprise
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="CSFlow",
@@ -79,7 +81,7 @@ class CSFlow(Detector):
     `blemish.features.extractor`. The flow has `blocks` blocks of `hidden` channels inside, their log-scales limited to
     `clamp`. Adam takes `steps` gradient steps at `lr` with `weight_decay`. `seed` decides all chance.
 
-    Learnt parameters: 115 899 416 on texnet_s (stride 32, 128 channels), 275 227 288 on the paper's 304 channels.
+    Learned parameters: 115 899 416 on texnet_s (stride 32, 128 channels), 275 227 288 on the paper's 304 channels.
     """
 
     losses: Tensor  # (steps,) the loss of each step, a dimension of z

@@ -50,7 +50,9 @@ from blemish.ops.colour import jitter_all
 from blemish.ops.gaussian import Moments, mahalanobis
 from blemish.ops.maps import blur, enlarge
 from blemish.ops.rotation import turn
-from blemish.training.optimise import device_of, optimise, seeded, to
+from blemish.training.device import device_of, to
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="CutPaste",

@@ -45,7 +45,9 @@ from blemish.features import extractor
 from blemish.ops.maps import blur
 from blemish.ops.networks.coupling import Alone, Bijection, Coupling, Flow, Permutation, surprise
 from blemish.ops.rotation import turn
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="DifferNet",
@@ -86,7 +88,7 @@ class DifferNet(Detector):
     testing. Adam takes `steps` gradient steps at `lr` with `weight_decay`. `sigma` is the Gaussian smoothing of the
     gradients in input pixels. `seed` decides all chance.
 
-    Learnt parameters: 153 196 544 on texnet_s (384 numbers), 172 077 056 on the paper's 768 numbers.
+    Learned parameters: 153 196 544 on texnet_s (384 numbers), 172 077 056 on the paper's 768 numbers.
     """
 
     losses: Tensor  # (steps,) the loss of each step, a dimension of z

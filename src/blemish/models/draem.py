@@ -5,7 +5,7 @@ foreign texture, whose share 1 - β lies between 0.2 and 1; half of the parts st
 autoencoder without skip connections, learns to restore the part as it was (squared error, and 1 - SSIM). A discriminative
 U-Net looks at restoration and part together and learns the mask (focal loss). Both learn at once, from the plain sum of the
 three losses. The U-Net's probability is the map; the image scores as the peak of the map's 21 x 21 means. Made-up defects
-need not look like real ones: what is learnt is how far a part is from its restoration.
+need not look like real ones: what is learned is how far a part is from its restoration.
 
 Where paper and official code differ, or we differ from the code:
 - Foreign textures are drawn from noise by default (`blemish.ops.textures`), so nothing has to be fetched. The paper takes
@@ -43,7 +43,9 @@ from blemish.ops.perlin import perlin_mask
 from blemish.ops.rotation import turn
 from blemish.ops.ssim import ssim
 from blemish.ops.textures import Draw, distort, photographs
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="DRAEM",

@@ -50,7 +50,9 @@ from blemish.ops.networks.patch_descriptor import (
     prepare,
 )
 from blemish.ops.textures import Pictures, photographs, several
-from blemish.training.optimise import device_of, optimise, seeded, to
+from blemish.training.device import device_of, to
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="EfficientAD",
@@ -103,7 +105,7 @@ class EfficientAD(Detector):
     None), `weights` and `pretrained` choose, see `blemish.features.extractor`; the paper's is "wide_resnet101_2".
     `teacher_pictures` pictures join the good images in each of these steps. `pictures` is a folder of photographs, None for
     drawn textures. `holdout` is the share of good images held back for the quantiles. `hard` is the quantile above which
-    differences are learnt from. `border` says what the map shows where no patch fits: "zeros" as in the paper, or the
+    differences are learned from. `border` says what the map shows where no patch fits: "zeros" as in the paper, or the
     "edge" of what is described, which suits small images. `steps` of Adam with `weight_decay`; `lr`, for both phases, falls
     to a tenth at 95 % of the second.
 
@@ -173,7 +175,7 @@ class EfficientAD(Detector):
                 steps=self.steps,
                 optimiser=optimiser,
                 schedule=schedule,
-                plan=self.params,
+                settings=self.params,
             )
         pair = torch.cat([maps.flatten(1) for maps in self._each(held, lambda image: torch.stack(self.maps(image)))], 1)
         self.marks = torch.stack([torch.stack([quantile(map, 0.9), quantile(map, 0.995)]) for map in pair])
@@ -192,7 +194,7 @@ class EfficientAD(Detector):
             pictures=self.teacher_pictures,
             lr=self.lr,
             weight_decay=self.weight_decay,
-            plan=self.params,
+            settings=self.params,
         )
 
     def _each(self, data: Iterable[Batch], answer: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ antialiased when shrinking), and the map is enlarged back.
 Where paper and official code differ:
 - Both work on grey patches of retinal scans; we give the networks three colours.
 - The paper writes the score with the feature term, the code can leave it out (`dual_iloss`); we keep it, as is its default.
-- The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learnt once trained,
+- The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learned once trained,
   also in the generator while the encoder is trained. So do ours.
 - The code trains the GAN for 7 epochs of some 850 000 patches in batches of 64, and counts the critic's steps: 93 000, each
   with a fresh batch, so 18 600 of the generator, `steps`. There five of the critic follow each of the generator's; here
@@ -36,7 +36,8 @@ from blemish.core.types import Batch, Scores
 from blemish.ops.maps import enlarge
 from blemish.ops.networks.layers import to_square
 from blemish.ops.networks.wgan import Critic, Generator, gradient_penalty
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="FAnoGAN",
@@ -113,7 +114,7 @@ class FAnoGAN(Detector):
                 data,
                 steps=self.encoder_steps,
                 optimiser=rmsprop,
-                plan=self.params,
+                settings=self.params,
                 label="encoder",
             )
             self.encoder_losses = torch.tensor(found, device=device)
@@ -134,8 +135,8 @@ class FAnoGAN(Detector):
             steps=self.steps * self.critic_steps,
             optimiser=adams,
             every=[1, self.critic_steps],
-            judge=None,
-            plan=self.params,
+            validation_loss=None,
+            settings=self.params,
             label="GAN",
         )
 

@@ -5,7 +5,7 @@ In the paper's order:
 1. Features. A frozen network describes the image by several maps (of a CNN; of a vision transformer, one). Each is
    normalised over all its channels and places.
 2. 2D flow. Each map has its own flow of `flow_steps` steps: an affine coupling whose network is two convolutions with a
-   ReLU between, a learnt scale and shift of each channel, a fixed shuffle of the channels. Since the networks are
+   ReLU between, a learned scale and shift of each channel, a fixed shuffle of the channels. Since the networks are
    convolutions, z keeps the shape of the map, and a place of z sees its surroundings. All convolutions are 3 x 3
    (`kernels="3x3"`), or 3 x 3 and 1 x 1 in turn (`kernels="3x3-1x1"`), which is smaller and may overfit less.
 3. Training maximises the likelihood: loss = mean over images of (|z|² / 2 - log-determinant), summed over the maps.
@@ -43,7 +43,9 @@ from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.maps import enlarge, peak
 from blemish.ops.networks.coupling import Alone, Bijection, Coupling, Flow, Maps, Permutation, Scaling, surprise
-from blemish.training.optimise import device_of, optimise, seeded
+from blemish.training.device import device_of
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="FastFlow",
@@ -80,7 +82,7 @@ class FastFlow(Detector):
     the limit of a step's log-scale; the couplings' hidden channels are `hidden_ratio` times their input's. Adam takes
     `steps` gradient steps at `lr` with `weight_decay`. `seed` decides all chance.
 
-    Learnt parameters: 2 275 200 on texnet_s, 4 657 408 on ResNet-18; 41 337 856 on WideResNet-50 with "3x3-1x1".
+    Learned parameters: 2 275 200 on texnet_s, 4 657 408 on ResNet-18; 41 337 856 on WideResNet-50 with "3x3-1x1".
     """
 
     losses: Tensor  # (steps,) the loss of each step

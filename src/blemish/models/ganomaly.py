@@ -35,7 +35,8 @@ from blemish.core.types import Batch, Scores
 from blemish.ops.maps import enlarge
 from blemish.ops.networks.dcgan import Discriminator, downwards, start, upwards
 from blemish.ops.networks.layers import to_square
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="GANomaly",

@@ -29,7 +29,7 @@ from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.gaussian import Moments, mahalanobis
 from blemish.ops.maps import peak, smooth
-from blemish.training.optimise import device_of, to
+from blemish.training.device import device_of, to
 
 CARD = Card(
     name="PaDiM",

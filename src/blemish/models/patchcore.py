@@ -39,7 +39,7 @@ from blemish.features import extractor
 from blemish.ops.coreset import CoresetStream
 from blemish.ops.maps import describe, peak, smooth
 from blemish.ops.neighbours import Leads, Norms, Search, leads, nearest, norms_of, ordered, worth_searching
-from blemish.training.optimise import device_of, to
+from blemish.training.device import device_of, to
 
 CARD = Card(
     name="PatchCore",
@@ -114,8 +114,8 @@ class PatchCore(Detector):
         self.features = extractor(
             backbone, (8, 16) if layers is None else layers, weights=weights, pretrained=pretrained
         )
-        learnt = ("bank", "norms", "lead_centre", "lead_axes")
-        for name in (*learnt, "around") if reweight == "paper" else learnt:
+        learned = ("bank", "norms", "lead_centre", "lead_axes")
+        for name in (*learned, "around") if reweight == "paper" else learned:
             self.register_buffer(name, torch.empty(0))
         self._search: Search | None = None  # made of the buffers when it is first needed
         # The buffers may be filled anew in place.

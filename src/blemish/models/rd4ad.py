@@ -2,7 +2,7 @@
 
 Reverse distillation turns the student around: it does not see the image. A frozen encoder describes the image at three
 levels; a trainable bottleneck fuses them and embeds them in one small code; a trainable decoder, the encoder mirrored,
-restores the three levels from the code, the deepest first. Trained on good parts only, the code has learnt to carry what
+restores the three levels from the code, the deepest first. Trained on good parts only, the code has learned to carry what
 good parts need; what a defect adds is lost, and restored features differ from the encoder's there. The loss is 1 - cos
 between a level and its restoration, summed over the levels. The map is 1 - cos place by place, enlarged, summed over the
 levels and smoothed; its peak is the image's score.
@@ -36,7 +36,8 @@ from blemish.core.types import Batch, Scores
 from blemish.features import Features, extractor
 from blemish.ops.maps import blur, cosine_distance, enlarge, peak
 from blemish.ops.networks.reverse import Decoder, Embedding
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="RD4AD",
@@ -113,7 +114,7 @@ class RD4AD(Detector):
         trained = nn.ModuleList([self.embedding, self.decoder])
         optimiser = torch.optim.Adam(trained.parameters(), self.lr, betas=(0.5, 0.999))
         with seeded(self.seed):
-            losses = optimise(trained, self.loss, data, steps=self.steps, optimiser=optimiser, plan=self.params)
+            losses = optimise(trained, self.loss, data, steps=self.steps, optimiser=optimiser, settings=self.params)
         self.losses = torch.tensor(losses, device=self.losses.device)
         return self
 

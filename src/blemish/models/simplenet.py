@@ -5,7 +5,7 @@ order:
 
 1. Feature extractor. A frozen network describes each patch by two mid-level layers, each averaged over the patch's
    neighbourhood, the deeper one enlarged to the grid of the other, as in PatchCore.
-2. Feature adaptor. One linear layer moves the descriptions, learnt on other images, towards the parts at hand: q = G(o).
+2. Feature adaptor. One linear layer moves the descriptions, learned on other images, towards the parts at hand: q = G(o).
 3. Anomalous feature generator. Gaussian noise on a good feature makes a false one: q' = q + e, e ~ N(0, noise²).
 4. Discriminator. Two linear layers score a feature, high is good. With the margin th, a truncated L1 (hinge) loss asks for
    D(q) >= th and D(q') <= -th:
@@ -45,7 +45,8 @@ from blemish.core.errors import InputError
 from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.ops.maps import describe, peak, smooth
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="SimpleNet",
@@ -81,7 +82,7 @@ class SimpleNet(Detector):
     hinge's th, `hidden` the discriminator's inner width. `steps` gradient steps are taken, at `adaptor_lr` for the adaptor
     and `lr` for the discriminator. `sigma` is the map's Gaussian smoothing in input pixels. `seed` decides all chance.
 
-    Learnt parameters: 332,032 on texnet_s (256 channels), 3,937,792 on WideResNet-50 (1536 channels).
+    Learned parameters: 332,032 on texnet_s (256 channels), 3,937,792 on WideResNet-50 (1536 channels).
     """
 
     losses: Tensor  # (steps,) the loss of each step

@@ -35,7 +35,8 @@ from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.features.trainable import trainable
 from blemish.ops.maps import cosine_distance, enlarge, peak
-from blemish.training.optimise import optimise, seeded
+from blemish.training.optimise import optimise
+from blemish.training.random_state import seeded
 
 CARD = Card(
     name="STPM",
@@ -103,7 +104,9 @@ class STPM(Detector):
             self.student.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
         with seeded(self.seed):
-            losses = optimise(self.student, self.loss, data, steps=self.steps, optimiser=optimiser, plan=self.params)
+            losses = optimise(
+                self.student, self.loss, data, steps=self.steps, optimiser=optimiser, settings=self.params
+            )
         self.losses = torch.tensor(losses, device=self.losses.device)
         return self
 

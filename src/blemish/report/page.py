@@ -16,7 +16,7 @@ from blemish.core.errors import ImageError, InputError
 from blemish.core.files import write_text
 from blemish.core.types import Prediction
 from blemish.data.record import GOOD, Record
-from blemish.evaluation.evaluate import PIMO_INTERVAL, Part, Report, truth_mask
+from blemish.evaluation.evaluate import PIMO_INTERVAL, Report, TestedPart, truth_mask
 from blemish.inference.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import Pixels, contour, fitting, heat_ends, heat_layer, thumbnail, warmth
@@ -52,7 +52,7 @@ class Group(NamedTuple):
 
     title: str
     meaning: str
-    parts: list[Part]
+    parts: list[TestedPart]
     of: int
 
 
@@ -117,7 +117,7 @@ def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
     return write_text(path, template("index.html").render(reports=reports, links=links, titles=TITLES))
 
 
-def choose_examples(parts: list[Part], count: int) -> list[Group]:
+def choose_examples(parts: list[TestedPart], count: int) -> list[Group]:
     """Group parts for the eye, at most `count` each: mistakes first (worst first), then the clear and the close cases."""
     good = sorted((p for p in parts if p.label == 0), key=lambda p: -p.score)
     bad = sorted((p for p in parts if p.label == 1), key=lambda p: p.score)
@@ -193,7 +193,7 @@ def _key(threshold: float | None) -> dict[str, Any]:
     return {"bar": _coded(bar, ".png"), "threshold": threshold, "ends": ends}
 
 
-def _example(part: Part, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
+def _example(part: TestedPart, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
     """Return a part's picture once, and what is laid over it: heat, and outlines as paths of SVG."""
     if verdict.error is not None:
         raise ImageError(verdict.error)

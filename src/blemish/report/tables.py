@@ -7,7 +7,7 @@ from typing import Any
 
 from blemish.core.files import printable, write_text
 from blemish.core.tables import csv_text
-from blemish.evaluation.evaluate import Part, Report
+from blemish.evaluation.evaluate import Report, TestedPart
 
 PLACE = ("left", "top", "right", "bottom")
 PARTS = [
@@ -30,7 +30,7 @@ def write_tables(folder: Path, report: Report, prefix: str = "") -> list[Path]:
     return [write_text(folder / f"{prefix}{name}", csv_text(lines)) for name, lines in tables.items()]
 
 
-def _part(part: Part) -> list[Any]:
+def _part(part: TestedPart) -> list[Any]:
     verdict = {None: None, True: "defective", False: "good"}[part.defective]
     truth = [part.true_area, *(part.true_box or [None] * 4), None if part.hit is None else int(part.hit)]
     return [
@@ -40,7 +40,7 @@ def _part(part: Part) -> list[Any]:
     ]
 
 
-def _regions(part: Part) -> list[list[Any]]:
+def _regions(part: TestedPart) -> list[list[Any]]:
     own = [printable(part.key), printable(part.kind), part.label]
     return [
         [*own, number, *region.box, region.area, region.peak, *region.peak_at]

@@ -1,4 +1,4 @@
-"""Early stopping: good parts that are not learnt from say when to stop, and which weights were best."""
+"""Early stopping: good parts that are not learned from say when to stop, and which weights were best."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from blemish.core.errors import InputError
 from blemish.core.types import Batch
-from blemish.training.optimise import Loss, device_of, generators, seeded, to
+from blemish.training.device import device_of, to
+from blemish.training.optimise import Loss
 from blemish.training.processes import agreed, level
-from blemish.training.random_state import chance, set_chance
+from blemish.training.random_state import generators, random_state, seeded, set_random_state
 
 
-class HeldOut:
+class EarlyStopping:
     """The mean of `loss` over `data`, in eval mode and always with the same random numbers; its lowest, and since when."""
 
     def __init__(self, module: nn.Module, loss: Loss, data: Iterable[Batch], patience: int) -> None:
@@ -39,7 +40,7 @@ class HeldOut:
         return value
 
     def _mean(self) -> float:
-        before, device = chance(), device_of(self.module)
+        before, device = random_state(), device_of(self.module)
         self.module.eval()
         try:
             with torch.no_grad(), seeded(0):
@@ -48,9 +49,9 @@ class HeldOut:
                 found = [(float(self.loss(to(batch, device))), len(batch)) for batch in self.data]
         finally:
             self.module.train()
-            set_chance(before)
+            set_random_state(before)
         if not found:
-            raise InputError("held_out holds no batch; give good parts that are not learnt from, or None")
+            raise InputError("validation holds no batch; give good parts that are not learned from, or None")
         return float(np.average([loss for loss, _ in found], weights=[size for _, size in found]))
 
     def take_best(self) -> None:

@@ -2,22 +2,20 @@
 
 A method calls `optimise`; it is not called by it. Several phases are several calls. Adversaries are one call with several
 losses. What a long training needs besides (checkpoints, curves, early stopping, several GPUs) is not the methods' affair:
-`blemish.training.session` brings it to every call that is made inside its block, through `watching`.
+`blemish.training.session` brings it to every call that is made inside its block, through `callbacks`.
 """
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -25,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from blemish.core.errors import InputError
 from blemish.core.progress import progress
 from blemish.core.types import Batch
+from blemish.training.device import device_of, to
 
 T = TypeVar("T")
 Loss = Callable[[Batch], Tensor]
@@ -40,8 +39,8 @@ def optimise(
     schedule: LRScheduler | Sequence[LRScheduler] | None = None,
     every: Sequence[int] | None = None,
     clip: float | None = None,
-    judge: Loss | Literal["first"] | None = "first",
-    plan: Mapping[str, Any] | None = None,
+    validation_loss: Loss | Literal["first"] | None = "first",
+    settings: Mapping[str, Any] | None = None,
     label: str = "fit",
 ) -> list[float]:
     """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
@@ -51,8 +50,8 @@ def optimise(
     turn by its optimiser (and schedule), or with each `every[i]`-th batch only. Of the losses that took a turn the first
     is the one returned.
 
-    Who watches may stop early by what `judge` says of parts that are held out: the "first" loss, another one, or None where
-    no loss says how good the weights are, as with adversaries. `plan` is what else decides the result, in plain values: a
+    A session may stop early by `validation_loss` on validation parts: the "first" loss, another one, or None where no loss
+    says how good the weights are, as with adversaries. `settings` are what else decides the result, in plain values: a
     detector's `params`, if `module` is only a part of it.
 
     Raises:
@@ -64,10 +63,19 @@ def optimise(
     lower, by = _listed(loss), _listed(optimiser)
     falling = _listed(schedule) if schedule is not None else [None] * len(lower)
     turns = [Turn(*each) for each in zip(lower, by, falling, every or [1] * len(lower), strict=True)]
-    phase = Phase(label, module, turns, data, steps, clip, lower[0] if judge == "first" else judge, dict(plan or {}))
+    phase = Phase(
+        label,
+        module,
+        turns,
+        data,
+        steps,
+        clip,
+        lower[0] if validation_loss == "first" else validation_loss,
+        dict(settings or {}),
+    )
     module.train()
     try:
-        with watching.get()(phase) as stop:
+        with callbacks.get()(phase) as stop:
             batches = progress(phase.batches, label, total=steps, done=len(phase.losses), note=phase.recent)
             for batch in batches:
                 if stop(phase.step(to(batch, device_of(module)))):
@@ -119,8 +127,8 @@ class Phase:
     data: Iterable[Batch]
     steps: int
     clip: float | None
-    judge: Loss | None
-    plan: dict[str, Any]
+    validation_loss: Loss | None
+    settings: dict[str, Any]
     losses: list[float] = field(default_factory=list)
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))
 
@@ -146,12 +154,12 @@ Stop = Callable[[list[float | None]], bool]
 
 
 @contextmanager
-def _nobody_watches(phase: Phase) -> Iterator[Stop]:
+def _no_callback(phase: Phase) -> Iterator[Stop]:
     phase.batches = cycle(phase.data, phase.steps)
     yield lambda losses: False
 
 
-watching: ContextVar[Callable[[Phase], AbstractContextManager[Stop]]] = ContextVar("watching", default=_nobody_watches)
+callbacks: ContextVar[Callable[[Phase], AbstractContextManager[Stop]]] = ContextVar("callbacks", default=_no_callback)
 """Who stands around the loop: gives the phase its batches, and hears of every step."""
 
 
@@ -204,71 +212,3 @@ def pass_at(data: Iterable[Batch], at: Position) -> Iterator[Batch]:
     current = iter(data)
     deque(islice(current, at.batch), maxlen=0)
     return current
-
-
-generators: ContextVar[tuple[torch.Generator, ...]] = ContextVar("generators", default=())
-"""The generators of the open `seeded` blocks, outermost first."""
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Seed Python, numpy and torch inside the block and put their states back after it."""
-    states = random_states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    token = generators.set((*generators.get(), generator))
-    try:
-        yield generator
-    finally:
-        generators.reset(token)
-        set_random_states(states)
-
-
-def random_states() -> dict[str, Any]:
-    """Return the states of Python's, numpy's and torch's random numbers, and of each GPU's that is in use."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    numpy = np.random.get_state()  # noqa: NPY002
-    return {"python": random.getstate(), "numpy": numpy, "torch": torch.get_rng_state(), "cuda": cuda}
-
-
-def set_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` returned."""
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name: "auto" is a CUDA GPU if there is one, else the processor.
-
-    Raises:
-        InputError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device {name!r} is not known; use 'auto', 'cpu' or 'cuda:0'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {name!r}: this machine has no usable CUDA GPU; use 'cpu' or 'auto'")
-    return device
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Return the device a module's parameters or buffers live on; the processor if it has none."""
-    for tensor in chain(module.parameters(), module.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def to(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its inputs on `device`; the truth stays where it is."""
-    if device.type == "cpu":
-        return batch
-    moved = {name: value.to(device, non_blocking=True) for name, value in batch.inputs.items()}
-    return Batch(moved, batch.label, batch.keys)

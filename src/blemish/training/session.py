@@ -36,12 +36,13 @@ from torch import Tensor
 from blemish.core.errors import InputError
 from blemish.core.types import Batch
 from blemish.training.checkpoint import read_state, write_state
-from blemish.training.early_stopping import HeldOut
-from blemish.training.fingerprint import plan_of, same
+from blemish.training.device import device_of
+from blemish.training.early_stopping import EarlyStopping
+from blemish.training.fingerprint import fingerprint, same
 from blemish.training.log import Log
-from blemish.training.optimise import Loss, Phase, Position, Stop, cycle, device_of, watching
+from blemish.training.optimise import Loss, Phase, Position, Stop, callbacks, cycle
 from blemish.training.processes import averaged, distributed, level, processes, rank, share, wait
-from blemish.training.random_state import chance, own_randomness, set_chance
+from blemish.training.random_state import own_randomness, random_state, set_random_state
 
 __all__ = ["distributed", "session"]
 
@@ -52,19 +53,19 @@ def session(
     *,
     save_every: float = 60.0,
     precision: Literal["float32", "bfloat16"] = "float32",
-    held_out: Iterable[Batch] | None = None,
+    validation: Iterable[Batch] | None = None,
     patience: int = 10,
     check_every: int = 100,
-    plan: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
     """Watch over every `optimise` of the block.
 
     `folder` is where curves and checkpoints are written, a checkpoint every `save_every` seconds; None writes nothing.
-    With `precision` "bfloat16" the losses are computed by torch's autocast, weights stay float32. `held_out` are good parts
-    in a fixed order: every `check_every` steps the phase's loss is averaged over them (in eval mode, always with the same
-    random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken. A phase of
-    adversaries, whose losses do not say how good they are, takes all its steps and warns of it.
-    `plan` is whatever else decides the result, in plain values; a folder of another plan is refused.
+    With `precision` "bfloat16" the losses are computed by torch's autocast, weights stay float32. `validation` are good
+    parts in a fixed order: every `check_every` steps the phase's loss is averaged over them (in eval mode, always with the
+    same random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken. A phase
+    of adversaries, whose losses do not say how good they are, takes all its steps and warns of it.
+    `settings` are whatever else decides the result, in plain values; a folder of other settings is refused.
 
     On several processes (`distributed`) every process takes its share of the batches and gradients are averaged; all
     must see the same `folder`, in which only process 0 writes.
@@ -79,13 +80,13 @@ def session(
             f"save_every is {save_every} (at least 0), patience is {patience}, check_every is {check_every} (at least 1)"
         )
     where = None if folder is None else Path(folder)
-    options = _Options(where, save_every, precision, held_out, patience, check_every, dict(plan or {}))
+    options = _Options(where, save_every, precision, validation, patience, check_every, dict(settings or {}))
     numbers = count(1)
-    token = watching.set(lambda phase: _Watch(phase, options, next(numbers)).around())
+    token = callbacks.set(lambda phase: _Callback(phase, options, next(numbers)).around())
     try:
         yield
     finally:
-        watching.reset(token)
+        callbacks.reset(token)
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,23 @@ class _Options:
     folder: Path | None
     save_every: float
     precision: str
-    held_out: Iterable[Batch] | None
+    validation: Iterable[Batch] | None
     patience: int
     check_every: int
-    plan: dict[str, Any]
+    settings: dict[str, Any]
 
 
-class _Watch:
+class _Callback:
     """One phase of a session."""
 
     def __init__(self, phase: Phase, options: _Options, number: int) -> None:
         self.phase, self.options, self.number = phase, options, f"{number:02}"
         self.measured = [_in_precision(turn.loss, device_of(phase.module), options.precision) for turn in phase.turns]
-        self.held_out = None
-        if options.held_out is not None and phase.judge is not None:
-            judge = _in_precision(phase.judge, device_of(phase.module), options.precision)
-            self.held_out = HeldOut(phase.module, judge, options.held_out, options.patience)
-        elif options.held_out is not None:
+        self.stopping = None
+        if options.validation is not None and phase.validation_loss is not None:
+            validation_loss = _in_precision(phase.validation_loss, device_of(phase.module), options.precision)
+            self.stopping = EarlyStopping(phase.module, validation_loss, options.validation, options.patience)
+        elif options.validation is not None:
             warnings.warn(
                 f"{phase.label} is not stopped early: its losses do not say how good its weights are. It takes all of its "
                 f"{phase.steps} steps.",
@@ -123,13 +124,15 @@ class _Watch:
     def around(self) -> Iterator[Stop]:
         """Resume the phase, let it run, and keep what it comes to."""
         phase, o = self.phase, self.options
-        self.plan = plan_of(phase, o.plan, o.precision, [] if self.held_out is None else [o.patience, o.check_every])
+        self.fingerprint = fingerprint(
+            phase, o.settings, o.precision, [] if self.stopping is None else [o.patience, o.check_every]
+        )
         state = self._resume() or {"complete": False}
         with own_randomness(len(phase.losses)):
             left = 0 if state["complete"] or self._enough() else phase.steps - len(phase.losses)
             phase.batches = share(cycle(phase.data, left * processes(), self.at))
             if "chance" in state and rank() == 0:  # the others' dice were not kept: they have fresh ones
-                set_chance(state["chance"])
+                set_random_state(state["chance"])
             if state["complete"]:
                 yield self._after_step
             else:
@@ -145,8 +148,8 @@ class _Watch:
             if not self.inside_step:
                 self._save()
             raise
-        if self.held_out is not None:
-            self.held_out.take_best()
+        if self.stopping is not None:
+            self.stopping.take_best()
         level(self.phase.module)
         self._save(complete=True)
 
@@ -154,11 +157,11 @@ class _Watch:
         self.inside_step = False
         self._mark()
         step, checked = len(self.phase.losses), None
-        if self.held_out is not None and (step % self.options.check_every == 0 or step == self.phase.steps):
-            checked = self.held_out.check()
+        if self.stopping is not None and (step % self.options.check_every == 0 or step == self.phase.steps):
+            checked = self.stopping.check()
         if self.log is not None:
             rates = [turn.optimiser.param_groups[0]["lr"] for turn in self.phase.turns]
-            values = [self._seconds(), *losses, *rates, *([] if self.held_out is None else [checked])]
+            values = [self._seconds(), *losses, *rates, *([] if self.stopping is None else [checked])]
             self.log.row(dict(zip(self.log.columns, values, strict=True)))
         if time.monotonic() - self.saved >= self.options.save_every:
             self._save()
@@ -166,12 +169,12 @@ class _Watch:
         return self._enough()
 
     def _enough(self) -> bool:
-        return self.held_out is not None and self.held_out.enough
+        return self.stopping is not None and self.stopping.enough
 
     def _mark(self) -> None:
         """Note the data's and the dice's place at the end of a step: reading the next batch moves them on."""
         self.place = {"passes": self.at.passes, "batch": self.at.batch}
-        self.chance = chance()
+        self.chance = random_state()
 
     def _seconds(self) -> float:
         return time.monotonic() - self.began
@@ -204,7 +207,7 @@ class _Watch:
             return
         ends = [f"_{i}" for i in range(1, len(self.measured) + 1)] if len(self.measured) > 1 else [""]
         columns = ["seconds", *(f"loss{end}" for end in ends), *(f"rate{end}" for end in ends)]
-        columns += ["held_out"] if self.held_out is not None else []
+        columns += ["validation"] if self.stopping is not None else []
         stem = self.options.folder / f"{self.number}-{_file_name(self.phase.label)}"
         with Log(stem, columns, len(self.phase.losses)) as self.log:
             yield
@@ -215,7 +218,7 @@ class _Watch:
         self.log.flush()  # rows are never behind the checkpoint
         phase = self.phase
         state = {
-            "plan": self.plan,
+            "fingerprint": self.fingerprint,
             "complete": complete,
             "seconds": self._seconds(),
             "place": self.place,
@@ -224,7 +227,7 @@ class _Watch:
             "module": phase.module.state_dict(),
             "optimisers": [turn.optimiser.state_dict() for turn in phase.turns],
             "schedules": [turn.schedule and turn.schedule.state_dict() for turn in phase.turns],
-            "held_out": self.held_out and self.held_out.state(),
+            "validation": self.stopping and self.stopping.state(),
         }
         write_state(self.log.path.with_suffix(".safetensors"), state)
         self.saved = time.monotonic()
@@ -237,15 +240,15 @@ class _Watch:
         if not found:
             return None
         state: dict[str, Any] = read_state(found[0])
-        same(state["plan"], self.plan, found[0])
+        same(state["fingerprint"], self.fingerprint, found[0])
         phase = self.phase
         phase.module.load_state_dict(state["module"])
         for turn, optimiser, schedule in zip(phase.turns, state["optimisers"], state["schedules"], strict=True):
             turn.optimiser.load_state_dict(optimiser)
             if turn.schedule is not None:
                 turn.schedule.load_state_dict(schedule)
-        if self.held_out is not None:
-            self.held_out.load(state["held_out"])
+        if self.stopping is not None:
+            self.stopping.load(state["validation"])
         phase.losses.extend(state["losses"].tolist())
         self.at = Position(**state["place"])
         self.began -= state["seconds"]

@@ -18,7 +18,7 @@ from blemish.core.files import printable
 from blemish.imaging.images import SUFFIXES
 
 
-class Part(NamedTuple):
+class FileState(NamedTuple):
     """`path` is relative to the watched folder, with forward slashes; `size` in bytes; `mtime_ns` since 1970."""
 
     path: str
@@ -32,24 +32,24 @@ class Part(NamedTuple):
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Part:
+    def from_dict(cls, values: dict[str, Any]) -> FileState:
         """Return the part of a line of the journal; raises KeyError, TypeError or ValueError if it holds none."""
         return cls(str(values["path"]), int(values["size"]), int(values["mtime_ns"]))
 
     @classmethod
-    def of(cls, path: str, stat: os.stat_result) -> Part:
+    def of(cls, path: str, stat: os.stat_result) -> FileState:
         """Return the part that a file is now."""
         return cls(path, stat.st_size, stat.st_mtime_ns)
 
 
-def now_at(folder: Path, path: str) -> Part | None:
+def now_at(folder: Path, path: str) -> FileState | None:
     """Return the part that lies at `path` below `folder` now, or None if the file is gone.
 
     Raises:
         OSError: the folder cannot be asked (a network share that is away).
     """
     try:
-        return Part.of(path, (folder / path).stat())
+        return FileState.of(path, (folder / path).stat())
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -103,7 +103,7 @@ class Candidate:
     tried next; `taken` while the model has it.
     """
 
-    part: Part
+    part: FileState
     first: float
     steady: float
     again: float = 0.0
@@ -139,19 +139,19 @@ class Backlog:
             return None
         return not found.taken and (found.again > now or now - found.steady < self.settle or found.tries > 0)
 
-    def add(self, part: Part, now: float, quiet: float = 0.0) -> None:
+    def add(self, part: FileState, now: float, quiet: float = 0.0) -> None:
         """Take in a new file; `quiet` is for how long it is known to have been as it is, in seconds."""
         with self.changed:
             self._candidates[part.path] = Candidate(part, now, now - quiet)
 
-    def see(self, part: Part, now: float) -> None:
+    def see(self, part: FileState, now: float) -> None:
         """Note what a candidate is now; one that was finished meanwhile is none any more."""
         with self.changed:
             found = self._candidates.get(part.path)
             if found is not None and not found.taken and found.part != part:
                 found.part, found.steady, found.again, found.tries = part, now, 0.0, 0
 
-    def take(self, now: float, count: int) -> list[Part]:
+    def take(self, now: float, count: int) -> list[FileState]:
         """Hand out up to `count` files that may be complete, the one written first before others."""
         with self.changed:
             due = (
@@ -162,11 +162,11 @@ class Backlog:
                 candidate.taken = True
             return [candidate.part for candidate in chosen]
 
-    def has_had_its_time(self, part: Part, now: float) -> bool:
+    def has_had_its_time(self, part: FileState, now: float) -> bool:
         """Return whether a file that cannot be read has stayed the same for so long that it is an error."""
         return now >= self._end(self._candidates[part.path])
 
-    def postpone(self, part: Part, now: float) -> None:
+    def postpone(self, part: FileState, now: float) -> None:
         """Take back a file that could not be read; it is tried again after a pause that grows."""
         with self.changed:
             found = self._candidates[part.path]
@@ -229,7 +229,7 @@ class Sweep:
         folder: Path,
         skip: Path,
         backlog: Backlog,
-        finished: Callable[[Part], bool],
+        finished: Callable[[FileState], bool],
         chosen: Callable[[str, str], bool],
         since_ns: int,
         say: Callable[[str], None],
@@ -296,7 +296,7 @@ class Sweep:
                 self.say(f"{printable(path)} and perhaps others beside it cannot be seen: {error.strerror}; they wait.")
             veiled.add(directory)
             return False
-        part = Part.of(path, stat)
+        part = FileState.of(path, stat)
         if stat.st_mtime_ns < self.since_ns or self.finished(part):
             if wanted:
                 self.backlog.drop(path)

@@ -14,10 +14,10 @@ from typing import Any
 from blemish.core.types import Prediction
 from blemish.imaging.images import Imaging
 from blemish.report.pictures import save_overlay
-from blemish.watch.find import Part
+from blemish.watch.find import FileState
 
 
-def line_of(part: Part, verdict: Prediction, model: str, **more: str | None) -> dict[str, Any]:
+def line_of(part: FileState, verdict: Prediction, model: str, **more: str | None) -> dict[str, Any]:
     """Return the JSON values of a part's line; `model` is the model file's SHA-256, `more` further entries.
 
     JSON knows no infinity: an infinite threshold (all pass, or none) becomes null; the verdict says how it was applied.
@@ -53,14 +53,14 @@ LONGEST = 150
 """Bytes of a file's name that are kept in its picture's name; most file systems allow 255 in all."""
 
 
-def overlay_name(part: Part) -> str:
+def overlay_name(part: FileState) -> str:
     """Return where the picture lies below the folder of results, with forward slashes."""
     place, tag = PurePosixPath(part.path), part.digest.hex()[:8]
     name = place.name if len(os.fsencode(place.name)) <= LONGEST else part.digest.hex()
     return str(PurePosixPath(FOLDER) / place.parent / f"{name}.{tag}.png")
 
 
-def write_overlay(out: Path, part: Part, verdict: Prediction, imaging: Imaging, threshold: float | None) -> str:
+def write_overlay(out: Path, part: FileState, verdict: Prediction, imaging: Imaging, threshold: float | None) -> str:
     """Write the picture below `out` and return its place there.
 
     Raises:
@@ -109,7 +109,7 @@ class Status:
         return f"{done}; {waits}; {self.rate:.1f} parts/s{unseen}" + (f"; paused: {self.paused}" if self.paused else "")
 
 
-class Pace:
+class Throughput:
     """Parts a second over the last half minute."""
 
     def __init__(self) -> None:

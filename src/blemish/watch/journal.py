@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from blemish.core.errors import InputError, StorageError
 from blemish.core.files import storage_errors, write_atomically
-from blemish.watch.find import Part
+from blemish.watch.find import FileState
 
 NAME = "results.jsonl"
 MOST = 1000
@@ -55,7 +55,7 @@ class Journal:
             self._read(self.path)
             self._open()
 
-    def __contains__(self, part: Part) -> bool:
+    def __contains__(self, part: FileState) -> bool:
         return part.digest in self._done
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class Journal:
         """Whether lines should be committed now: syncing may take a tenth of the time, so a slow model waits for none."""
         return len(self._waiting) >= MOST or (bool(self._waiting) and monotonic() >= self._next_commit)
 
-    def add(self, part: Part, line: dict[str, Any]) -> None:
+    def add(self, part: FileState, line: dict[str, Any]) -> None:
         """Note a part as done. `line` holds JSON values and, as "part", the part; it is on the disk after `commit`."""
         self._done.add(part.digest)
         self._waiting.append(line)
@@ -188,7 +188,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, bytes | None]]:
     with path.open("rb") as stream:
         for line in stream:
             try:
-                yield line, Part.from_dict(json.loads(line)["part"]).digest if line.endswith(b"\n") else None
+                yield line, FileState.from_dict(json.loads(line)["part"]).digest if line.endswith(b"\n") else None
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whatever bytes may say
                 yield line, None
 
@@ -276,7 +276,7 @@ class Stopped(Exception):
     """The watcher was asked to stop while it waited; what it wanted to write is not written."""
 
 
-class Room:
+class DiskSpace:
     """Writes that wait for room. `reason` says why nothing goes on at the moment, or is None."""
 
     def __init__(self, stop: Event, say: Callable[[str], None], pause: float = 1.0) -> None:

@@ -15,9 +15,9 @@ from blemish.core.files import printable, sha256
 from blemish.core.types import Prediction
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import Calibration
-from blemish.watch.find import Backlog, Finder, Part, Sweep, check_folders, chooser, now_at
-from blemish.watch.inspect import Pace, Status, checked, line_of, sweep_up, write_overlay
-from blemish.watch.journal import Journal, Room, Stopped, only_watcher
+from blemish.watch.find import Backlog, FileState, Finder, Sweep, check_folders, chooser, now_at
+from blemish.watch.inspect import Status, Throughput, checked, line_of, sweep_up, write_overlay
+from blemish.watch.journal import DiskSpace, Journal, Stopped, only_watcher
 
 TICK = 0.05
 """Seconds between two looks for work, when there is none."""
@@ -83,8 +83,8 @@ class Watch:
         self.chosen = chooser(patterns)
         self.backlog = Backlog(settle, give_up)
         self._stop = Event()
-        self._room, self._pace, self._counts = Room(self._stop, say), Pace(), Counter[str]()
-        self._in_hand: deque[Part] = deque()
+        self._space, self._throughput, self._counts = DiskSpace(self._stop, say), Throughput(), Counter[str]()
+        self._in_hand: deque[FileState] = deque()
         self._sweep: Sweep | None = None
 
     def stop(self) -> None:
@@ -97,13 +97,13 @@ class Watch:
         oldest = self.backlog.oldest()
         return Status(
             waiting=len(self.backlog),
-            rate=self._pace.rate,
+            rate=self._throughput.rate,
             oldest=0.0 if oldest is None else monotonic() - oldest,
             good=self._counts["good"],
             defective=self._counts["defective"],
             error=self._counts["error"],
             unseen=0 if self._sweep is None else self._sweep.unseen,
-            paused=self._room.reason,
+            paused=self._space.reason,
         )
 
     def run(self, *, once: bool = False) -> Status:
@@ -154,7 +154,7 @@ class Watch:
             with self.backlog.changed:
                 self.backlog.changed.wait(TICK)
 
-    def _look(self, first: list[Part]) -> None:
+    def _look(self, first: list[FileState]) -> None:
         """Let the model look at these parts and at all that become complete meanwhile."""
         self._in_hand.clear()
         try:
@@ -164,7 +164,7 @@ class Watch:
             error.add_note("In hand: " + ", ".join(printable(part.path) for part in self._in_hand))
             raise
 
-    def _feed(self, first: list[Part]) -> Iterator[Path]:
+    def _feed(self, first: list[FileState]) -> Iterator[Path]:
         ready = deque(first)
         while not self._stop.is_set():
             if self._journal.due:  # the model has just finished a batch
@@ -176,7 +176,7 @@ class Watch:
             self._in_hand.append(ready.popleft())
             yield self.folder / self._in_hand[-1].path
 
-    def _conclude(self, part: Part, verdict: Prediction) -> None:
+    def _conclude(self, part: FileState, verdict: Prediction) -> None:
         """Write what was found, unless the file is gone or another one by now, or may be readable later."""
         more = self._second_reading(part, verdict)
         try:
@@ -197,12 +197,12 @@ class Watch:
                 return self.backlog.postpone(part, monotonic())
         self._journal.add(part, line_of(part, verdict, self.model_hash, **more))
         self.backlog.drop(part.path)
-        self._pace.part()
+        self._throughput.part()
         if self._journal.due:
             self._commit()
         return None
 
-    def _second_reading(self, part: Part, verdict: Prediction) -> dict[str, str | None]:
+    def _second_reading(self, part: FileState, verdict: Prediction) -> dict[str, str | None]:
         """Return the picture's place and the content's hash, for which the file is read again."""
         more: dict[str, str | None] = {"overlay": None}
 
@@ -211,7 +211,7 @@ class Watch:
 
         try:
             if verdict.defective:
-                more["overlay"] = self._room.wait_for(write, self.out)
+                more["overlay"] = self._space.wait_for(write, self.out)
             if self.content_hash and verdict.error is None:
                 more["sha256"] = sha256(self.folder / part.path)
         except (ImageError, OSError) as error:  # the verdict counts more than its picture
@@ -219,6 +219,6 @@ class Watch:
         return more
 
     def _commit(self) -> None:
-        for line in self._room.wait_for(self._journal.commit, self._journal.path):
+        for line in self._space.wait_for(self._journal.commit, self._journal.path):
             self._counts[line["verdict"]] += 1
             self.show(line)

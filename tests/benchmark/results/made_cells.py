@@ -1,4 +1,4 @@
-"""Cells as the benchmark's runner writes them, with made numbers."""
+"""Results as the benchmark's runner writes them, with made numbers."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cells are read as they are: missing stays missing, failures and unreadable files are kept by name."""
+"""Results are read as they are: missing stays missing, failures and unreadable files are kept by name."""
 
 import json
 

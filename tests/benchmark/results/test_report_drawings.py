@@ -2,7 +2,7 @@
 
 import re
 
-from blemish.benchmark.results.drawings import COLOURS, Line, Point, against_cost, critical_difference, curves
+from blemish.benchmark.results.drawings import COLOURS, Curve, Point, against_cost, critical_difference, curves
 
 
 def words(svg: str) -> list[str]:
@@ -40,7 +40,7 @@ def test_the_diagram_draws_a_bar_for_each_group_and_says_the_ranks() -> None:
 
 
 def test_curves_leave_gaps_where_there_is_no_result() -> None:
-    lines = [Line("one", [90.0, None, 70.0], 95.0), Line("two", [None, 60.0, 50.0], None)]
+    lines = [Curve("one", [90.0, None, 70.0], 95.0), Curve("two", [None, 60.0, 50.0], None)]
     svg = curves(["1", "2", "4"], lines, "blur", "image AUROC")
     assert "one: plain 95.0, 90.0, none, 70.0; two: plain none, none, 60.0, 50.0" in svg
     assert {"plain", "1", "2", "4", "one", "two"} <= set(words(svg))
@@ -48,4 +48,4 @@ def test_curves_leave_gaps_where_there_is_no_result() -> None:
     solid = [path for path, style in drawn if "dasharray" not in style and path.count("M") > 1]
     assert len(solid) == 1
     assert "L" not in solid[0], "the two ends of the gap are not joined"
-    assert "plain" not in words(curves(["1", "2"], [Line("one", [1.0, 2.0], None)], "blur", "x"))
+    assert "plain" not in words(curves(["1", "2"], [Curve("one", [1.0, 2.0], None)], "blur", "x"))

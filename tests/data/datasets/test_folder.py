@@ -258,7 +258,7 @@ def test_arguments_that_name_nothing(draw):
         index(root, test_share=1.5)
 
 
-def test_all_is_for_testing_where_nothing_shall_be_learnt(draw, tmp_path_factory):
+def test_all_is_for_testing_where_nothing_shall_be_learned(draw, tmp_path_factory):
     root = draw("good/0.png", "good/1.png", "cut/0.png", "masks/cut/0.png")
     assert told(index(root, test_share=1)) == {
         "good/0.png": ("good", "test"),

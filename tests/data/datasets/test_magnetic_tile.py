@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blemish.core.errors import DataError, UnknownName
-from blemish.data.completeness import census
+from blemish.data.completeness import completeness
 from blemish.data.datasets.magnetic_tile import CARD, MagneticTile, index, tiles
 
 
@@ -38,7 +38,7 @@ def test_exposures_of_a_tile_stay_together(draw):
     }
 
 
-def test_what_is_held_out_shares_no_tile_with_what_is_learnt(draw):
+def test_what_is_held_out_shares_no_tile_with_what_is_learned(draw):
     root = copy(draw)
     data = MagneticTile(root)
     assert not {r.group for r in data.train_records} & {r.group for r in data.held_out_records}
@@ -92,7 +92,7 @@ def test_repository_folder_and_wrong_root(draw, tmp_path):
 
 
 def test_real_copy_is_whole(real):
-    result = census(CARD, index, real("magnetic_tile"))
+    result = completeness(CARD, index, real("magnetic_tile"))
     assert result.complete, result.as_dict()
     records = index(real("magnetic_tile"), by="file")
     assert [sum((r.split, r.label) == p for r in records) for p in (("train", 0), ("test", 0))] == [762, 190]

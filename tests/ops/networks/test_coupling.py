@@ -19,7 +19,7 @@ from blemish.ops.networks.coupling import (
     soft_clamp,
     surprise,
 )
-from blemish.training.optimise import seeded
+from blemish.training.random_state import seeded
 
 
 @pytest.fixture(autouse=True)

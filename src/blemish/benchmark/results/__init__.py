@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from blemish.benchmark.results.cells import Cells, read_cells
+from blemish.benchmark.results.cells import Results, read_cells
 from blemish.benchmark.results.published import Beside, beside
 from blemish.benchmark.results.rows import Row, rows
 from blemish.core.errors import InputError, UnknownName
 from blemish.core.files import write_text
 
-__all__ = ["FORMATS", "Cells", "Row", "read_cells", "rows", "write_report"]
+__all__ = ["FORMATS", "Results", "Row", "read_cells", "rows", "write_report"]
 
 FORMATS = {"html": "index.html", "markdown": "results.md", "latex": "results.tex", "csv": "results.csv"}
 """The formats, and the file of each."""
 
 
-def write_report(cells: Cells, out: Path | str, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
+def write_report(cells: Results, out: Path | str, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
     """Write the results to the folder `out`, one file a format; returns the files.
 
     Raises:
@@ -36,7 +36,7 @@ def write_report(cells: Cells, out: Path | str, formats: Sequence[str] = tuple(F
     return [write_text(Path(out) / FORMATS[name], _text(name, cells, table, published)) for name in formats]
 
 
-def _text(name: str, cells: Cells, table: list[Row], published: list[Beside]) -> str:
+def _text(name: str, cells: Results, table: list[Row], published: list[Beside]) -> str:
     from blemish.benchmark.results import texts
 
     if name == "html":

@@ -48,7 +48,7 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellResult:
     """One method on one category (or, in one model, on all) with one seed, and one draw where parts are drawn.
 
     `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `tested` holds the tested
@@ -89,15 +89,15 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class Results:
     """All cells of a folder, and the files that could not be read, each with the reason."""
 
     folder: str
-    cells: tuple[Cell, ...]
+    cells: tuple[CellResult, ...]
     unread: Mapping[str, str]
 
     @property
-    def failed(self) -> list[Cell]:
+    def failed(self) -> list[CellResult]:
         """The cells that ended with an error."""
         return [cell for cell in self.cells if cell.failed is not None]
 
@@ -132,7 +132,7 @@ METRICS = (
 )
 
 
-def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells:
+def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Results:
     """Read every cell below `folder`. JSON files without a "cell" are not ours and are passed over.
 
     `only` are names of files, without .json, beside which nothing is read: the cells of one grid of several in a folder.
@@ -143,7 +143,7 @@ def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{folder} is not a folder. Give the folder that the benchmark wrote its cells to.")
-    found: dict[tuple[Any, ...], Cell] = {}
+    found: dict[tuple[Any, ...], CellResult] = {}
     unread: dict[str, str] = {}
     for path in sorted(path for path in root.rglob("*.json") if only is None or path.stem in only):
         name = path.relative_to(root).as_posix()
@@ -165,7 +165,7 @@ def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Cells
         broken = next(iter(unread.values()), "")
         first = f" {len(unread)} files could not be read, the first: {broken}" if unread else ""
         raise DataError(f'{folder} holds no cell of a benchmark: no JSON file there has a readable "cell".{first}')
-    return Cells(str(folder), tuple(found[key] for key in sorted(found)), unread)
+    return Results(str(folder), tuple(found[key] for key in sorted(found)), unread)
 
 
 def place(order: Iterable[str], name: str) -> int:
@@ -182,7 +182,7 @@ def natural(text: str) -> tuple[tuple[int, float, str], ...]:
     return tuple((1, float(part), "") if part[:1].isdigit() else (0, 0.0, part) for part in parts)
 
 
-def _cell(content: Any, file: str) -> Cell | None:
+def _cell(content: Any, file: str) -> CellResult | None:
     if not isinstance(content, Mapping) or "cell" not in content:
         return None
     what = content["cell"]
@@ -195,7 +195,7 @@ def _cell(content: Any, file: str) -> Cell | None:
         inside = {} if failed else {str(name): one for name, one in (content.get("by_category") or {}).items()}
         by_category = {name: _measured(one.get("metrics", one)) for name, one in inside.items()}
         parts = {name: one.get("scores") for name, one in inside.items()} or {category: content.get("scores")}
-        return Cell(
+        return CellResult(
             method=str(what["method"]),
             setting=Setting(
                 str(what["dataset"]), str(what.get("protocol") or ONE_CLASS), str(what.get("preset") or "")

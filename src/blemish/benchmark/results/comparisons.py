@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.benchmark.results.cells import Cell, Cells, Setting, Tested
+from blemish.benchmark.results.cells import CellResult, Results, Setting, Tested
 from blemish.benchmark.results.rows import values
 from blemish.metrics.comparison import (
     Difference,
@@ -100,9 +100,9 @@ class SameImages:
     not_compared: Mapping[str, int]
 
 
-def contests(cells: Cells, metrics: Sequence[str], protocols: Sequence[str]) -> list[Contest]:
+def contests(cells: Results, metrics: Sequence[str], protocols: Sequence[str]) -> list[Contest]:
     """Return a contest for each of the protocols and metrics, and each preset, with two methods on a shared category."""
-    grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells.cells:
         if cell.failed is None and cell.setting.protocol in protocols:
             grouped[cell.setting.protocol, cell.setting.preset].append(cell)
@@ -111,12 +111,12 @@ def contests(cells: Cells, metrics: Sequence[str], protocols: Sequence[str]) -> 
     return [contest for contest in found if contest is not None]
 
 
-def same_images(cells: Cells, protocols: Sequence[str]) -> list[SameImages]:
+def same_images(cells: Results, protocols: Sequence[str]) -> list[SameImages]:
     """Return the pairs of methods on the same images, by setting of the protocols and category, where scores are known.
 
     One model of all categories is compared category by category: its scores in two of them need not mean the same.
     """
-    grouped: dict[tuple[Setting, str], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[tuple[Setting, str], dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:
         if cell.failed is None and cell.setting.protocol in protocols:
             for category, tested in cell.tested.items():
@@ -127,7 +127,7 @@ def same_images(cells: Cells, protocols: Sequence[str]) -> list[SameImages]:
     return [_on_images(*key, grouped[key]) for key in keys if len(grouped[key]) > 1]
 
 
-def _contest(protocol: str, preset: str, metric: str, own: Sequence[Cell]) -> Contest | None:
+def _contest(protocol: str, preset: str, metric: str, own: Sequence[CellResult]) -> Contest | None:
     table: dict[str, dict[str, float]] = defaultdict(dict)
     for method, dataset in {(cell.method, cell.setting.dataset): None for cell in own}:
         chosen = [cell for cell in own if (cell.method, cell.setting.dataset) == (method, dataset)]
@@ -169,7 +169,7 @@ def _pairs(methods: Sequence[str], numbers: NDArray[np.float64]) -> tuple[Pair, 
     return tuple(sorted(found, key=lambda pair: (_last(pair.holm_wilcoxon), -abs(pair.wilcoxon.difference))))
 
 
-def _on_images(setting: Setting, category: str, own: Mapping[str, list[Cell]]) -> SameImages:
+def _on_images(setting: Setting, category: str, own: Mapping[str, list[CellResult]]) -> SameImages:
     compared: list[tuple[str, str, Difference, int]] = []
     refused: Counter[str] = Counter()
     for first, second in combinations(sorted(own), 2):
@@ -186,7 +186,9 @@ def _on_images(setting: Setting, category: str, own: Mapping[str, list[Cell]]) -
     )
 
 
-def _common(category: str, first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Tested, Tested]] | str:
+def _common(
+    category: str, first: Sequence[CellResult], second: Sequence[CellResult]
+) -> list[tuple[Tested, Tested]] | str:
     """Return what both methods tested of a category, run by run, where it is the same images, or why there is none."""
     others = {cell.run: cell for cell in second}
     together = [(cell, others[cell.run]) for cell in first if cell.run in others]
@@ -203,7 +205,7 @@ def _common(category: str, first: Sequence[Cell], second: Sequence[Cell]) -> lis
     return max(by_images.values(), key=len)
 
 
-def _images(cell: Cell, category: str) -> object | None:
+def _images(cell: CellResult, category: str) -> object | None:
     """Return what names the tested images: their keys, or else the split's hash; with their labels."""
     tested = cell.tested[category]
     name = tested.keys or cell.stamps.get("split")

@@ -39,7 +39,7 @@ class Point(NamedTuple):
     high: float | None
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """A method over the levels of a protocol, in percent; None where there is no result."""
 
     name: str
@@ -119,7 +119,7 @@ def critical_difference(
         )
 
 
-def curves(levels: Sequence[str], lines: Sequence[Line], axis: str, metric: str) -> str:
+def curves(levels: Sequence[str], lines: Sequence[Curve], axis: str, metric: str) -> str:
     """Draw each method over the levels, evenly spaced, with its result in the plain setting as a mark on the left."""
     with sheet(7.4, max(3.4, 0.8 + 0.22 * len(lines))) as (figure, axes):
         axes.grid(color=PALE, linewidth=0.6)
@@ -142,7 +142,7 @@ def curves(levels: Sequence[str], lines: Sequence[Line], axis: str, metric: str)
         return _themed(as_svg(figure), f"{metric} by {axis} at {', '.join(levels)}. {said}")
 
 
-def _said(line: Line, with_reference: bool) -> list[str]:
+def _said(line: Curve, with_reference: bool) -> list[str]:
     plain = [f"plain {_one(line.reference)}"] if with_reference else []
     return plain + [_one(value) for value in line.values]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from blemish.benchmark.results.cells import ONE_CLASS, Cell, Cells, natural
+from blemish.benchmark.results.cells import ONE_CLASS, CellResult, Results, natural
 from blemish.benchmark.results.rows import Row, values
 
 LEVEL = re.compile(r"^(?P<stem>.+?)-(?P<level>-?\d+(?:\.\d+)?)(?P<rest>-\D.*)?$")
@@ -44,10 +44,10 @@ def ladders(table: Sequence[Row]) -> list[Ladder]:
     ]
 
 
-def level_means(ladder: Ladder, cells: Cells, metric: str) -> dict[tuple[str, str], dict[str, float]]:
+def level_means(ladder: Ladder, cells: Results, metric: str) -> dict[tuple[str, str], dict[str, float]]:
     """Return, by method and protocol, the mean over seeds of each category: of the levels, and of one-class beside them."""
     wanted = {ONE_CLASS, *(protocol for _, protocol in ladder.levels)}
-    grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells.cells:
         here = (cell.setting.dataset, cell.setting.preset) == (ladder.dataset, ladder.preset)
         if here and cell.setting.protocol in wanted and cell.failed is None:

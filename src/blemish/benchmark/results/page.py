@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from blemish.benchmark.results import drawings, formatting
-from blemish.benchmark.results.cells import ONE_CLASS, Cell, Cells, Setting
+from blemish.benchmark.results.cells import ONE_CLASS, CellResult, Results, Setting
 from blemish.benchmark.results.comparisons import Contest, contests, same_images
 from blemish.benchmark.results.levels import Ladder, ladders, level_means
 from blemish.benchmark.results.published import Beside, title
@@ -17,7 +17,7 @@ from blemish.benchmark.results.side_by_side import heat_maps, leading, whole
 from blemish.report.templates import template
 
 
-def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
+def page(cells: Results, table: Sequence[Row], published: Sequence[Beside]) -> str:
     """Return the page as HTML.
 
     Raises:
@@ -51,16 +51,16 @@ def page(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str
     )
 
 
-def pictures(cells: Cells) -> dict[tuple[Setting, str], list[Cell]]:
+def pictures(cells: Results) -> dict[tuple[Setting, str], list[CellResult]]:
     """Return, by setting and category, the first run of each method that has a picture."""
-    found: dict[tuple[Setting, str], dict[str, Cell]] = {}
+    found: dict[tuple[Setting, str], dict[str, CellResult]] = {}
     for cell in cells.cells:
         if cell.picture is not None:
             found.setdefault((cell.setting, cell.category), {}).setdefault(cell.method, cell)
     return {place: list(methods.values()) for place, methods in found.items()}
 
 
-def environment(cells: Cells) -> dict[str, list[tuple[str, int]]]:
+def environment(cells: Results) -> dict[str, list[tuple[str, int]]]:
     """Return on what the cells were computed: for each kind of stamp its different values, and how many cells have each."""
     found: dict[str, Counter[str]] = {}
     for cell in cells.cells:
@@ -112,7 +112,7 @@ def _diagram(contest: Contest) -> str:
     return drawings.critical_difference(ranks, contest.critical, groups, metric)
 
 
-def _curves(ladder: Ladder, cells: Cells, metrics: Sequence[str]) -> list[tuple[str, str]]:
+def _curves(ladder: Ladder, cells: Results, metrics: Sequence[str]) -> list[tuple[str, str]]:
     """Return (heading, SVG) of each metric over the levels, every mean over the categories that all of them share."""
     found = []
     for metric in metrics:
@@ -125,7 +125,7 @@ def _curves(ladder: Ladder, cells: Cells, metrics: Sequence[str]) -> list[tuple[
             key: 100 * fmean(one[category] for category in shared) for key, one in means.items() if shared <= set(one)
         }
         lines = [
-            drawings.Line(title(m), [points.get((m, name)) for _, name in ladder.levels], points.get((m, ONE_CLASS)))
+            drawings.Curve(title(m), [points.get((m, name)) for _, name in ladder.levels], points.get((m, ONE_CLASS)))
             for m in sorted({method for method, protocol in means if protocol != ONE_CLASS})
         ]
         many = f"{len(shared)} categories" if len(shared) > 1 else next(iter(shared)) or "all parts"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from blemish.benchmark.results.cells import METRICS, ONE_CLASS, Cell, Cells
+from blemish.benchmark.results.cells import METRICS, ONE_CLASS, CellResult, Results
 from blemish.benchmark.results.rows import Number, Row
 from blemish.core import registry
 from blemish.core.card import Card, DatasetCard, Reported
@@ -76,7 +76,7 @@ def title(method: str) -> str:
     return method if card is None else card.name
 
 
-def beside(cells: Cells, table: Sequence[Row]) -> list[Beside]:
+def beside(cells: Results, table: Sequence[Row]) -> list[Beside]:
     """Return every number of others that one of our rows can stand beside: one-class, multi-class and few-shot ones."""
     found = [one for row in table if THEIRS.fullmatch(row.setting.protocol) for one in _of_row(row, cells.cells)]
     protocols = list(dict.fromkeys(row.setting.protocol for row in table))
@@ -88,7 +88,7 @@ def beside(cells: Cells, table: Sequence[Row]) -> list[Beside]:
     return sorted(found, key=key)
 
 
-def _of_row(row: Row, cells: Sequence[Cell]) -> Iterator[Beside]:
+def _of_row(row: Row, cells: Sequence[CellResult]) -> Iterator[Beside]:
     own = [c for c in cells if (c.method, c.setting) == (row.method, row.setting) and c.failed is None]
     card, data = card_of(row.method), next((_dataset(c.kind) for c in own), None)
     if card is None or data is None:
@@ -153,7 +153,7 @@ def _partial(ours: Number, data: DatasetCard) -> str:
 
 
 def _differences(
-    row: Row, card: Card, data: DatasetCard, reported: Reported, own: Sequence[Cell], metric: str
+    row: Row, card: Card, data: DatasetCard, reported: Reported, own: Sequence[CellResult], metric: str
 ) -> Iterator[str]:
     preset = card.presets.get(row.setting.preset)
     theirs = SIZE.search(reported.setting)
@@ -170,7 +170,7 @@ def _differences(
         yield f"training: our preset {row.setting.preset!r} ({changed}; batches of {preset.batch_size})"
     yield from _images(row, data, own)
     if metric.startswith("pixel"):
-        compared = _stamp(own, "pixels") or "at a size that was not recorded"
+        compared = _stamp(own, "resolution") or _stamp(own, "pixels") or "at a size that was not recorded"
         yield f"pixels: ours compared {compared}, most papers at the network's input"
     if card.differs:
         yield f"method: ours has {'; '.join(card.differs)}"
@@ -178,35 +178,35 @@ def _differences(
         yield "choice: theirs is the best epoch on the test images, ours the last"
 
 
-def _images(row: Row, data: DatasetCard, own: Sequence[Cell]) -> Iterator[str]:
+def _images(row: Row, data: DatasetCard, own: Sequence[CellResult]) -> Iterator[str]:
     counts = [data.counts[name].train_good for name in row.categories if name in data.counts]
     known = [count for count in counts if count is not None]
     official = str(sum(known)) if known and len(known) == len(row.categories) else "all good ones"
     drawn = THEIRS.fullmatch(row.setting.protocol)
     if drawn and drawn["k"]:
         official = str(int(drawn["k"]) * len(row.categories))
-        yield "parts: which ones were learnt from decides much, and theirs are not known"
-    learnt = _learnt(own)
-    if learnt is None or str(learnt) != official:
-        yield f"training images: theirs {official}, ours {'not recorded' if learnt is None else learnt}"
+        yield "parts: which ones were learned from decides much, and theirs are not known"
+    learned = _learned(own)
+    if learned is None or str(learned) != official:
+        yield f"training images: theirs {official}, ours {'not recorded' if learned is None else learned}"
     splits = {str(cell.stamps["split"])[:12] for cell in own if cell.stamps.get("split")}
     named = f"{', '.join(sorted(splits)[:3])}{', ...' if len(splits) > 3 else ''}" if splits else "not recorded"
     yield f"split: theirs the data set's own, ours {named}"
 
 
-def _learnt(own: Sequence[Cell]) -> int | None:
-    """Return how many images one seed learnt from in all categories, if the cells say."""
+def _learned(own: Sequence[CellResult]) -> int | None:
+    """Return how many images one seed learned from in all categories, if the cells say."""
     if not own or not all(isinstance(cell.stamps.get("train_images"), int) for cell in own):
         return None
     return sum(int(cell.stamps["train_images"]) for cell in own if cell.run == own[0].run)
 
 
-def _stamp(own: Sequence[Cell], name: str) -> str:
+def _stamp(own: Sequence[CellResult], name: str) -> str:
     found = sorted({str(cell.stamps[name]) for cell in own if cell.stamps.get(name)})
     return ", ".join(found)
 
 
-def _weights(own: Sequence[Cell]) -> str:
+def _weights(own: Sequence[CellResult]) -> str:
     names: set[str] = set()
     for cell in own:
         weights: Any = cell.stamps.get("weights")

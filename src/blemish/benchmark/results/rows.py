@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from blemish.benchmark.results.cells import MULTI_CLASS, Cell, Cells, Measured, Setting
+from blemish.benchmark.results.cells import MULTI_CLASS, CellResult, Measured, Results, Setting
 from blemish.metrics.comparison import Summary, over_seeds
 
 COSTS = {"fit_seconds": "fit, s", "score_ms": "score, ms", "peak_mb": "peak, MB", "parameters": "parameters"}
@@ -19,7 +19,7 @@ class Number:
     """One metric of a row, 0 to 1: the mean over categories for each seed, then over seeds.
 
     `over_seeds` has Student's interval. Where training parts were drawn several times its n are the draws, each the mean
-    over its seeds: runs of one draw learnt from the same parts and are not independent. `low` and `high` are the mean
+    over its seeds: runs of one draw learned from the same parts and are not independent. `low` and `high` are the mean
     bounds over images, which for several categories are wider than those of the mean would be. `categories` are those it
     is the mean of, and `notes` say what of the row is missing in it. `best` is set where the row is ahead beyond both
     intervals.
@@ -69,9 +69,9 @@ class Row:
         return min(each), max(each)
 
 
-def rows(cells: Cells) -> list[Row]:
+def rows(cells: Results) -> list[Row]:
     """Return the table, the settings in their order and the methods by name, with the best numbers marked."""
-    grouped: dict[Setting, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[Setting, dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:
         grouped[cell.setting][cell.method].append(cell)
     found = []
@@ -82,7 +82,7 @@ def rows(cells: Cells) -> list[Row]:
     return found
 
 
-def values(own: Sequence[Cell], metric: str) -> dict[str, dict[str, Measured]]:
+def values(own: Sequence[CellResult], metric: str) -> dict[str, dict[str, Measured]]:
     """Return one method's values by category, then run (seed and draw)."""
     found: dict[str, dict[str, Measured]] = defaultdict(dict)
     for cell in own:
@@ -101,13 +101,13 @@ def consistent(one: Row, other: Row, metric: str) -> bool:
     return all(one.splits[key] == other.splits[key] for key in shared if key[0] in categories)
 
 
-def _expected(cell: Cell) -> list[str]:
+def _expected(cell: CellResult) -> list[str]:
     """Return the categories a cell stands for; one that failed before it knew its categories stands for none."""
     unknown = not cell.category or cell.setting.protocol == MULTI_CLASS
     return [] if cell.failed is not None and unknown else list(cell.categories)
 
 
-def _row(method: str, setting: Setting, own: list[Cell], of: int) -> Row:
+def _row(method: str, setting: Setting, own: list[CellResult], of: int) -> Row:
     done = [cell for cell in own if cell.failed is None]
     names = sorted({metric for cell in done for found in cell.categories.values() for metric in found})
     categories = tuple(sorted({c for cell in done for c, found in cell.categories.items() if found}))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
-from blemish.benchmark.results.cells import Cell, Cells
+from blemish.benchmark.results.cells import CellResult, Results
 from blemish.benchmark.results.comparisons import Contest, contests
 from blemish.benchmark.results.formatting import p_value
 from blemish.benchmark.results.levels import in_levels
@@ -43,16 +43,16 @@ class HeatMap:
     high: float
 
 
-def heat_maps(cells: Cells) -> list[HeatMap]:
+def heat_maps(cells: Results) -> list[HeatMap]:
     """Return a map for each protocol, preset and metric of which there is any result."""
-    grouped: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for setting in cells.settings:  # their order
         grouped[setting.protocol, setting.preset] += [c for c in cells.cells if c.setting == setting and not c.failed]
     maps = (_map(i, *key, metric, own) for i, (key, own) in enumerate(grouped.items()) for metric in cells.metrics)
     return [one for one in maps if one is not None]
 
 
-def _map(place: int, protocol: str, preset: str, metric: str, own: Sequence[Cell]) -> HeatMap | None:
+def _map(place: int, protocol: str, preset: str, metric: str, own: Sequence[CellResult]) -> HeatMap | None:
     means: dict[tuple[str, str, str], tuple[float, int]] = {}
     for method, dataset in {(cell.method, cell.setting.dataset) for cell in own}:
         chosen = [cell for cell in own if (cell.method, cell.setting.dataset) == (method, dataset)]
@@ -87,7 +87,7 @@ FIRST = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonRow:
     """A method's values, 0 to 1, in the order of the columns, None where there is no result.
 
     `fewer` says of each value whether it is the mean of fewer seeds than the most there are. `mean` is None unless every
@@ -109,26 +109,26 @@ class SideBySide:
     preset: str
     metric: str
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ComparisonRow, ...]
     note: str
 
 
-def leading(cells: Cells) -> list[str]:
+def leading(cells: Results) -> list[str]:
     """Return the metrics that are compared and drawn; the tables of each setting and the heat maps have all."""
     return [m for m in FIRST if m in cells.metrics] or cells.metrics[:1]
 
 
-def whole(cells: Cells) -> list[str]:
+def whole(cells: Results) -> list[str]:
     """Return the protocols that are no level of several, or all where there are only such."""
     protocols = list(dict.fromkeys(setting.protocol for setting in cells.settings))
     return [name for name in protocols if not in_levels(name)] or protocols
 
 
-def side_by_side(cells: Cells, metrics: Sequence[str], protocols: Sequence[str]) -> list[SideBySide]:
+def side_by_side(cells: Results, metrics: Sequence[str], protocols: Sequence[str]) -> list[SideBySide]:
     """Return a table for each of the protocols, presets and metrics that has two categories and two methods or more."""
-    judged = {(one.protocol, one.preset, one.metric): one for one in contests(cells, metrics, protocols)}
+    contested = {(one.protocol, one.preset, one.metric): one for one in contests(cells, metrics, protocols)}
     return [
-        _table(one, judged.get((one.protocol, one.preset, one.metric)))
+        _table(one, contested.get((one.protocol, one.preset, one.metric)))
         for one in heat_maps(cells)
         if one.metric in metrics and one.protocol in protocols and len(one.columns) > 1 and len(one.lines) > 1
     ]
@@ -145,11 +145,11 @@ def _table(one: HeatMap, contest: Contest | None) -> SideBySide:
     return SideBySide(one.protocol, one.preset, one.metric, columns, tuple(lines), _note(contest))
 
 
-def _line(method: str, squares: Sequence[Square | None], most: int, rank: float | None) -> Line:
+def _line(method: str, squares: Sequence[Square | None], most: int, rank: float | None) -> ComparisonRow:
     values = tuple(None if square is None else square.value for square in squares)
     there = [value for value in values if value is not None]
     fewer = tuple(square is not None and square.seeds < most for square in squares)
-    return Line(method, values, fewer, fmean(there) if len(there) == len(values) else None, rank)
+    return ComparisonRow(method, values, fewer, fmean(there) if len(there) == len(values) else None, rank)
 
 
 def _note(contest: Contest | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from blemish.benchmark.results.cells import ONE_CLASS, Cells, Setting
+from blemish.benchmark.results.cells import ONE_CLASS, Results, Setting
 from blemish.benchmark.results.formatting import (
     ASSUMED,
     MISSING,
@@ -30,7 +30,7 @@ MEAN_COSTS = "Means over categories and seeds."
 NO_INTERVALS = f"Means over seeds ({SHORT}: over fewer than others); their intervals stand in the tables below."
 
 
-def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) -> str:
+def markdown(cells: Results, table: Sequence[Row], published: Sequence[Beside]) -> str:
     """Return the results for people who read Markdown.
 
     Methods by categories, a table a setting with intervals and costs, numbers of others beside ours, failures.
@@ -69,7 +69,7 @@ def markdown(cells: Cells, table: Sequence[Row], published: Sequence[Beside]) ->
     return "\n".join(parts)
 
 
-def latex(cells: Cells, table: Sequence[Row]) -> str:
+def latex(cells: Results, table: Sequence[Row]) -> str:
     r"""Return methods by categories and each setting's results and costs, for `\input`; needs booktabs and graphicx.
 
     In the tables of the settings the best numbers are bold. A table that is wider than the page is made smaller.
@@ -98,7 +98,7 @@ def latex(cells: Cells, table: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def comma_separated(cells: Cells, table: Sequence[Row]) -> str:
+def comma_separated(cells: Results, table: Sequence[Row]) -> str:
     """Return one line a method, setting, category and metric, with every seed's value; the category `*` is the mean of all.
 
     Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty. `seeds` is how many seeds,
@@ -149,7 +149,7 @@ def _by_setting(table: Sequence[Row]) -> Iterable[tuple[Setting, list[Row]]]:
         yield one, list(own)
 
 
-def _columns(cells: Cells, own: Sequence[Row]) -> tuple[list[str], list[str]]:
+def _columns(cells: Results, own: Sequence[Row]) -> tuple[list[str], list[str]]:
     metrics = [m for m in cells.metrics if any(m in row.numbers for row in own)]
     return metrics, [c for c in COSTS if any(c in row.costs for row in own)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import in_order, mvtec_records, places
+from blemish.data.layout import category_folders, in_order, mvtec_records
 from blemish.data.record import Record
 
 CARD = DatasetCard(
@@ -60,7 +60,7 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
         UnknownName: no such category.
         DataError: the folder is not laid out as the card says.
     """
-    found = places(CARD, "btad", root, category, marker="train/ok", tops=("BTech_Dataset_transformed",))
+    found = category_folders(CARD, "btad", root, category, marker="train/ok", tops=("BTech_Dataset_transformed",))
     return in_order(record for place in found for record in mvtec_records(place, good="ok", suffix=""))
 
 

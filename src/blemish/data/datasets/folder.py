@@ -89,7 +89,7 @@ def index(
     kind. `masks` names the masks' folder, "beside" says that they lie beside the images, None that none count. A
     mask pixel above `mask_above` is defective. Without a train folder, `test_share` of the good images are kept for
     testing wherever there is a defective one to tell them from; `seed` draws which. A `test_share` of 1 says that nothing
-    shall be learnt: all images are for testing, and neither a train folder nor good ones are needed.
+    shall be learned: all images are for testing, and neither a train folder nor good ones are needed.
 
     Raises:
         DataError: no such folder, no image, no good image, a mask without an image, or a layout with two meanings.

@@ -11,12 +11,12 @@ from blemish.core.errors import DataError
 from blemish.data.datamodule import DataModule
 from blemish.data.layout import (
     MVTEC_SPLITS,
-    Place,
+    CategoryFolder,
+    category_folders,
     folders,
     in_order,
     listing,
     masks_by_stem,
-    places,
     require_images,
 )
 from blemish.data.record import GOOD, Record, Split
@@ -86,11 +86,13 @@ def index(root: Path | str, category: str | None = None, *, depth: bool = True) 
         UnknownName: no such category.
         DataError: the folder is not laid out as the card says, or a depth image is missing.
     """
-    found = places(CARD, "mvtec_3d_ad", root, category, marker="train/good/rgb", tops=("mvtec_3d_anomaly_detection",))
+    found = category_folders(
+        CARD, "mvtec_3d_ad", root, category, marker="train/good/rgb", tops=("mvtec_3d_anomaly_detection",)
+    )
     return in_order(record for place in found for record in _records(place, depth))
 
 
-def _records(place: Place, depth: bool) -> list[Record]:
+def _records(place: CategoryFolder, depth: bool) -> list[Record]:
     records = []
     for name, split in MVTEC_SPLITS.items():
         start = place.folder / name
@@ -99,7 +101,7 @@ def _records(place: Place, depth: bool) -> list[Record]:
     return records
 
 
-def _kind(place: Place, folder: Path, split: Split, depth: bool) -> list[Record]:
+def _kind(place: CategoryFolder, folder: Path, split: Split, depth: bool) -> list[Record]:
     defective = folder.name != GOOD
     masks = masks_by_stem(folder / "gt") if defective else {}
     return [

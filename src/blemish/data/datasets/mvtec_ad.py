@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import in_order, mvtec_records, places
+from blemish.data.layout import category_folders, in_order, mvtec_records
 from blemish.data.record import Record
 
 CARD = DatasetCard(
@@ -136,7 +136,7 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
         UnknownName: no such category.
         DataError: the folder is not laid out as the card says.
     """
-    found = places(CARD, "mvtec_ad", root, category, marker="train/good", tops=("mvtec_anomaly_detection",))
+    found = category_folders(CARD, "mvtec_ad", root, category, marker="train/good", tops=("mvtec_anomaly_detection",))
     return in_order(record for place in found for record in mvtec_records(place))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import Place, in_order, mvtec_records, places, require_images
+from blemish.data.layout import CategoryFolder, category_folders, in_order, mvtec_records, require_images
 from blemish.data.record import Record
 
 CARD = DatasetCard(
@@ -73,11 +73,11 @@ def index(root: Path | str, category: str | None = None, *, private: bool = Fals
         UnknownName: no such category.
         DataError: the folder is not laid out as the card says.
     """
-    found = places(CARD, "mvtec_ad_2", root, category, marker="train/good", tops=("mvtec_ad_2",))
+    found = category_folders(CARD, "mvtec_ad_2", root, category, marker="train/good", tops=("mvtec_ad_2",))
     return in_order(record for place in found for record in _records(place, private))
 
 
-def _records(place: Place, private: bool) -> list[Record]:
+def _records(place: CategoryFolder, private: bool) -> list[Record]:
     records = mvtec_records(
         place,
         splits={"train": "train", "validation": "validation", "test_public": "test"},

@@ -13,7 +13,7 @@ from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.core.errors import DataError
 from blemish.core.files import read_json
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import Place, images, in_order, mvtec_records, places
+from blemish.data.layout import CategoryFolder, category_folders, images, in_order, mvtec_records
 from blemish.data.record import Record
 
 CARD = DatasetCard(
@@ -114,11 +114,13 @@ def saturation(root: Path | str, category: str) -> dict[int, Saturation]:
         ) from error
 
 
-def _places(root: Path | str, category: str | None) -> list[Place]:
-    return places(CARD, "mvtec_loco", root, category, marker="train/good", tops=("mvtec_loco_anomaly_detection",))
+def _places(root: Path | str, category: str | None) -> list[CategoryFolder]:
+    return category_folders(
+        CARD, "mvtec_loco", root, category, marker="train/good", tops=("mvtec_loco_anomaly_detection",)
+    )
 
 
-def _records(place: Place) -> list[Record]:
+def _records(place: CategoryFolder) -> list[Record]:
     truth = place.folder / "ground_truth"
     return [_with_instances(record, truth / record.kind / record.image.stem) for record in mvtec_records(place)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blemish.core.card import Counts, DatasetCard, Paper
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import in_order, mvtec_records, places
+from blemish.data.layout import category_folders, in_order, mvtec_records
 from blemish.data.record import Record
 from blemish.data.synthetic.render import CATEGORIES
 from blemish.data.synthetic.write import PER_DEFECT, TEST_GOOD, TRAIN
@@ -44,7 +44,7 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
         UnknownName: no such category.
         DataError: the folder is not laid out as the card says.
     """
-    found = places(CARD, "synthetic", root, category, marker="train/good")
+    found = category_folders(CARD, "synthetic", root, category, marker="train/good")
     return in_order(record for place in found for record in mvtec_records(place))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.core.errors import DataError, UnknownName
 from blemish.data.datamodule import DataModule
-from blemish.data.layout import Place, in_order, listing, places, require_images
+from blemish.data.layout import CategoryFolder, category_folders, in_order, listing, require_images
 from blemish.data.record import GOOD, Record
 
 CARD = DatasetCard(
@@ -83,7 +83,9 @@ def index(root: Path | str, category: str | None = None, *, split: str = "1cls")
     """
     if split not in SPLITS:
         raise UnknownName("split of VisA", split, SPLITS)
-    found = places(CARD, "visa", root, category, marker="Data/Images/Normal", tops=("VisA_20220922", "VisA", "visa"))
+    found = category_folders(
+        CARD, "visa", root, category, marker="Data/Images/Normal", tops=("VisA_20220922", "VisA", "visa")
+    )
     base = found[0].folder.parent
     rows = _rows(base / "split_csv" / f"{split}.csv")
     return in_order(record for place in found for record in _records(place, base, rows))
@@ -110,7 +112,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _records(place: Place, base: Path, rows: list[dict[str, str]]) -> list[Record]:
+def _records(place: CategoryFolder, base: Path, rows: list[dict[str, str]]) -> list[Record]:
     data = place.folder / "Data"
     wanted = [row for row in rows if row["object"] == place.category]
     there = {
@@ -129,7 +131,7 @@ def _records(place: Place, base: Path, rows: list[dict[str, str]]) -> list[Recor
     return [_record(place, row, there) for row in wanted]
 
 
-def _record(place: Place, row: dict[str, str], there: dict[str, Path]) -> Record:
+def _record(place: CategoryFolder, row: dict[str, str], there: dict[str, Path]) -> Record:
     defective = row["label"] == "anomaly"
     mask = there.get(str(PurePosixPath(row["mask"]))) if defective else None
     return Record(

@@ -164,7 +164,7 @@ class Rotation(Bijection):
 
 
 class Scaling(Bijection):
-    """A learnt positive factor and a learnt shift for each channel (Glow's "actnorm", started at 1 and 0).
+    """A learned positive factor and a learned shift for each channel (Glow's "actnorm", started at 1 and 0).
 
     The factor is a tenth of a softplus of sharpness 1/2, as in FrEIA.
     """
