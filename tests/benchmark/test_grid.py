@@ -179,7 +179,7 @@ def test_long_names_make_files_that_can_be_written(made, tmp_path) -> None:
         write_json(cell.path(tmp_path), {})
         with contextlib.closing(Claims(tmp_path / "claims")) as claims:
             assert claims.claim(cell.name)
-        write_json(tmp_path / "fitted" / f"{cell.learning.name}.safetensors", {})
+        write_json(tmp_path / "fitted" / cell.learning.name / "run.json", {})
 
 
 VALUE = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "all", "ae", "quick"])

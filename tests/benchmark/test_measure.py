@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+from itertools import count
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from blemish.evaluation.settings import FewShot, Noisy, Robustness
 from blemish.features.frozen import Features
 from blemish.inference.inspector import Inspector
 from blemish.models.patchcore import PatchCore
+from blemish.training.device import to
 from blemish.training.random_state import seeded
 from grids import TINY, cells
 
@@ -129,12 +131,50 @@ def test_a_detector_that_several_cells_test_is_fitted_once(cell, tmp_path, monke
 
 def test_a_kept_detector_that_cannot_be_read_is_fitted_anew_and_that_is_said(cell, tmp_path) -> None:
     whole = measure(cell, fitted=tmp_path)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*/model.safetensors")
     file.write_bytes(file.read_bytes()[:100])
     again = measure(cell, fitted=tmp_path)
     assert any("fitted anew" in note for note in again["notes"])
     assert again["scores"] == whole["scores"]
     assert measure(cell, fitted=tmp_path)["stamps"]["fitted"] == "for another cell"
+
+
+def test_an_interrupted_training_is_resumed_with_the_same_scores(cell, tmp_path, monkeypatch) -> None:
+    params = {"steps": 6, "flow_steps": 1, "seed": 3}
+    cell = dataclasses.replace(cell, method="fastflow", params=params)
+    whole = measure(cell)
+    read = count()
+
+    def torn(batch, device):
+        if next(read) == 4:
+            raise KeyboardInterrupt
+        return to(batch, device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("blemish.training.optimise.to", torn)
+        with pytest.raises(KeyboardInterrupt):
+            measure(cell, fitted=tmp_path)
+    found = measure(cell, fitted=tmp_path)
+    assert found["scores"] == whole["scores"]
+    assert any("was interrupted and resumed" in note for note in found["notes"])
+    assert "fit_seconds" not in found["costs"]
+    rows = next(tmp_path.glob("*/training/01-*.csv")).read_text().splitlines()
+    assert len(rows) == 1 + 6
+
+
+def test_a_fit_that_no_other_cell_tests_is_removed(cell, tmp_path) -> None:
+    measure(cell, fitted=tmp_path, keep=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_patience_stops_by_half_of_the_held_out_images(cell, tmp_path) -> None:
+    params = {"steps": 6, "flow_steps": 1, "seed": 3}
+    measure(dataclasses.replace(cell, method="fastflow", params=params, holdout=0.5, patience=1), fitted=tmp_path)
+    head, *rows = next(tmp_path.glob("*/training/01-*.csv")).read_text().splitlines()
+    assert head.split(",")[-1] == "validation"
+    assert rows[-1].split(",")[-1] != ""
+    with pytest.raises(InputError, match="patience needs at least 4 held-out good images"):
+        measure(dataclasses.replace(cell, patience=1))
 
 
 def test_a_unified_detector_is_one_for_all_and_measured_category_by_category(tmp_path, monkeypatch) -> None:

@@ -125,10 +125,26 @@ def test_detectors_are_kept_for_the_cells_that_test_the_same_one(tmp_path) -> No
     robust = [{"kind": "robustness", "change": "blur", "strength": [1, 2]}, {"kind": "few-shot", "k": 2}]
     grid = parse({**tiny(tmp_path), "protocols": robust}).cells(tmp_path)
     asked = {}
-    answer = lambda task: asked.update({task["cell"]["protocol"]: task["fitted"]}) or {"metrics": {}, "failed": None}  # noqa: E731
+    answer = lambda task: asked.update({task["cell"]["protocol"]: task["keep"]}) or {"metrics": {}, "failed": None}  # noqa: E731
     list(Runner(grid, tmp_path / "out", Counting(answer=answer)))
-    kept = str(tmp_path / "out" / "fitted")
-    assert asked == {"robustness-blur-1": kept, "robustness-blur-2": kept, "few-shot-2": None}
+    assert asked == {"robustness-blur-1": True, "robustness-blur-2": True, "few-shot-2": False}
+
+
+def test_one_cell_fits_a_shared_detector_and_the_others_wait(tmp_path) -> None:
+    robust = [{"kind": "robustness", "change": "blur", "strength": [1, 2, 3]}, {"kind": "few-shot", "k": 2}]
+    grid = parse({**tiny(tmp_path), "protocols": robust}).cells(tmp_path)
+    together: list[list[str]] = []
+
+    class Fitting(Counting):
+        def submit(self, task):
+            together.append([cell.protocol.name for cell in runner.flying.values()])
+            return super().submit(task)
+
+    runner = Runner(grid, tmp_path / "out", Fitting(slots=4))
+    assert len(list(runner)) == 4
+    assert together[:2] == [[], ["robustness-blur-1"]]  # the second is few-shot, which fits another detector
+    assert all(sum(name.startswith("robustness") for name in flying) <= 1 for flying in together)
+    assert not list((tmp_path / "out" / "claims").glob("fit-*"))
 
 
 def test_leaving_early_leaves_no_claim_and_no_half(tmp_path) -> None:
@@ -180,7 +196,7 @@ def without_times(result: dict) -> dict:
 
 
 def task(cell, **more) -> dict:
-    return {"cell": cell.as_dict(), "device": "cpu", "features": None, "fitted": None, **more}
+    return {"cell": cell.as_dict(), "device": "cpu", "features": None, "fitted": None, "keep": True, **more}
 
 
 def test_a_process_of_its_own_measures_the_same_and_prints_nothing_between(tmp_path) -> None:

@@ -41,14 +41,14 @@ def blemish(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("bench")
+    root = tmp_path_factory.mktemp("benchmark")
     write_folder(root / "parts", good=12, bad=3, size=(32, 32))
     (root / "tiny.toml").write_text(GRID)
     return root
 
 
 def call(place: Path, *more: object) -> list[object]:
-    return ["bench", place / "tiny.toml", "--data", f"parts={place / 'parts'}", "--out", place / "out", *more]
+    return ["benchmark", place / "tiny.toml", "--data", f"parts={place / 'parts'}", "--out", place / "out", *more]
 
 
 @pytest.mark.slow
@@ -66,14 +66,14 @@ def test_a_killed_run_goes_on_and_the_pages_are_written_from_it(place) -> None:
     assert done.returncode == 0, done.stderr
     assert f"{len(before)} of 8 cells are there already." in done.stdout
     assert "few-shot-2" in done.stdout
-    assert f"Next:  blemish bench-report {place / 'out'}" in done.stdout
+    assert f"Next:  blemish benchmark-report {place / 'out'}" in done.stdout
     after = {path.name: path.read_bytes() for path in cells.glob("*.json")}
     assert len(after) == 8
     assert before.items() <= after.items(), "what was there is not done again"
     found = read_cells(place / "out")
     assert len(found.cells) == 8
     assert {s.protocol for s in found.settings} == {"one-class", "few-shot-2", "robustness-blur-2"}
-    report = blemish("bench-report", place / "out", "--format", "markdown,csv,latex,html")
+    report = blemish("benchmark-report", place / "out", "--format", "markdown,csv,latex,html")
     assert report.returncode == 0, report.stderr
     page = (place / "out" / "report" / "results.md").read_text()
     assert "few-shot-2" in page
@@ -91,7 +91,7 @@ def test_a_changed_grid_in_the_same_folder_stands_by_itself(place, tmp_path) -> 
     """The cells of two image sizes have one name for a reader of the folder; none is computed only to be refused."""
     small = GRID.partition("protocols")[0].replace("seeds = [0, 1]", "seeds = [0]") + GRID[GRID.index("[params") :]
     grid, out = tmp_path / "grid.toml", tmp_path / "out"
-    arguments = ["bench", grid, "--data", f"parts={place / 'parts'}", "--out", out]
+    arguments = ["benchmark", grid, "--data", f"parts={place / 'parts'}", "--out", out]
     grid.write_text(small)
     first = blemish(*arguments)
     assert first.returncode == 0, first.stderr
@@ -112,23 +112,23 @@ def test_failures_are_named_and_the_rest_is_done(place, tmp_path) -> None:
     grid = GRID.replace('["patchcore"]', '["patchcore", "padim"]').replace("seeds = [0, 1]", "seeds = [0]")
     settings = grid[grid.index("[params.patchcore]") :] + "\n[params.padim]\ndims = 0\n"
     (tmp_path / "grid.toml").write_text(grid.split("protocols")[0] + settings)
-    arguments = ["bench", tmp_path / "grid.toml", "--data", f"parts={place / 'parts'}", "--out", tmp_path / "out"]
+    arguments = ["benchmark", tmp_path / "grid.toml", "--data", f"parts={place / 'parts'}", "--out", tmp_path / "out"]
     done = blemish(*arguments)
     assert done.returncode == 1
     assert "failed: padim parts" in done.stderr
     assert "dims is 0" in done.stderr
     assert "--retry-failed" in done.stderr
     assert "patchcore" in done.stdout
-    assert blemish("bench-report", tmp_path / "out", "--format", "markdown").returncode == 0
+    assert blemish("benchmark-report", tmp_path / "out", "--format", "markdown").returncode == 0
     assert "dims is 0" in (tmp_path / "out" / "report" / "results.md").read_text()
 
 
 def test_what_is_wrong_is_said_at_once(place) -> None:
-    unknown = blemish("bench", "quick-lok")
+    unknown = blemish("benchmark", "quick-lok")
     assert unknown.returncode == 2
     assert "quick-look" in unknown.stderr
     assert "no part" not in unknown.stderr
-    absent = blemish("bench", place / "tiny.toml")
+    absent = blemish("benchmark", place / "tiny.toml")
     assert absent.returncode == 2
     assert "nowhere" in absent.stderr
     wrong = blemish(*call(place, "--data", "parts"))

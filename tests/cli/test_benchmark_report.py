@@ -1,4 +1,4 @@
-"""`blemish bench-report`: writes what is asked for, says what it read, names what is wrong, needs no torch."""
+"""`blemish benchmark-report`: writes what is asked for, says what it read, names what is wrong, needs no torch."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from blemish.core.errors import DataError, UnknownName
 
 
 def run(*words):
-    return CliRunner().invoke(app, ["bench-report", *map(str, words)])
+    return CliRunner().invoke(app, ["benchmark-report", *map(str, words)])
 
 
 def folder(path):

@@ -17,6 +17,10 @@ LONGEST = 200
 """Bytes of a name beside its hash: with what is put around it while a file is written it stays below 255."""
 
 
+COSTS = "costs.json"
+"""Beside a fitted detector: what fitting it cost."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a cell's images are. `kind` is the data set's name in the registry, `name` what results call it.
@@ -52,6 +56,7 @@ class Cell:
     holdout: float
     false_reject_rate: float
     train_images: int | None
+    patience: int | None
     resolution: Resolution
     images_sha256: str
 
@@ -104,6 +109,15 @@ class Cell:
     def path(self, out: Path) -> Path:
         """Return the file of the result below `out`."""
         return out / "cells" / f"{self.name}.json"
+
+
+def is_fitted(folder: Path) -> bool:
+    """Return whether a run folder holds a fitted detector and what fitting it cost.
+
+    Args:
+        folder: The folder, which need not exist.
+    """
+    return (folder / "model.safetensors").exists() and (folder / COSTS).exists()
 
 
 def failure(error: str, trace: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ image_size = 128                         # default: the preset's, 256 for method
 batch_size = 8                           # default: the preset's, 32 for methods without one
 holdout = 0.2                            # good images kept for a threshold; default 0: none, all are learned from
 false_reject_rate = 0.01                 # for which that threshold is chosen
+patience = 10                            # training stops after so many checks without improvement; needs a holdout
 train_images = 160                       # at most so many good images are learned from; default: all
 resolution = "original"                  # maps are compared at the images' size, or at the network's: "network"
 limit_minutes = 90                       # a cell that takes longer has failed; default: none
@@ -64,6 +65,7 @@ class Grid:
     holdout: float = 0.0
     false_reject_rate: float = 0.01
     train_images: int | None = None
+    patience: int | None = None
     resolution: Resolution = "original"
     limit_minutes: float | None = None
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class Grid:
             holdout=self.holdout,
             false_reject_rate=self.false_reject_rate,
             train_images=self.train_images,
+            patience=self.patience,
             resolution=self.resolution,
             images_sha256=_sha256([record for category in categories for record in images[category]]),
         )

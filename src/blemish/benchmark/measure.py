@@ -1,4 +1,4 @@
-"""Measure one cell: read the split, let the protocol have it, learn, test, and say what it cost."""
+"""Measure one cell: divide the images by its protocol, fit by an Engine, test, and report what it cost."""
 
 from __future__ import annotations
 
@@ -6,45 +6,55 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from blemish.benchmark.cells import Cell
+from blemish.benchmark.cells import COSTS, Cell, is_fitted
 from blemish.benchmark.hardware import hardware, peak_mb, resident_mb
 from blemish.benchmark.picture import picture
 from blemish.core import registry
 from blemish.core.detector import Detector
 from blemish.core.environment import environment
-from blemish.core.errors import FormatError, ImageError
+from blemish.core.errors import FormatError, ImageError, InputError
 from blemish.core.files import read_json, write_json
 from blemish.core.read_ahead import read_ahead
+from blemish.core.types import Batch
 from blemish.data import synthetic
-from blemish.data.datamodule import DataModule
-from blemish.data.reader import Loader
 from blemish.data.record import Record
-from blemish.data.split import few_shot, split_hash
+from blemish.data.split import split_hash
+from blemish.engine.engine import Engine
 from blemish.evaluation.evaluate import Report, evaluate
-from blemish.evaluation.settings import Subsets
+from blemish.evaluation.protocol_data import ProtocolData
 from blemish.features.cache import FeatureCache, digests
 from blemish.imaging.images import Imaging
 from blemish.inference.inspector import Inspector
-from blemish.training.device import choose_device, device_of
+from blemish.training.device import device_of
 from blemish.training.random_state import seeded
 
 
 def measure(
-    cell: Cell, *, device: str = "cpu", features: Path | None = None, fitted: Path | None = None
+    cell: Cell, *, device: str = "cpu", features: Path | None = None, fitted: Path | None = None, keep: bool = True
 ) -> dict[str, Any]:
     """Return the result of a cell as JSON values.
 
-    `features` is a folder for the cache of frozen features, if any; `fitted` one for detectors that other cells test too.
+    Args:
+        cell: What to measure.
+        device: "cpu", "auto" or "cuda:0".
+        features: Folder for the cache of frozen features; None caches nothing.
+        fitted: Folder for the run folders of fits: an interrupted training is resumed there, and a detector that is
+            there already is not fitted again. None fits in a temporary folder.
+        keep: Whether the fitted detector stays there, for other cells that test it too.
+
+    Returns:
+        Metrics, raw scores, decisions, costs, stamps (how it was measured) and a picture.
 
     Raises:
         BlemishError: whatever data, method and protocol raise.
@@ -54,15 +64,16 @@ def measure(
     with ExitStack() as stack:
         caught = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always")
-        split, imaging = _split(cell)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="blemish-bench-"))
-        test = cell.protocol.changed(split.test, imaging, Path(folder))
+        data = _data(cell)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="blemish-benchmark-")))
+        test = cell.protocol.changed(data.test_records, data.imaging, scratch)
         cache = None
         if features is not None:
-            known = _known(cell, [*split.train, *split.held_out, *test], imaging, features)
-            cache = FeatureCache(features / "maps", known)
+            records = [*data.train_records, *data.held_out_records, *test]
+            cache = FeatureCache(features / "maps", _known(cell, records, data.imaging, features))
+        folder = scratch / "run" if fitted is None else fitted / cell.learning.name
         with nullcontext() if cache is None else cache.open():
-            inspector, learning, kept = _learned(cell, split, imaging, device, cache, fitted)
+            inspector, learning, kept = _fitted(cell, data, device, cache, folder)
             reports = {
                 category: evaluate(
                     inspector, records, resolution=cell.resolution, batch_size=cell.batch_size, seed=cell.seed
@@ -70,6 +81,9 @@ def measure(
                 for category, records in _by_category(test).items()
             }
         drawn = picture(inspector, test, next(iter(reports.values())).parts)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    split = data.subsets
     return {
         **_found(cell, reports, [*map(str, {str(w.message): None for w in caught})]),
         "picture": drawn,
@@ -92,8 +106,8 @@ def measure(
     }
 
 
-def _split(cell: Cell) -> tuple[Subsets, Imaging]:
-    """Return who learns and who is tested, as the protocol wants it, and how images are prepared."""
+def _data(cell: Cell) -> ProtocolData:
+    """Return the images of a cell, divided by its protocol."""
     source = cell.source
     if source.make is not None:  # kept if it is there already; on another machine it is made there
         named = [category for category in cell.categories if category is not None]
@@ -110,56 +124,65 @@ def _split(cell: Cell) -> tuple[Subsets, Imaging]:
         )
         for category in cell.categories
     ]
-    train = [record for part in parts for record in _at_most(cell.train_images, part, cell.seed)]
-    held_out = [record for part in parts for record in part.held_out_records]
-    test = [record for part in parts for record in part.test_records]
-    return cell.protocol.split(Subsets(train, held_out, test)), parts[0].imaging
+    return ProtocolData(parts, cell.protocol, train_images=cell.train_images)
 
 
-def _at_most(count: int | None, part: DataModule, seed: int) -> list[Record]:
-    train = part.train_records
-    return train if count is None or count >= len(train) else few_shot(train, count, seed)
-
-
-def _learned(
-    cell: Cell, split: Subsets, imaging: Imaging, device: str, cache: FeatureCache | None, folder: Path | None
+def _fitted(
+    cell: Cell, data: ProtocolData, device: str, cache: FeatureCache | None, folder: Path
 ) -> tuple[Inspector, dict[str, Any], bool]:
-    """Return a fitted inspector, what fitting cost, and whether it lay in `folder`; if not, it does now."""
-    place = None if folder is None else folder / f"{cell.learning.name}.safetensors"
-    if place is not None and place.exists():
-        try:
-            inspector = Inspector.load(place, device)
-            return inspector, inspector.about["costs"], True
-        except (FormatError, KeyError) as error:
-            warnings.warn(f"{place} cannot be used and was fitted anew: {error}", stacklevel=2)
-    inspector, costs = _learn(cell, split, imaging, device, cache)
-    if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Inspector(inspector.detector, imaging, inspector.calibration, {**inspector.about, "costs": costs}).save(place)
-    return inspector, costs, False
+    """Return a fitted inspector, what fitting cost, and whether it was in `folder` already; if not, it is now."""
+    complete = is_fitted(folder)
+    try:
+        return (*_fit(cell, data, device, cache, folder), complete)
+    except (FormatError, InputError) as error:
+        if not folder.exists():
+            raise
+        shutil.rmtree(folder)
+        warnings.warn(f"{folder} cannot be used and was fitted anew: {error}", stacklevel=2)
+    return (*_fit(cell, data, device, cache, folder), False)
 
 
-def _learn(
-    cell: Cell, split: Subsets, imaging: Imaging, device: str, cache: FeatureCache | None
+def _fit(
+    cell: Cell, data: ProtocolData, device: str, cache: FeatureCache | None, folder: Path
 ) -> tuple[Inspector, dict[str, Any]]:
-    """Return a fitted inspector, with a threshold if parts are held out for one, and what fitting cost."""
-    loader = Loader(split.train, imaging, batch_size=cell.batch_size, shuffle=True, seed=cell.seed, on_error="skip")
-    resident = resident_mb()
+    """Fit by an Engine in `folder`, or go on with what was interrupted there; return the inspector and what it cost."""
     with seeded(cell.seed):
-        model: Detector = registry.method(cell.method)(**cell.params).to(choose_device(device))
-        begun = time.perf_counter()
-        model.fit(loader)
-        seconds = time.perf_counter() - begun
-    peak, looked_up = peak_mb(), 0 if cache is None else cache.looked_up
-    about = {"learned": [record.fingerprint for record in (*split.train, *split.held_out)]}
-    inspector = Inspector(model, imaging, about=about)
-    if split.held_out:
-        inspector.calibrate(split.held_out, false_reject_rate=cell.false_reject_rate)
-    costs: dict[str, Any] = {"fit_seconds": round(seconds, 3), "fit_looked_up": looked_up}
-    costs["peak_mb"] = None if peak is None or resident is None else round(max(peak - resident, 0.0), 1)
-    if device_of(model).type == "cuda":
-        costs["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated(device_of(model)) / 2**20, 1)
-    return inspector, costs
+        model: Detector = registry.method(cell.method)(**cell.params)
+    engine = Engine(
+        seed=model.params.get("seed", cell.seed),
+        device=device,
+        false_reject_rate=cell.false_reject_rate,
+        patience=cell.patience,
+    )
+    interrupted = (folder / "run.json").exists()
+    costs: dict[str, Any] = {}
+    _timed(model, costs, cache)
+    inspector = engine.fit(model, data, folder=folder, verbose=False)
+    if interrupted and not (folder / COSTS).exists():
+        warnings.warn("its fit was interrupted and resumed, so its time and memory are not known", stacklevel=2)
+        costs = {"fit_looked_up": costs.get("fit_looked_up", 0)}
+    if not (folder / COSTS).exists():
+        write_json(folder / COSTS, costs)
+    stored: dict[str, Any] = read_json(folder / COSTS)
+    return inspector, stored
+
+
+def _timed(model: Detector, costs: dict[str, Any], cache: FeatureCache | None) -> None:
+    """Let `model` note in `costs` what its own fit takes, without the Engine's reading, hashing and saving around it."""
+    fit = model.fit
+
+    def timed(data: Iterable[Batch]) -> Detector:
+        resident, begun = resident_mb(), time.perf_counter()
+        fit(data)
+        costs["fit_seconds"] = round(time.perf_counter() - begun, 3)
+        costs["fit_looked_up"] = 0 if cache is None else cache.looked_up
+        peak = peak_mb()
+        costs["peak_mb"] = None if peak is None or resident is None else round(max(peak - resident, 0.0), 1)
+        if device_of(model).type == "cuda":
+            costs["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated(device_of(model)) / 2**20, 1)
+        return model
+
+    model.fit = timed  # type: ignore[method-assign]
 
 
 def _costs(model: Detector, cell: Cell) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from blemish.benchmark.cells import failure
 from blemish.core.memory import keep_freed_memory
 
 Task = dict[str, Any]
-"""The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features, fitted."""
+"""The arguments of `blemish.benchmark.measure.measure` as JSON values: cell, device, features, fitted, keep."""
 
 
 def measured(
@@ -102,7 +102,7 @@ def main() -> None:
         from blemish.benchmark.measure import measure
 
         kept = {name: None if task[name] is None else Path(task[name]) for name in ("features", "fitted")}
-        found = measure(Cell.from_dict(task["cell"]), device=task["device"], **kept)
+        found = measure(Cell.from_dict(task["cell"]), device=task["device"], keep=task["keep"], **kept)
         text = json.dumps(found, allow_nan=False, default=str)
     except Exception as error:  # whatever it is, it is this cell's result
         text = json.dumps(failure(f"{type(error).__name__}: {error}", traceback.format_exc()))

@@ -235,6 +235,7 @@ _KEYS: dict[str, Callable[[str, Any], Any]] = {
     "holdout": _number(0, 1),
     "false_reject_rate": _number(1e-6, 1),
     "train_images": _whole(1),
+    "patience": _whole(1),
     "resolution": _resolution,
     "limit_minutes": _number(1e-3, 1e6),
     "params": _table,

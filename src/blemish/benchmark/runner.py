@@ -3,7 +3,7 @@
     OUT/cells/NAME.json     the results, each written whole or not at all
     OUT/claims/             who works on what, while somebody works
     OUT/features/           features of frozen networks, to be removed at will
-    OUT/fitted/             detectors that several cells test, likewise
+    OUT/fitted/             run folders of fits that are under way, and of detectors that several cells test, likewise
 
 What was killed in the middle is not there, and is done when the runner is started again; what is there is never done
 again. Several runners may share a folder.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from blemish.benchmark.backends import Backend
-from blemish.benchmark.cells import Cell, failure
+from blemish.benchmark.cells import Cell, failure, is_fitted
 from blemish.benchmark.claims import Claims
 from blemish.core.errors import FormatError
 from blemish.core.files import read_json, write_json
@@ -57,6 +57,7 @@ class Runner:
         self._retry = {name: r["tries"] for name, r in stored.items() if retry_failed and r is not None and r["failed"]}
         self.before = sum(r is not None and name not in self._retry for name, r in stored.items())
         self.flying: dict[Future[Result], Cell] = {}
+        self._fitting: set[str] = set()  # cells that hold the claim on a detector
         self._seconds: dict[str, list[float]] = {}
 
     def __iter__(self) -> Generator[Result, None, None]:
@@ -104,6 +105,8 @@ class Runner:
         for name, cell in list(self.waiting.items()):
             if len(self.flying) == self.backend.slots:
                 return
+            if not self._may_fit(cell, claims):
+                continue
             ours = claims.claim(name)
             found = self._finished(cell)  # only now is it sure that nobody works on it
             if found is not None:
@@ -113,10 +116,27 @@ class Runner:
                 yield found
             elif ours:
                 del self.waiting[name]
-                shared = self._learnings[cell.learning.name] > 1
-                fitted = str(self.out / "fitted") if shared else None
-                task = {"cell": cell.as_dict(), "device": self.device, "features": self.features, "fitted": fitted}
+                task: dict[str, Any] = {"cell": cell.as_dict(), "device": self.device, "features": self.features}
+                task |= {"fitted": str(self.out / "fitted"), "keep": self._learnings[cell.learning.name] > 1}
                 self.flying[self.backend.submit(task)] = cell
+                continue
+            self._let_fit(cell, claims)
+
+    def _may_fit(self, cell: Cell, claims: Claims) -> bool:
+        """Return whether a cell may begin: of several that test one detector the first fits it, the others wait."""
+        fit = cell.learning.name
+        if self._learnings[fit] == 1 or is_fitted(self.out / "fitted" / fit):
+            return True
+        if claims.claim(f"fit-{fit}"):
+            self._fitting.add(cell.name)
+            return True
+        return False
+
+    def _let_fit(self, cell: Cell, claims: Claims) -> None:
+        """Give back the claim on a detector that was fitted, or could not be."""
+        if cell.name in self._fitting:
+            self._fitting.remove(cell.name)
+            claims.release(f"fit-{cell.learning.name}")
 
     def _write(self, future: Future[Result], claims: Claims) -> Result:
         cell = self.flying.pop(future)
@@ -128,6 +148,7 @@ class Runner:
         result = {"cell": kept, **found, "tries": 1 + self._retry.get(cell.name, 0)}
         write_json(cell.path(self.out), result)
         claims.release(cell.name)
+        self._let_fit(cell, claims)
         return result
 
     def _finished(self, cell: Cell) -> Result | None:

@@ -1,6 +1,6 @@
 """The command line: parses, calls, prints. Everything it does can be done from Python as well.
 
-Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part or cells of bench failed,
+Exit codes: 0 done (inspect: all parts good), 1 inspect found a defective part or cells of benchmark failed,
 2 something went wrong: a mistake, a crash, or output that nobody takes.
 """
 
@@ -14,14 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from blemish.cli import learning  # noqa: F401 - importing hangs the commands on the app, in the order of `--help`
-from blemish.cli import looking  # noqa: F401
-from blemish.cli import exporting  # noqa: F401
-from blemish.cli import watching  # noqa: F401
-from blemish.cli import knowing  # noqa: F401
-from blemish.cli import benchmark  # noqa: F401
-from blemish.cli import benchmark_report  # noqa: F401
-from blemish.cli import literature  # noqa: F401
+from blemish.cli import benchmark, export, field, inspect, learn, literature, measure, watch  # noqa: F401 - they add commands
 from blemish.cli.app import app
 from blemish.cli.printing import ERROR, GOOD, INTERRUPTED, let_go, shown
 from blemish.core.errors import BlemishError, MissingExtra

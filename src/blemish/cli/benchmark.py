@@ -1,4 +1,4 @@
-"""The command that measures many methods on many data sets: bench."""
+"""Commands that measure many methods on many data sets: benchmark, and benchmark-report, which writes its pages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def bench(
+def benchmark(
     grid: Annotated[str, typer.Argument(help="A grid, .toml, or a preset's name: quick-look, protocols, methods ...")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the results. [default: runs/bench/NAME]")
+        Path | None, typer.Option("--out", "-o", help="Folder of the results. [default: runs/benchmark/NAME]")
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -52,8 +52,10 @@ def bench(
     from blemish.core.progress import progress
     from blemish.training.device import choose_device
 
+    if grid.endswith((".onnx", ".xml")):
+        raise InputError(f"{grid} is an exported model; its speed is measured by: blemish profile {grid}")
     on, asked = where(on), read(grid, dict(_root(text) for text in data or []))
-    folder = out or Path("runs") / "bench" / asked.name
+    folder = out or Path("runs") / "benchmark" / asked.name
     if on == "local":  # a device that is not there is one mistake, not a failure of every cell
         choose_device(device)
     cells = asked.cells(folder)
@@ -66,7 +68,7 @@ def bench(
     if others and not as_json:
         typer.echo(
             f"{others} cells of another grid, or of this one before it was changed, lie in {folder / 'cells'}. They stay "
-            "and do not count here; bench-report reads them too. To keep them apart choose another folder (--out)."
+            "and do not count here; benchmark-report reads them too. To keep them apart choose another folder (--out)."
         )
     with closing(iter(runner)) as running:  # Ctrl-C, wherever it comes, ends the cells that still run
         found = list(progress(running, "cells", total=runner.total, left=runner.left))
@@ -78,6 +80,37 @@ def bench(
     else:
         _say(folder, table, found, failed)
     raise typer.Exit(DEFECTIVE if failed else GOOD)
+
+
+@app.command("benchmark-report")
+def benchmark_report(
+    folder: Annotated[Path, typer.Argument(help="Folder of the benchmark's cells, one JSON file each.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results. [default: FOLDER/report]")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", "-f", help="html, markdown, latex, csv, or several with commas between.")
+    ] = "html,markdown,latex,csv",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a benchmark's results: a static page, Markdown, LaTeX, CSV. Missing and failed cells are shown as such."""
+    from blemish.benchmark.results import read_cells, write_report
+
+    cells = read_cells(folder)
+    chosen = [name.strip() for name in formats.split(",") if name.strip()]
+    files = write_report(cells, out or folder / "report", chosen)
+    if as_json:
+        return print_json(
+            {
+                "cells": len(cells.cells),
+                "failed": [cell.file for cell in cells.failed],
+                "unread": dict(cells.unread),
+                "files": [str(path) for path in files],
+            }
+        )
+    typer.echo(f"{len(cells.cells)} cells, {len(cells.failed)} failed, {len(cells.unread)} files could not be read.")
+    for path in files:
+        typer.echo(f"Written: {path}")
 
 
 def _root(text: str) -> tuple[str, str]:
@@ -139,4 +172,4 @@ def _say(folder: Path, table: list[Row], found: list[dict[str, Any]], failed: li
             f"{len(failed)} of {len(found)} cells failed. Once more: the same command with --retry-failed", err=True
         )
     typer.echo(f"Results: {folder / 'cells'}")
-    typer.echo(f"Next:  blemish bench-report {folder}")
+    typer.echo(f"Next:  blemish benchmark-report {folder}")

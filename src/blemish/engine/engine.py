@@ -93,7 +93,13 @@ class Engine:
 
     @known_arguments("Engine.fit")
     def fit(
-        self, model: Detector, datamodule: DataModule, *, resume: Path | str | None = None, verbose: bool = True
+        self,
+        model: Detector,
+        datamodule: DataModule,
+        *,
+        resume: Path | str | None = None,
+        folder: Path | str | None = None,
+        verbose: bool = True,
     ) -> Inspector:
         """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a new run folder.
 
@@ -129,7 +135,8 @@ class Engine:
         config |= {"precision": self.precision, "patience": self.patience}
         name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
         if resume is None and rank() == 0:
-            resume = runs.start(self.root, name, config).folder
+            run = runs.start(self.root, name, config) if folder is None else runs.start_at(Path(folder), config)
+            resume = run.folder
         run = runs.resume(told(str(resume)), config)
         inspector = self._learn(model, datamodule, run)
         self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)

@@ -67,6 +67,25 @@ def start(root: Path, name: str, config: dict[str, Any]) -> Run:
     return run
 
 
+def start_at(folder: Path, config: dict[str, Any]) -> Run:
+    """Make a run in this very folder, unless there is one, which `resume` then compares with `config`.
+
+    Args:
+        folder: The run's folder; it need not exist.
+        config: What is asked for, in JSON values.
+
+    Returns:
+        The run.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+    """
+    run = Run(folder, {**config, "environment": environment()})
+    if not (folder / "run.json").exists():
+        write_json(folder / "run.json", run.config)
+    return run
+
+
 def report_place(folder: Path, about: Mapping[str, Any]) -> Path:
     """Return where the JSON of a report goes: report.json, numbered where one of something else is there."""
     names = chain(["report.json"], (f"report-{number}.json" for number in count(2)))

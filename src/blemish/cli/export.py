@@ -1,4 +1,4 @@
-"""Commands for the line: export, benchmark."""
+"""The command that makes a file for the line: export."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from blemish.cli.options import (
     CategoryOption,
     DataOption,
     DatasetOption,
-    EngineOption,
     JsonOption,
-    ThreadsOption,
     data_class,
     data_options,
     parts_of,
 )
-from blemish.cli.printing import ERROR, INTERRUPTED, print_json
+from blemish.cli.printing import print_json
 from blemish.core.errors import InputError
 from blemish.core.files import printable
 
@@ -135,54 +133,3 @@ def _fitted_on(inspector: Inspector) -> DataModule | None:
 
 def _split(learned: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}
-
-
-@app.command()
-def benchmark(
-    models: Annotated[list[Path], typer.Argument(help="Files made by `blemish export`.")],
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = None,
-    repeats: Annotated[int, typer.Option(min=3, help="Images timed one after another.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images looked at together, for the throughput.")] = 8,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure exported models on this machine: latency percentiles, throughput, memory."""
-    import json
-    import subprocess
-    import sys
-
-    found = []
-    for model in models:  # each in a process of its own, so that memory is its own
-        call = {"path": str(model), "engine": engine, "threads": threads, "repeats": repeats, "batch_size": batch_size}
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _MEASURE, json.dumps(call)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            typer.echo(done.stderr, err=True, nl=False)
-            raise typer.Exit(done.returncode if done.returncode == INTERRUPTED else ERROR)
-        found.append(json.loads(done.stdout))
-    if as_json:
-        return print_json(found)
-    typer.echo(
-        f"{'precision':<9} {'load':>7} {'p50':>7} {'p90':>7} {'p99':>7} {'prepare':>8} {'decide':>7} {'part':>11} "
-        f"{'img/s':>7} {'file':>8} {'memory':>8}"
-    )
-    for row in found:
-        part = "{1} x {0}".format(*row["part"])
-        typer.echo(
-            f"{printable(row['precision']):<9} {row['load']:7.0f} {row['p50']:7.1f} {row['p90']:7.1f} {row['p99']:7.1f} "
-            f"{row['prepare']:8.1f} {row['decide']:7.1f} {part:>11} {row['images_per_second']:7.1f} "
-            f"{row['megabytes']:5.1f} MB {row['memory']:5.0f} MB  {row['file']}"
-        )
-    typer.echo(
-        "Times in ms. prepare and decide: one part of so many pixels (width x height), besides the network's own time."
-    )
-
-
-_MEASURE = """
-import json, sys
-from blemish.cli import stopping
-from blemish.inference.latency import latency
-with stopping():
-    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
-"""

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from typer import Exit
 
-from blemish.cli.exporting import _parts, benchmark, export
+from blemish.cli.export import _parts, export
+from blemish.cli.measure import profile
 from blemish.core.errors import InputError
 from blemish.data import Folder
 from blemish.engine import Engine
@@ -101,12 +102,12 @@ def test_info_reads_what_the_file_says_of_itself(exported) -> None:
 
 
 def test_benchmark_prints_percentiles(exported) -> None:
-    done = blemish("benchmark", exported, "--repeats", "3", "--threads", "1", "--json")
+    done = blemish("profile", exported, "--repeats", "3", "--threads", "1", "--json")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
     assert 0 < row["p50"] <= row["p99"]
     assert row["memory"] > 0
-    absent = blemish("benchmark", exported.with_name("none.onnx"))
+    absent = blemish("profile", exported.with_name("none.onnx"))
     assert absent.returncode == 2
     assert "does not exist" in absent.stderr
 
@@ -160,7 +161,7 @@ def test_a_measurement_imports_nothing_from_the_folder_in_which_it_is_run(tmp_pa
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exit):
-        benchmark([tmp_path / "none.onnx"], repeats=3)
+        profile([tmp_path / "none.onnx"], repeats=3)
     assert "none.onnx does not exist" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Commands that make a model: fit, calibrate, test, demo."""
+"""Commands that make a model: demo, fit, calibrate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from blemish.cli.options import (
     PresetOption,
     PresetSizeOption,
     RateOption,
-    Resolution,
     RoiOption,
     Root,
     SeedOption,
@@ -41,6 +40,23 @@ from blemish.core.errors import InputError
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, models and reports.")] = Path(
+        "blemish-demo"
+    ),
+    category: Annotated[list[str] | None, typer.Option("--category", "-c", help="Only these. [default: all]")] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
+    preset: DemoPresetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
+    from blemish.cli.demo import run_demo
+
+    page = run_demo(out, categories=category, method=method, preset=preset, seed=seed)
+    typer.echo(f"Report: {page}")
 
 
 @app.command()
@@ -171,67 +187,6 @@ def calibrate(
     typer.echo(f"Threshold {inspector.calibration.threshold:.6g}. {inspector.calibration.guarantee}")
     if inspector.calibration.note:
         typer.echo(f"Note: {inspector.calibration.note}")
-
-
-@app.command()
-def test(
-    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit` or `blemish export`.")],
-    root: Root,
-    dataset: DatasetOption = "folder",
-    category: CategoryOption = None,
-    data_option: DataOption = None,
-    resolution: Annotated[
-        Resolution,
-        typer.Option(help="Pixel metrics at the images' own resolution, or, as in papers, at the network's input."),
-    ] = Resolution.original,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for report.json, report.html and tables. [default: beside the model]"),
-    ] = None,
-    device: DeviceOption = "cpu",
-    as_json: JsonOption = False,
-) -> None:
-    """Measure a model on parts of known truth; writes a report."""
-    from blemish.engine.reporting import report_on
-    from blemish.inference.loading import load
-
-    looks = load(model, device=device)
-    learned = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
-    learned = learned if isinstance(learned, dict) else {}
-    given = data_options(dataset, data_option or [])
-    options = given
-    if learned.get("dataset") == dataset:
-        options = {**learned.get("options", {}), **given}
-        category = category or learned.get("category")
-    if dataset == "folder" and "test_share" not in given and "learned_content" in looks.about:
-        options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it
-    split = {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}
-    data = data_class(dataset)(root, category, **split, **options)
-    found, page = report_on(
-        looks, data, resolution=resolution.value, out=out or model.parent, about={"model": str(model)}
-    )
-    if as_json:
-        return print_json({**found.as_dict(), "page": page and str(page)})
-    typer.echo(found.text())
-    if page is not None:
-        typer.echo(f"Report: {page}")
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, models and reports.")] = Path(
-        "blemish-demo"
-    ),
-    category: Annotated[list[str] | None, typer.Option("--category", "-c", help="Only these. [default: all]")] = None,
-    method: Annotated[str, typer.Option("--method", "-m", help="Method: see `blemish list`.")] = "patchcore",
-    preset: DemoPresetOption = None,
-    seed: SeedOption = 0,
-) -> None:
-    """Make a synthetic inspection task, fit, test and report: no network, no data set, no GPU."""
-    from blemish.cli.demo import run_demo
-
-    page = run_demo(out, categories=category, method=method, preset=preset, seed=seed)
-    typer.echo(f"Report: {page}")
 
 
 def _costs(escape: float | None, reject: float | None, share: float | None) -> tuple[float, float, float] | None:

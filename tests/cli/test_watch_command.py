@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.cli.watching import load_model, moment
+from blemish.cli.watch import load_model, moment
 from blemish.core.errors import InputError
 from blemish.core.files import sha256
 
@@ -21,7 +21,7 @@ COMMAND = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
 from watched import Brightness
-import blemish.cli.watching as watching
+import blemish.cli.watch as watching
 class Bare(Brightness):
     def __init__(self):
         super().__init__()
