@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blemish.watch import Part
-from blemish.watch.find import Backlog, Sweep, chooser
+from blemish.watch import FileState
+from blemish.watch.backlog import Backlog
+from blemish.watch.find import Sweep, chooser
 from blemish.watch.journal import Journal
 
 
@@ -34,7 +35,7 @@ def timed(work: Any, times: int = 1) -> tuple[float, float]:
     return round(sorted(taken)[times // 2], 4), round(sorted(worked)[times // 2], 4)
 
 
-def line(part: Part) -> dict[str, Any]:
+def line(part: FileState) -> dict[str, Any]:
     region = {"box": [10, 20, 30, 40], "area": 300, "peak": 1.25, "peak_at": [15, 25]}
     verdict = {"key": f"/line/{part.path}", "verdict": "defective", "score": 1.2, "p_value": 0.01, "threshold": 1.0}
     return {"part": part._asdict(), "time": "2026-01-01T00:00:00.000+00:00", **verdict, "regions": [region] * 2}
@@ -53,7 +54,7 @@ def main() -> None:
         for i in range(given.files):
             path = folder / f"part_{i:07d}.png"
             path.touch()
-            part = Part.of(path.name, path.stat())
+            part = FileState.of(path.name, path.stat())
             journal.add(part, line(part))
             if i % 1000 == 0:
                 journal.commit()
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def _commit(journal: Journal) -> None:
-    part = Part(f"new_{time.perf_counter_ns()}", 1, 1)
+    part = FileState(f"new_{time.perf_counter_ns()}", 1, 1)
     journal.add(part, line(part))
     journal.commit()
 

@@ -18,9 +18,9 @@ from blemish.export import to_onnx
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import from_good
 from blemish.inference.inspector import Inspector
-from blemish.inference.latency import latency, made_part
 from blemish.inference.loading import load
 from blemish.inference.metadata import Exported, onnx_texts
+from blemish.inference.profile import made_part, profile
 from blemish.inference.runtime import Runtime
 from blemish.models import PatchCore
 from parts import Parts, deface, stripes, write_png
@@ -122,7 +122,7 @@ def test_no_torch_is_needed(file, folder) -> None:
 
 
 def test_latency_measures_something(file) -> None:
-    found = latency(file, threads=1, repeats=3, batch_size=2)
+    found = profile(file, threads=1, repeats=3, batch_size=2)
     assert 0 < found.p50 <= found.p90 <= found.p99
     assert found.images_per_second > 0
     assert found.precision == "fp32"
@@ -136,7 +136,7 @@ def test_latency_takes_parts_as_the_models_camera_gives_them(file, tmp_path) -> 
     imaging = next(prop for prop in told.metadata_props if prop.key == "blemish.imaging")
     imaging.value = json.dumps({**json.loads(imaging.value), "white": 4095, "roi": [10, 100, 1100, 1300]})
     onnx.save(told, tmp_path / "camera.onnx")
-    assert latency(tmp_path / "camera.onnx", threads=1, repeats=3, batch_size=2).part == (1300, 1100)
+    assert profile(tmp_path / "camera.onnx", threads=1, repeats=3, batch_size=2).part == (1300, 1100)
 
 
 @pytest.mark.parametrize(

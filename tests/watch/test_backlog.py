@@ -1,7 +1,7 @@
 """When a file counts as complete, and what happens to those that do not; time is given, not waited for."""
 
 from blemish.watch import FileState
-from blemish.watch.find import LONGEST_PAUSE, Backlog
+from blemish.watch.backlog import LONGEST_PAUSE, Backlog
 
 
 def part(path: str = "a.png", size: int = 10, mtime: int = 1) -> FileState:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from blemish.watch import find
-from blemish.watch.find import Backlog, Sweep, chooser, passing
+from blemish.watch.backlog import Backlog
+from blemish.watch.find import Sweep, chooser, passing
 
 
 class Looking:

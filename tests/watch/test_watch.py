@@ -392,7 +392,7 @@ def test_what_is_shown_is_on_the_disk(line, tmp_path, model) -> None:
 
 def test_watching_needs_no_torch() -> None:
     code = (
-        "import sys, blemish.watch, blemish.cli.watching\n"
+        "import sys, blemish.watch, blemish.cli.watch\n"
         "print([m for m in ('torch', 'timm', 'jinja2', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -114,7 +114,7 @@ def profile(
 _MEASURE = """
 import json, sys
 from blemish.cli import stopping
-from blemish.inference.latency import latency
+from blemish.inference.profile import profile
 with stopping():
-    print(json.dumps(latency(**json.loads(sys.argv[1])).as_dict()), flush=True)
+    print(json.dumps(profile(**json.loads(sys.argv[1])).as_dict()), flush=True)
 """

@@ -1,1 +1,1 @@
-"""From a part to a verdict: thresholds, inspectors, exported models at work, many images at once."""
+"""From an image to a verdict: thresholds, inspectors, exported models, many images on many machines."""

@@ -31,11 +31,15 @@ Scores = NDArray[np.float64]
 class Calibration:
     """A threshold, how it was chosen, and what it guarantees.
 
-    `good_scores` are the raw image scores of held-out good parts, ascending. `threshold` is for image scores,
-    `pixel_threshold` for maps, None if nothing is known of them. `rule` names the function's target and `wanted` is its
-    value: a rate, the threshold itself where it was given, or for costs the share of escapes in the cost of deciding
-    everything wrongly. `guarantee` says in one
-    sentence what holds for new parts; `note` is a warning, or empty.
+    Attributes:
+        good_scores: Raw image scores of held-out good parts, ascending.
+        threshold: Raw image score; a part that reaches it is defective.
+        pixel_threshold: Raw map score from which a pixel is defective, or None if nothing is known of maps.
+        rule: What the threshold was chosen for: "false_reject_rate", "escape_rate", "costs" or "given".
+        wanted: The rule's target: a rate, the given threshold, or for costs the share of escapes in the cost of
+            deciding everything wrongly.
+        guarantee: One sentence on what holds for new parts.
+        note: A warning, or empty.
 
     Raises:
         InputError: a value is not finite, or the scores are empty or not ascending.
@@ -57,9 +61,15 @@ class Calibration:
             raise InputError("a calibration's good scores must be at least one, in ascending order")
 
     def p_value(self, score: float) -> float:
-        """Return the conformal p-value (1 + number of good scores >= `score`) / (n + 1), in [1 / (n + 1), 1].
+        """Return the conformal p-value (1 + number of good scores >= `score`) / (n + 1).
 
         For a good part it is at most u with probability at most u.
+
+        Args:
+            score: Raw image score.
+
+        Returns:
+            The p-value, in [1 / (n + 1), 1].
 
         Raises:
             InputError: the score is NaN.
@@ -70,15 +80,21 @@ class Calibration:
         return (1 + len(good) - bisect_left(good, score)) / (len(good) + 1)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values; `from_dict` gives back an equal calibration."""
+        """Return all values as JSON values; `from_dict` rebuilds an equal calibration."""
         return {**asdict(self), "good_scores": list(self.good_scores)}
 
     @classmethod
     def from_dict(cls, stored: Any) -> Calibration:
-        """Rebuild what `as_dict` returned.
+        """Rebuild a calibration.
+
+        Args:
+            stored: What `as_dict` returned.
+
+        Returns:
+            An equal calibration.
 
         Raises:
-            FormatError: something is missing, unknown, or not of its kind.
+            FormatError: a value is missing, unknown, or of the wrong type.
         """
         names = {each.name for each in fields(cls)}
         if not isinstance(stored, Mapping) or set(stored) != names:
@@ -114,11 +130,20 @@ def from_good(
 ) -> Calibration:
     """Choose the lowest threshold that rejects good parts at no more than the wanted rate, from good parts alone.
 
-    Without `confidence` the rate holds on average over the draw of the held-out parts. With it, the rate at this very
-    threshold is at most the wanted one with that confidence: stricter, and it needs more parts. Too few parts for the
-    wanted rate: the threshold lies just above the highest score, and `guarantee` and `note` say what that is worth.
-    `pixel_peaks` are the maxima of the same parts' maps; the same rule then bounds how many good parts show any
-    defective pixel.
+    With too few parts for the wanted rate the threshold is just above the highest score, and `guarantee` and `note`
+    state the rate that is guaranteed.
+
+    Args:
+        good_scores: (n,) raw image scores of held-out good parts, n >= 2.
+        false_reject_rate: Wanted share of rejected good parts, in (0, 1).
+        confidence: Without it the rate holds on average over the draw of the held-out parts. With it, in (0, 1), the
+            rate at this very threshold is at most the wanted one with that confidence: stricter, and it needs more
+            parts.
+        pixel_peaks: (n,) maxima of the same parts' maps; the same rule bounds how many good parts show a defective
+            pixel.
+
+    Returns:
+        The calibration; without `pixel_peaks` it has no pixel threshold.
 
     Raises:
         InputError: fewer than two scores, a score that is not finite, another number of peaks than of scores, a rate or
@@ -158,11 +183,20 @@ def from_costs(
     cost_false_reject: float,
     defect_share: float,
 ) -> Calibration:
-    """Choose the threshold of lowest expected cost per part on labelled parts that no detector learned from.
+    """Choose the threshold of lowest expected cost per part on labelled held-out parts.
 
-    The costs are those of one escaped defect and one rejected good part, in any one currency; `defect_share` is the
-    share of defective parts in production. Among equal costs fewer escapes win, then fewer false rejects. The threshold
-    lies in the middle of the gap between two neighbouring scores.
+    Among equal costs fewer escapes win, then fewer false rejects. The threshold is the middle of the gap between two
+    adjacent scores.
+
+    Args:
+        good_scores: (n,) raw image scores of held-out good parts, n >= 2.
+        defect_scores: (m,) raw image scores of held-out defective parts, m >= 2.
+        cost_escape: Cost of one escaped defect, 0 or more.
+        cost_false_reject: Cost of one rejected good part, 0 or more, in the same currency.
+        defect_share: Share of defective parts in production, in (0, 1).
+
+    Returns:
+        The calibration, without a pixel threshold; it guarantees nothing for new parts.
 
     Raises:
         InputError: fewer than two scores of a kind, a score that is not finite, negative costs or both zero, a share
@@ -180,7 +214,7 @@ def from_costs(
     escapes = np.append(np.searchsorted(bad, cuts), len(bad))  # with the threshold at or just below each cut, or above
     rejects = np.append(len(good) - np.searchsorted(good, cuts), 0)
     expected: Scores = per_escape * (escapes / len(bad)) + per_reject * (rejects / len(good))
-    # Rounding must not break ties. Of equal ones take the fewest escapes, then the fewest rejects: these may cost nothing.
+    # Rounding must not break ties: of equal costs take the fewest escapes, then the fewest rejects (either may be free).
     equal = np.flatnonzero(expected <= expected.min() * (1 + 1e-12))
     best = int(equal[np.lexsort((rejects[equal], escapes[equal]))[0]])
     threshold, note = _between(cuts, best)
@@ -204,9 +238,18 @@ def from_escape_rate(
 ) -> Calibration:
     """Choose the highest threshold whose escape rate is, with `confidence`, at most the wanted one.
 
-    It is the highest whose one-sided Clopper-Pearson bound on the share of defects below it is small enough; being a
-    score of the sample chosen by rank alone, the bound holds for it although it was chosen on the same parts. The
+    It is the highest whose one-sided Clopper-Pearson bound on the share of defects below it is small enough; since it
+    is a score of the sample chosen by rank alone, the bound holds although it was chosen on the same parts. The
     guarantee covers defects like those given, not kinds never seen.
+
+    Args:
+        good_scores: (n,) raw image scores of held-out good parts, n >= 2.
+        defect_scores: (m,) raw image scores of held-out defective parts, m >= 2.
+        escape_rate: Wanted share of defects that pass, in (0, 1).
+        confidence: Confidence of both bounds in the guarantee, in (0, 1).
+
+    Returns:
+        The calibration, without a pixel threshold.
 
     Raises:
         InputError: too few defective parts for this rate and confidence (the message says how many are needed), fewer
@@ -239,12 +282,22 @@ def from_escape_rate(
 
 
 def from_given(good_scores: ArrayLike, threshold: float, confidence: float = 0.95) -> Calibration:
-    """Take a threshold that was fixed beforehand, and say what good parts that had no say in it make of it.
+    """Take a threshold that was fixed beforehand, and bound the share of good parts that reach it.
 
-    Since they had none, the one-sided Clopper-Pearson bound on their share that reaches it holds for good parts like them.
+    Since the threshold was not chosen on these parts, the one-sided Clopper-Pearson bound holds for good parts like
+    them.
+
+    Args:
+        good_scores: (n,) raw image scores of held-out good parts, n >= 2.
+        threshold: Raw image score, finite.
+        confidence: Confidence of the bound, in (0, 1).
+
+    Returns:
+        The calibration, without a pixel threshold.
 
     Raises:
-        InputError: fewer than two scores, one that is not finite, a threshold that is not, or a confidence outside (0, 1).
+        InputError: fewer than two scores, one that is not finite, a threshold that is not, or a confidence outside (0,
+            1).
     """
     good, confidence = _scores("good", good_scores, at_least=2), open_share("confidence", confidence)
     if not _is_number(threshold) or not math.isfinite(threshold):
@@ -295,16 +348,14 @@ def _wanted_rank(n: int, rate: float, confidence: float | None) -> int:
 
 
 def _confident_rank(n: int, rate: float, confidence: float) -> int:
-    """Return the largest j for which the j-th most extreme of n scores cuts off at most `rate`, with `confidence`.
-
-    The share beyond it is at most Beta(j, n + 1 - j), which is above `rate` as often as a binomial (n, rate) stays below j.
-    """
+    """Return the largest j for which the j-th most extreme of n scores cuts off at most `rate`, with `confidence`."""
+    # The share beyond it is at most Beta(j, n + 1 - j), above `rate` as often as a binomial (n, rate) stays below j.
     fewer = np.logaddexp.accumulate(log_mass(log_choose(n), rate))[:-1]  # log P(X < j) for j = 1 .. n
     return int(np.count_nonzero(fewer <= _doubt(confidence)))
 
 
 def _parts_needed(rate: float, confidence: float) -> int:
-    """Return the smallest n whose most extreme score cuts off at most `rate` with `confidence`: `_confident_rank` is 1."""
+    """Return the smallest n for which `_confident_rank` is 1: the most extreme score cuts off at most `rate`."""
     n = max(1, math.floor(math.log1p(-confidence) / math.log1p(-rate)) - 1)
     while n * math.log1p(-rate) > _doubt(confidence):
         n += 1
@@ -312,12 +363,19 @@ def _parts_needed(rate: float, confidence: float) -> int:
 
 
 def _doubt(confidence: float) -> float:
-    """Return the log of what a confidence lacks to certainty, a rounding error higher: 2 parts are sure of 1/2 to 75 %."""
+    """Return log(1 - confidence), a rounding error higher, so that 2 parts bound a rate of 1/2 with 75 % confidence."""
     return math.log1p(-confidence) + 1e-12
 
 
 def above_rank(scores: ArrayLike, rank: int) -> float:
     """Return the lowest threshold that lets `rank` - 1 of the scores reach it: just above the `rank`-th highest.
+
+    Args:
+        scores: (n,) raw scores, n >= 1.
+        rank: Rank from the highest, 1 or more; above n it counts as n.
+
+    Returns:
+        The threshold.
 
     Raises:
         InputError: no score, or one that is not finite.

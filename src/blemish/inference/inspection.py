@@ -1,4 +1,4 @@
-"""From files to verdicts, whatever computes the scores: the network in torch (`Inspector`) or an exported file (`Runtime`).
+"""From files to verdicts, whether the scores come from torch (`Inspector`) or an exported file (`Runtime`).
 
 Reading, preparing, batching, thresholds, masks and regions are the same code for both, so they cannot differ. No torch.
 """
@@ -34,7 +34,13 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What the detector said of one image: raw score and map at the network's size, and the image's original size."""
+    """The detector's output for one image.
+
+    Attributes:
+        score: Raw image score.
+        map: (h, w) raw map at the network's size, or None without maps.
+        original: (height, width) of the image in pixels.
+    """
 
     score: float
     map: NDArray[np.float32] | None
@@ -42,10 +48,14 @@ class Raw:
 
 
 class Inspection(ABC):
-    """The way to prepare images, something that scores them, and a threshold (or none yet).
+    """The way to prepare images, a network that scores them, and a threshold (or none yet).
 
-    `about` says in JSON values what the model was fitted on ("learned", and the content of the files that are
-    not held out, "learned_content") and which files its threshold was chosen from ("calibrated"); it decides nothing.
+    Attributes:
+        imaging: How images are prepared for the network.
+        calibration: The threshold and its guarantee, or None.
+        about: What the model was made from, as JSON values that decide nothing: "learned" (training images),
+            "learned_content" (content of the files that were not held out) and "calibrated" (content of the files that
+            the threshold was chosen from).
     """
 
     imaging: Imaging
@@ -60,16 +70,23 @@ class Inspection(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What scores, as JSON values: the name of its "method", its "params", and what else its file says of it."""
+        """JSON values that describe the network: its "method", its "params", and what else its file holds about it."""
 
     @property
     @abstractmethod
     def backbones(self) -> dict[str, str]:
-        """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
+        """The SHA-256 of the weights of every frozen network inside, by its position in the detector."""
 
     @abstractmethod
     def score(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-        """Return raw scores (B,) and maps (B, h, w), or None without maps, of prepared images (B, h, w, 3)."""
+        """Return the raw scores and maps of prepared images.
+
+        Args:
+            images: (B, h, w, 3) float32 as `imaging.prepare` returns them.
+
+        Returns:
+            Raw image scores (B,) and raw maps (B, h, w), or None without maps.
+        """
 
     @overload
     def inspect(self, source: Sequence[Source], *, batch_size: int = 8) -> list[Prediction]: ...
@@ -77,12 +94,19 @@ class Inspection(ABC):
     def inspect(self, source: Path | str | NDArray[Any], *, batch_size: int = 8) -> Prediction | list[Prediction]: ...
 
     def inspect(self, source: Any, *, batch_size: int = 8) -> Prediction | list[Prediction]:
-        """Look at one image (a file, or an array of RGB), a list of them, or all images of parts in a folder and below.
+        """Inspect one image, a list of them, or all images of parts in a folder and below.
 
-        Arrays are (H, W) grey or (H, W, 3) red, green, blue, of bytes, 16-bit numbers or floats in [0, 1]: `cv2.imread`
-        gives blue, green, red. Masks in the folder, known by their names, are left out with a warning. One source gives
-        one Prediction and raises its errors; a list or a folder gives a list, in which an unreadable image is a Prediction
-        with `error`. All maps are kept; for very many images iterate over `stream` instead.
+        All maps are kept in memory; for very many images iterate over `stream` instead.
+
+        Args:
+            source: A file, an array, a list of these, or a folder. Arrays are (H, W) grey or (H, W, 3) RGB
+                (`cv2.imread` returns BGR), uint8, uint16 or float in [0, 1]. Masks in the folder, known by their names,
+                are left out with a warning.
+            batch_size: Images per forward pass.
+
+        Returns:
+            One Prediction for one image; for a list or a folder a list, where an unreadable image is a Prediction with
+            `error`.
 
         Raises:
             ImageError: the one image given cannot be read.
@@ -101,13 +125,29 @@ class Inspection(ABC):
         return only
 
     def stream(self, sources: Iterable[Source], *, batch_size: int = 8) -> Iterator[Prediction]:
-        """Yield the verdict on each source in order, reading ahead; holds only a few images at a time."""
+        """Inspect images one after another, reading ahead; only a few are in memory at a time.
+
+        Args:
+            sources: Files or arrays, as in `inspect`.
+            batch_size: Images per forward pass.
+
+        Yields:
+            The verdict on each source, in order; an unreadable image is a Prediction with `error`.
+        """
         for index, (source, raw) in enumerate(self.raw(sources, batch_size=batch_size)):
             key = str(source) if isinstance(source, str | Path) else f"array {index}"
             yield Prediction(key, error=str(raw)) if isinstance(raw, ImageError) else self.decide(key, raw)
 
     def decide(self, key: str, raw: Raw) -> Prediction:
-        """Turn raw scores into a verdict: p-value, decision, and regions and peak at the image's original size."""
+        """Turn raw scores into a verdict: p-value, decision, and regions and peak at the image's original size.
+
+        Args:
+            key: Name of the image in the verdict.
+            raw: The detector's output for it.
+
+        Returns:
+            The verdict; without a calibration it has a score, a map and a peak only.
+        """
         map = None if raw.map is None else self.imaging.restore(raw.map, raw.original)
         valid = self.imaging.valid(raw.original)
         calibration = self.calibration
@@ -133,7 +173,15 @@ class Inspection(ABC):
         )
 
     def raw(self, sources: Iterable[S], *, batch_size: int = 8) -> Iterator[tuple[S, Raw | ImageError]]:
-        """Yield (source, raw scores) in order; a source is a file, an array, or a Record."""
+        """Score images without deciding on them.
+
+        Args:
+            sources: Files, arrays or Records.
+            batch_size: Images per forward pass.
+
+        Yields:
+            (source, raw scores) in order, with an ImageError in place of the scores of an unreadable image.
+        """
         pending: list[tuple[S, NDArray[np.float32], tuple[int, int]]] = []
         for source, ready in read_ahead(self._prepare, sources, ahead=2 * batch_size):
             if isinstance(ready, ImageError):
@@ -158,19 +206,28 @@ class Inspection(ABC):
         costs: tuple[float, float, float] | None = None,
         threshold: float | None = None,
     ) -> Calibration:
-        """Choose the threshold on parts that the detector has not learned from, by exactly one rule, and keep it.
+        """Choose the threshold on held-out parts, by exactly one rule, and keep it; see `calibration`.
 
-        `about` says afterwards which files it was chosen from, so that a test on them is noticed; arrays leave no trace.
+        Pixels are marked at the rate at which good parts are rejected. `about` records which files the threshold was
+        chosen from, so that a test on them is noticed; arrays leave no trace. If training images are among the files,
+        the calibration gets a `note`: nothing is guaranteed then.
 
-        `good` and `defects` are files, arrays or Records. The rules: `false_reject_rate` (good parts alone suffice),
-        `escape_rate`, `costs` = (cost of an escape, cost of a false reject, share of defective parts), or `threshold`, one
-        that was fixed beforehand; see `calibration`. Pixels are marked at the rate at which good parts are rejected.
+        Args:
+            good: Files, arrays or Records of good parts.
+            defects: The same of defective parts; for `escape_rate` and `costs` only.
+            false_reject_rate: Rule: wanted share of rejected good parts, in (0, 1).
+            escape_rate: Rule: wanted share of defects that pass, in (0, 1).
+            confidence: Confidence of the guarantee, in (0, 1); not for `costs`. By default 0.95, but None for
+                `false_reject_rate`: on average.
+            costs: Rule: (cost of an escape, cost of a false reject, share of defective parts in production).
+            threshold: Rule: a raw image score that was fixed beforehand.
 
-        Files that the detector has learned from get a `note`: nothing is guaranteed then.
+        Returns:
+            The calibration that was kept.
 
         Raises:
-            InputError: no rule or several, what a rule needs is missing, what it cannot use is given, a file is given both
-                as good and as defective, or there are too few readable parts.
+            InputError: no rule or several, what a rule needs is missing, what it cannot use is given, a file is given
+                both as good and as defective, or there are too few readable parts.
         """
         if sum(rule is not None for rule in (false_reject_rate, escape_rate, costs, threshold)) != 1:
             raise InputError("give exactly one of: false_reject_rate, escape_rate, costs, threshold")
@@ -215,9 +272,14 @@ class Inspection(ABC):
         return replace(chosen, pixel_threshold=above_rank(peaks, max(1, rejected)))
 
     def calibration_scores(self, sources: Iterable[Any], batch_size: int = 8) -> tuple[list[float], list[float] | None]:
-        """Return the raw scores of good parts and the peak of each part's restored map (None without maps).
+        """Return what a threshold is chosen from; unreadable images are skipped with a warning, as in training.
 
-        Unreadable images are left out with a warning, as they are while learning.
+        Args:
+            sources: Files, arrays or Records of parts.
+            batch_size: Images per forward pass.
+
+        Returns:
+            The parts' raw image scores, and the peak of each part's restored map, or None without maps.
         """
         scores: list[float] = []
         peaks: list[float] = []
@@ -264,14 +326,21 @@ class Inspection(ABC):
 
 
 def _noting(sources: Iterable[S], used: list[str]) -> Iterator[S]:
-    """Yield the sources, and note by what those that are files are known again."""
+    """Yield the sources, and add the content keys of those that are files to `used`."""
     for source in sources:
         used += contents([getattr(source, "image", source)])
         yield source
 
 
 def contents(sources: Iterable[Any]) -> list[str]:
-    """Return by what the files among the sources are known again; those that cannot be read are left to their reader."""
+    """Return the keys by which the content of files is recognised under any name.
+
+    Args:
+        sources: Files or arrays; arrays and files that cannot be read are skipped.
+
+    Returns:
+        A key for each readable file, in order.
+    """
     found = []
     for source in sources:
         if isinstance(source, str | Path):
@@ -281,12 +350,25 @@ def contents(sources: Iterable[Any]) -> list[str]:
 
 
 def respelled(about: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model's file says about it by today's names: earlier ones spelled "learned" with a t."""
+    """Return `about` with the names of this version; earlier ones spelled "learned" with a t.
+
+    Args:
+        about: What a model's file holds as `about`.
+
+    Returns:
+        The same values by today's names.
+    """
     return {name.replace("earnt", "earned"): value for name, value in about.items()}
 
 
 def parts_below(folder: Path) -> tuple[list[Path], str]:
-    """Return the images of parts in a folder and below, sorted, and what is to be said of the masks left out, or "".
+    """Return the images of parts in a folder and below, without the masks of defects.
+
+    Args:
+        folder: Folder to search.
+
+    Returns:
+        The files, sorted, and a message about the masks left out, or "".
 
     Raises:
         DataError: as `images_below`.
@@ -298,10 +380,16 @@ def parts_below(folder: Path) -> tuple[list[Path], str]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return all image files in a folder and below, sorted; hidden ones are left out.
+    """Return all image files in a folder and below, except hidden ones.
+
+    Args:
+        folder: Folder to search.
+
+    Returns:
+        The files, sorted.
 
     Raises:
-        DataError: there is none, or a folder or file below cannot be looked into: its parts would count as good.
+        DataError: there is no image, or a folder or file below cannot be read: its parts would count as good.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}. Check the path.")
@@ -325,7 +413,7 @@ def _raise(error: OSError) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether it is one, or a link to one; raises OSError where that cannot be asked."""
+    """Return whether the path is a file or a link to one; raises OSError where that cannot be determined."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):  # a link to nothing

@@ -1,4 +1,4 @@
-"""Inspector: imaging + detector + threshold. What is saved, exported and served; what looks at a part.
+"""Inspector: imaging + detector + threshold. It inspects parts; it is what is saved, exported and served.
 
 It is one safetensors file: the detector's tensors, and in the header how images are prepared, how the threshold was
 chosen, the hash of the frozen backbone and the versions that wrote it.
@@ -32,7 +32,17 @@ FORMAT = 2
 
 
 class Inspector(Inspection):
-    """A fitted detector, the way to prepare its images, and a threshold (or none yet). It travels in one file."""
+    """A fitted detector, the way to prepare its images, and a threshold (or none yet), kept in one file.
+
+    Args:
+        detector: A fitted detector; it is put into evaluation mode.
+        imaging: How its images are prepared.
+        calibration: The threshold and its guarantee; without it nothing is decided.
+        about: What the model was made from, as JSON values; see `Inspection`.
+
+    Raises:
+        NotFitted: the detector is not fitted.
+    """
 
     def __init__(
         self,
@@ -46,7 +56,17 @@ class Inspector(Inspection):
         self.about = about or {}
 
     def save(self, path: Path | str) -> Path:
-        """Write everything to one safetensors file, atomically."""
+        """Write everything to one safetensors file, atomically.
+
+        Args:
+            path: File to write.
+
+        Returns:
+            The file written.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
         header = {
             "blemish": blemish.__version__,
             "format": str(FORMAT),
@@ -62,9 +82,17 @@ class Inspector(Inspection):
     def load(cls, path: Path | str, device: str = "cpu") -> Inspector:
         """Rebuild an inspector from the file that `save` wrote.
 
+        Args:
+            path: File to read.
+            device: "cpu", "cuda:0", or "auto": a CUDA GPU if there is one.
+
+        Returns:
+            The inspector, on that device.
+
         Raises:
             FormatError: the file is absent, damaged, not ours, from a newer version, or its backbone is not the one it
                 was saved with.
+            InputError: there is no such device.
         """
         header, _ = read_saved(path, tensors=False)
         if "format" not in header or "detector" not in header:
@@ -94,11 +122,19 @@ class Inspector(Inspection):
         return inspector
 
     def accelerate(self, *, precision: Precision = "float32", compiled: bool = False) -> Self:
-        """Let the frozen networks work faster, from now on; nothing of it is saved.
+        """Make the frozen networks faster from now on; this is not saved.
 
-        `precision` "bfloat16" computes in half precision where the processor gains by it. Scores then differ by about a
-        hundredth from those that the threshold was chosen on: choose it anew (`calibrate`) after this. `compiled` has
-        torch compile the networks, which takes a while at the first image of each batch size and needs a C++ compiler.
+        Args:
+            precision: "float32", or "bfloat16" for half precision where the processor gains by it. Scores then differ
+                by about a hundredth from those that the threshold was chosen on: `calibrate` again afterwards.
+            compiled: Whether torch compiles the networks, which takes a while at the first image of each batch size and
+                needs a C++ compiler.
+
+        Returns:
+            This inspector.
+
+        Raises:
+            UnknownName: there is no such precision.
         """
         if precision not in ("float32", "bfloat16"):
             raise UnknownName("precision", precision, ("float32", "bfloat16"))
@@ -116,7 +152,7 @@ class Inspector(Inspection):
 
     @property
     def backbones(self) -> dict[str, str]:
-        """The SHA-256 of the weights of every frozen network inside, by its place in the detector."""
+        """The SHA-256 of the weights of every frozen network inside, by its position in the detector."""
         return {name: m.sha256 for name, m in self.detector.named_modules() if isinstance(m, Features)}
 
     def score(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:

@@ -9,7 +9,14 @@ from blemish.inference.inspection import Inspection
 
 
 def is_exported(path: Path | str) -> bool:
-    """Return whether the file's name is that of an exported model, which needs no torch and runs on the CPU."""
+    """Return whether a file is an exported model, which needs no torch and runs on the CPU.
+
+    Args:
+        path: Model file; only its suffix counts.
+
+    Returns:
+        True for .onnx and .xml.
+    """
     return Path(path).suffix.lower() in (".onnx", ".xml")
 
 
@@ -21,10 +28,17 @@ def load(
     engine: str = "auto",
     threads: int | None = None,
 ) -> Inspection:
-    """Return what inspects with the file: an `Inspector` for .safetensors, a `Runtime` for .onnx and OpenVINO's .xml.
+    """Load a model file of either kind.
 
-    `device` ("cuda:0") and `precision` ("bfloat16") are for inspectors; `engine` ("onnxruntime", "openvino") and `threads`
-    for exported files.
+    Args:
+        path: .safetensors, .onnx, or OpenVINO's .xml.
+        device: For saved inspectors: "cpu", "cuda:0", or "auto": a CUDA GPU if there is one.
+        precision: For saved inspectors: "float32" or "bfloat16".
+        engine: For exported files: "onnxruntime", "openvino", or "auto" by the file's suffix.
+        threads: For exported files: cores one image may use; None for all.
+
+    Returns:
+        An `Inspector` for .safetensors, a `Runtime` for .onnx and .xml.
 
     Raises:
         FormatError: the file is absent, damaged or not ours.

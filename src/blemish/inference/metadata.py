@@ -1,4 +1,4 @@
-"""What an exported file says of itself: everything but the network, as texts in the model's metadata."""
+"""The metadata of an exported file: everything but the network, as texts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ FORMAT = 1
 PREFIX = "blemish."
 
 KINDS = {"method": str, "precision": str, **dict.fromkeys(("params", "backbones", "about", "versions"), dict)}
-"""What the values are that are kept as they come."""
+"""Types of the values that are kept unchanged."""
 
 WEIGHTS = "bin_sha256"
 """The name under which an OpenVINO .xml keeps the SHA-256 of the .bin it was written with."""
 
 
 def model_files(path: Path | str) -> list[Path]:
-    """Return the files that a model consists of: the one that is opened, and with OpenVINO's .xml its .bin."""
+    """Return the files that a model consists of.
+
+    Args:
+        path: The file that is opened.
+
+    Returns:
+        The file itself, and for OpenVINO's .xml its .bin.
+    """
     path = Path(path)
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
@@ -35,8 +42,15 @@ def model_files(path: Path | str) -> list[Path]:
 class Exported:
     """The part of an inspector that is not its network.
 
-    `backbones` are the SHA-256 of the frozen networks' weights, `precision` is "fp32", "fp16" or "int8", `versions` those
-    of the packages that wrote the file.
+    Attributes:
+        method: The detector's class name.
+        params: The detector's hyper-parameters.
+        imaging: How images are prepared.
+        calibration: The threshold and its guarantee, or None.
+        precision: "fp32", "fp16" or "int8".
+        backbones: SHA-256 of the frozen networks' weights, by their position in the detector.
+        about: What the model was made from; see `Inspection`.
+        versions: Versions of the packages that wrote the file.
     """
 
     method: str
@@ -49,7 +63,7 @@ class Exported:
     versions: dict[str, str] = field(default_factory=dict)
 
     def as_texts(self) -> dict[str, str]:
-        """Return it as texts by name, each a JSON value."""
+        """Return the attributes as texts by name, each a JSON value."""
         values = {
             "format": FORMAT,
             "method": self.method,
@@ -65,7 +79,14 @@ class Exported:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str], path: Path | str) -> Exported:
-        """Read what `as_texts` wrote; `path` is named in errors.
+        """Read what `as_texts` wrote.
+
+        Args:
+            texts: A model file's metadata.
+            path: That file, named in errors.
+
+        Returns:
+            The values in it.
 
         Raises:
             FormatError: something is missing or damaged, or a newer version wrote it.
@@ -103,6 +124,12 @@ def onnx_texts(path: Path | str) -> dict[str, str]:
     """Return an ONNX file's metadata by reading its outermost fields only, whatever its size.
 
     ModelProto keeps metadata in field 14, entries of key (1) and value (2); the graph (field 7) is skipped.
+
+    Args:
+        path: ONNX file.
+
+    Returns:
+        The metadata's texts by key.
 
     Raises:
         FormatError: the file is absent or no ONNX file.

@@ -28,19 +28,29 @@ def inspect_on_ray(
     device: str = "cpu",
     **settings: Any,
 ) -> Iterator[Prediction]:
-    """Yield the verdict on each image file, in the order given, the same as `Inspection.stream` gives.
+    """Inspect image files on a Ray cluster; the verdicts equal those of `Inspection.stream`.
 
-    The model file, saved or exported, is sent to the workers; the images must be reachable from each of them under the same
-    path. `workers` is how many there are, None for as many as the cluster has cores. With `maps` the score maps and masks
-    come back too. `address` is that of `connect`; a cluster made here ends with the last verdict.
-    `device` and further `settings` are those of `blemish.inference.loading.load`.
+    The model file is sent to the workers. A cluster started here ends with the last verdict.
+
+    Args:
+        model: Saved or exported model file.
+        sources: Image files, which each worker must reach under the same path.
+        address: Address of the cluster; see `connect`.
+        workers: Number of workers; None for as many as the cluster has cores.
+        batch_size: Images per forward pass.
+        maps: Whether score maps and masks are returned as well.
+        device: Device of each worker; see `blemish.inference.loading.load`.
+        **settings: Further arguments of `blemish.inference.loading.load`.
+
+    Yields:
+        The verdict on each image, in the order given.
 
     Raises:
         FormatError: the model file is absent or damaged.
         MissingExtra: ray is not installed, or what the model needs.
         InputError: there is no cluster at `address`, or a setting does not suit the model.
     """
-    load(model, **settings)  # here first: what is wrong with it is said as always, not in Ray's words
+    load(model, **settings)  # here first: errors are reported as usual, not in Ray's words
     path = Path(model)
     files = {part.name: part.read_bytes() for part in model_files(path)}
     connected = connect(address)
@@ -80,7 +90,7 @@ def _verdicts(batches: list[dict[str, Any]], workers: int, settings: dict[str, A
 
 
 class _Worker:
-    """Holds the model; a row of the data is a batch of paths, so batches are those of a local inspection."""
+    """Holds the model; a row of the data is a batch of paths, so batches equal those of a local inspection."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         import ray
@@ -129,9 +139,14 @@ def _prediction(row: dict[str, Any]) -> Prediction:
 
 
 def connect(address: str | None) -> bool:
-    """Connect to Ray unless this process is connected; return whether it was done here, so that it can be undone.
+    """Connect to Ray unless this process is connected already.
 
-    `address` is "auto" (the cluster that this machine belongs to), "host:port", or None: a cluster of this machine alone.
+    Args:
+        address: "auto" (the cluster that this machine belongs to), "host:port", or None: a cluster of this machine
+            alone.
+
+    Returns:
+        Whether the connection was made here, and so is to be closed by the caller.
 
     Raises:
         MissingExtra: ray is not installed.

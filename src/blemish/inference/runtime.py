@@ -1,4 +1,4 @@
-"""Runtime: inspects with an exported file. NumPy, OpenCV and ONNX Runtime (or OpenVINO) suffice; no torch."""
+"""Runtime: inspection with an exported file. NumPy, OpenCV and ONNX Runtime (or OpenVINO) suffice; no torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ __all__ = ["Runtime"]
 class Runtime(Inspection):
     """An exported inspector: `inspect`, `stream` and `calibrate` are the very code that `Inspector` runs.
 
-    `engine` is "onnxruntime", "openvino", or "auto" by the file's ending. `threads` is how many cores one image may use
-    (all by default); `providers` is for ONNX Runtime (["CUDAExecutionProvider"]), `device` for OpenVINO ("GPU").
+    Args:
+        path: Exported model, .onnx or .xml.
+        engine: "onnxruntime", "openvino", or "auto" by the file's suffix.
+        threads: Cores one image may use; None for all.
+        providers: For ONNX Runtime, such as ["CUDAExecutionProvider"]; by default the CPU.
+        device: For OpenVINO, such as "GPU"; by default "CPU".
 
     Raises:
         FormatError: the file is absent, damaged, or was not exported by blemish.
@@ -55,17 +59,21 @@ class Runtime(Inspection):
         return score.astype(np.float64), map
 
     def warm_up(self, batch_size: int = 1) -> None:
-        """Score one made batch, so that the first part is not slower than the others."""
+        """Score one synthetic batch, so that the first image is not slower than the others.
+
+        Args:
+            batch_size: Images in that batch.
+        """
         self.score(np.full((batch_size, *self.imaging.input_size, 3), 0.5, np.float32))
 
     @property
     def backbones(self) -> dict[str, str]:
-        """The SHA-256 of the weights of every frozen network that was exported, by its place in the detector."""
+        """The SHA-256 of the weights of every frozen network that was exported, by its position in the detector."""
         return self.exported.backbones
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the file says of itself, as JSON values."""
+        """The file's own description of the model, as JSON values."""
         exported = self.exported
         return {
             "method": exported.method,

@@ -1,4 +1,4 @@
-"""The engines that run an exported network: ONNX Runtime, or OpenVINO. Each imported only when it is asked for."""
+"""The engines that run an exported network: ONNX Runtime, or OpenVINO. Each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -19,20 +19,39 @@ Answer = tuple[NDArray[Any], NDArray[np.float32] | None]
 
 
 class Session(Protocol):
-    """A loaded network."""
+    """A loaded network.
+
+    Attributes:
+        texts: The model's metadata.
+        outputs: Names of the network's outputs.
+    """
 
     texts: dict[str, str]
-    """The model's metadata."""
-
     outputs: list[str]
-    """The names of what it computes."""
 
     def run(self, images: Images) -> Answer:
-        """Return scores (B,) and maps (B, H, W), or None without maps, of images (B, 3, H, W)."""
+        """Run the network.
+
+        Args:
+            images: (B, 3, H, W) float32, prepared.
+
+        Returns:
+            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+        """
 
 
 class OnnxSession:
-    """ONNX Runtime. `threads` is how many cores one image may use (None: all); `providers` as ONNX Runtime names them."""
+    """A network in ONNX Runtime.
+
+    Args:
+        path: .onnx file.
+        threads: Cores one image may use; None for all.
+        providers: Execution providers by ONNX Runtime's names; by default the CPU.
+
+    Raises:
+        UnknownName: a provider is not available here.
+        FormatError: the file cannot be loaded.
+    """
 
     def __init__(self, path: Path, threads: int | None = None, providers: Sequence[str] | None = None) -> None:
         import onnxruntime
@@ -55,13 +74,32 @@ class OnnxSession:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, images: Images) -> Answer:
-        """Return scores and maps."""
+        """Run the network.
+
+        Args:
+            images: (B, 3, H, W) float32, prepared.
+
+        Returns:
+            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+        """
         found = dict(zip(self.outputs, self._session.run(None, {self._input: images}), strict=True))
         return found["score"], found.get("map")
 
 
 class OpenVinoSession:
-    """OpenVINO, of an exported .xml with its .bin, or of an .onnx file; `device` as OpenVINO names it."""
+    """A network in OpenVINO.
+
+    Args:
+        path: Exported .xml with its .bin next to it, or an .onnx file.
+        threads: Cores one image may use; None for all.
+        device: Device by OpenVINO's name.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+        UnknownName: the device is not available here.
+        FormatError: the file cannot be loaded, or the .bin is another model's.
+        InputError: the file is an .onnx in int8.
+    """
 
     def __init__(self, path: Path, threads: int | None = None, device: str = "CPU") -> None:
         try:
@@ -79,7 +117,7 @@ class OpenVinoSession:
             self.texts = onnx_texts(path) if path.suffix == ".onnx" else openvino_texts(model)
             _check_weights(path, self.texts.pop(PREFIX + WEIGHTS, None))
             if path.suffix == ".onnx" and self.texts.get(f"{PREFIX}precision") == '"int8"':
-                raise InputError(  # seen: scores of another order, image AUROC at chance
+                raise InputError(  # observed: scores in another order, image AUROC at chance
                     f"{path} is in int8, and was compared with the model in ONNX Runtime. OpenVINO computes such "
                     "graphs otherwise: use ONNX Runtime, or export with --format openvino, which is compared there."
                 )
@@ -90,14 +128,28 @@ class OpenVinoSession:
         self._request = self._model.create_infer_request()
 
     def run(self, images: Images) -> Answer:
-        """Return scores and maps."""
+        """Run the network.
+
+        Args:
+            images: (B, 3, H, W) float32, prepared.
+
+        Returns:
+            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+        """
         found = self._request.infer([images], share_inputs=True)
         named = {name: value for output, value in found.items() for name in output.get_names()}
         return named["score"].copy(), named["map"].copy() if "map" in named else None
 
 
 def openvino_texts(model: Any) -> dict[str, str]:
-    """Return the texts that `blemish.export` put into an OpenVINO model."""
+    """Return the metadata that `blemish.export` put into an OpenVINO model.
+
+    Args:
+        model: An `openvino.Model`.
+
+    Returns:
+        The texts by name; empty if there are none.
+    """
     if not model.has_rt_info(["blemish"]):
         return {}
     found = model.get_rt_info(["blemish"]).value
@@ -105,7 +157,7 @@ def openvino_texts(model: Any) -> dict[str, str]:
 
 
 def _check_weights(path: Path, stored: str | None) -> None:
-    """Refuse an .xml beside another model's .bin; nothing is known of files from before the hash was kept."""
+    """Refuse an .xml next to another model's .bin; files written before the hash was kept are not checked."""
     weights = path.with_suffix(".bin")
     if stored is not None and stored != json.dumps(sha256(weights)):
         raise FormatError(f"{weights} is not the .bin that {path} was exported with; copy both files, or export again.")
@@ -120,6 +172,16 @@ def open_session(
     device: str | None = None,
 ) -> Session:
     """Load an exported file: .onnx with ONNX Runtime unless OpenVINO is asked for, .xml with OpenVINO.
+
+    Args:
+        path: Exported model, .onnx or .xml.
+        engine: "onnxruntime", "openvino", or "auto" by the file's suffix.
+        threads: Cores one image may use, 1 or more; None for all.
+        providers: For ONNX Runtime only; by default the CPU.
+        device: For OpenVINO only; by default "CPU".
+
+    Returns:
+        The loaded network.
 
     Raises:
         UnknownName: there is no such engine, provider or device.

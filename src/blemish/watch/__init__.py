@@ -1,6 +1,6 @@
-"""Watching a folder: parts are inspected as their files are completed, each exactly once, whatever is killed between."""
+"""Watching a folder: files are inspected as they are completed, each exactly once, even across kills and restarts."""
 
-from blemish.watch.find import FileState
+from blemish.watch.backlog import FileState
 from blemish.watch.inspect import Status
 from blemish.watch.loop import Looks, Watch
 

@@ -1,73 +1,47 @@
-"""Finding: the folder is swept again and again; what is new waits until it is complete, and is handed out oldest first."""
+"""Finding: the folder is swept again and again, in a thread (`Finder`, `Sweep`), while the caller inspects.
+
+Which files are inspected is decided by their names alone (`chooser`). What is found waits in a bounded queue (`Backlog`).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Event, Thread
 from time import monotonic
-from typing import Any, NamedTuple
 
 from blemish.core.errors import InputError
 from blemish.core.files import printable
 from blemish.imaging.images import SUFFIXES
-
-
-class FileState(NamedTuple):
-    """`path` is relative to the watched folder, with forward slashes; `size` in bytes; `mtime_ns` since 1970."""
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    @property
-    def digest(self) -> bytes:
-        """16 bytes that stand for this part: a million of them fit in memory."""
-        text = f"{self.path}\0{self.size}\0{self.mtime_ns}"
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> FileState:
-        """Return the part of a line of the journal; raises KeyError, TypeError or ValueError if it holds none."""
-        return cls(str(values["path"]), int(values["size"]), int(values["mtime_ns"]))
-
-    @classmethod
-    def of(cls, path: str, stat: os.stat_result) -> FileState:
-        """Return the part that a file is now."""
-        return cls(path, stat.st_size, stat.st_mtime_ns)
-
-
-def now_at(folder: Path, path: str) -> FileState | None:
-    """Return the part that lies at `path` below `folder` now, or None if the file is gone.
-
-    Raises:
-        OSError: the folder cannot be asked (a network share that is away).
-    """
-    try:
-        return FileState.of(path, (folder / path).stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
+from blemish.watch.backlog import LONGEST_PAUSE, Backlog, FileState
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 """Ends of names that programs give to files they have not finished."""
 
 
 def passing(name: str) -> bool:
-    """Return whether a file or folder is hidden or temporary by its name: it is not looked at."""
+    """Return whether a file or folder is skipped: it is hidden or temporary by its name.
+
+    Args:
+        name: Name without folders.
+
+    Returns:
+        True if it is skipped.
+    """
     return name.startswith((".", "~")) or name.lower().endswith(TEMPORARY)
 
 
 def chooser(patterns: Sequence[str]) -> Callable[[str, str], bool]:
-    """Return a function of (path below the folder, name) that says whether a file is looked at.
+    """Return a function that decides which files are inspected: images by their suffix that match one of the patterns.
 
-    It must be an image by its suffix and match one of the `patterns`, if there are any: with a slash they speak of the
-    path (`cam1/*.png`, where * passes slashes too), without of the name (`top_*`).
+    Args:
+        patterns: Patterns of the path if they have a slash (`cam1/*.png`, where * matches slashes too), else of the
+            name (`top_*`). Without any, all images are inspected.
+
+    Returns:
+        A function of (path below the folder, name).
 
     Raises:
         InputError: a pattern is empty or absolute.
@@ -88,140 +62,32 @@ def chooser(patterns: Sequence[str]) -> Callable[[str, str], bool]:
     return chosen
 
 
-LIMIT = 20_000
-"""Files in hand at once; about 10 MB."""
-
-LONGEST_PAUSE = 30.0
-"""Seconds, at most, between two tries of a file that cannot be read yet, or of a folder that cannot be listed."""
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A file that is not finished. Times are seconds of a monotonic clock.
-
-    `first` is when it was found, `steady` since when its size and time of writing are the same, `again` when it may be
-    tried next; `taken` while the model has it.
-    """
-
-    part: FileState
-    first: float
-    steady: float
-    again: float = 0.0
-    tries: int = 0
-    taken: bool = False
-
-
-class Backlog:
-    """Candidates by path. The sweeping thread adds, the inspecting one takes; both may ask at any time.
-
-    `settle` and `give_up` are in seconds. `beyond` counts the files that the last sweep found and left for later.
-    """
-
-    def __init__(self, settle: float, give_up: float, limit: int = LIMIT) -> None:
-        self.settle, self.give_up, self.limit = settle, give_up, limit
-        self.beyond = 0
-        self.swept = 0
-        self.changed = Condition()
-        self._candidates: dict[str, Candidate] = {}
-
-    def __len__(self) -> int:
-        return len(self._candidates) + self.beyond
-
-    @property
-    def full(self) -> bool:
-        """Whether a new file must wait in its folder."""
-        return len(self._candidates) >= self.limit
-
-    def wants_look(self, path: str, now: float) -> bool | None:
-        """Return whether a candidate's size and time must be asked again; None if the path is no candidate."""
-        found = self._candidates.get(path)
-        if found is None:
-            return None
-        return not found.taken and (found.again > now or now - found.steady < self.settle or found.tries > 0)
-
-    def add(self, part: FileState, now: float, quiet: float = 0.0) -> None:
-        """Take in a new file; `quiet` is for how long it is known to have been as it is, in seconds."""
-        with self.changed:
-            self._candidates[part.path] = Candidate(part, now, now - quiet)
-
-    def see(self, part: FileState, now: float) -> None:
-        """Note what a candidate is now; one that was finished meanwhile is none any more."""
-        with self.changed:
-            found = self._candidates.get(part.path)
-            if found is not None and not found.taken and found.part != part:
-                found.part, found.steady, found.again, found.tries = part, now, 0.0, 0
-
-    def take(self, now: float, count: int) -> list[FileState]:
-        """Hand out up to `count` files that may be complete, the one written first before others."""
-        with self.changed:
-            due = (
-                c for c in self._candidates.values() if not c.taken and c.again <= now and now - c.steady >= self.settle
-            )
-            chosen = heapq.nsmallest(count, due, key=lambda c: (c.part.mtime_ns, c.part.path))
-            for candidate in chosen:
-                candidate.taken = True
-            return [candidate.part for candidate in chosen]
-
-    def has_had_its_time(self, part: FileState, now: float) -> bool:
-        """Return whether a file that cannot be read has stayed the same for so long that it is an error."""
-        return now >= self._end(self._candidates[part.path])
-
-    def postpone(self, part: FileState, now: float) -> None:
-        """Take back a file that could not be read; it is tried again after a pause that grows."""
-        with self.changed:
-            found = self._candidates[part.path]
-            found.taken, found.tries = False, found.tries + 1
-            pause = min(LONGEST_PAUSE, max(0.1, self.settle) * 2.0 ** min(found.tries - 1, 16))
-            end = self._end(found)
-            found.again = min(now + pause, end) if now < end else now + pause
-
-    def drop(self, path: str) -> None:
-        """Forget a file: it is finished, or has changed and will be found anew."""
-        with self.changed:
-            self._candidates.pop(path, None)
-
-    def end_sweep(self, gone: Iterable[str], beyond: int, now: float) -> list[str]:
-        """Close a sweep in which `gone` were no longer there; returns those that had seemed complete."""
-        lost = []
-        with self.changed:
-            for path in gone:
-                found = self._candidates.get(path)
-                if found is not None and not found.taken:
-                    del self._candidates[path]
-                    if not found.tries and now - found.steady >= self.settle:
-                        lost.append(path)
-            self.beyond = beyond
-            self.swept += 1
-            self.changed.notify_all()
-        return lost
-
-    def paths(self) -> list[str]:
-        """Return the paths of all candidates."""
-        with self.changed:
-            return list(self._candidates)
-
-    def oldest(self) -> float | None:
-        """Return when the file that waits longest was found, or None if nothing waits."""
-        with self.changed:
-            return min((candidate.first for candidate in self._candidates.values()), default=None)
-
-    def _end(self, candidate: Candidate) -> float:
-        return max(candidate.first, candidate.steady) + self.settle + self.give_up
-
-
 ASKED = 1000
-"""About so many finished files are asked in a sweep whether they have changed."""
+"""About so many finished files are checked for changes in a sweep."""
 
 INODES = os.name == "posix"
-"""Elsewhere the listing does not bring inode numbers, and the time of the last change is that of making the file."""
+"""Elsewhere a listing has no inode numbers, and the time of the last change is that of the file's creation."""
 
 
 class Sweep:
-    """Looks over `folder`, but not into `skip`, and keeps the backlog up to date.
+    """One pass over the folder and all below it: what is new, what has changed and what is gone goes to the backlog.
 
-    `chosen` says by (path, name) which files count; `finished` whether a part is done. Files last written before
-    `since_ns` (nanoseconds since 1970) are left alone. Messages go to `say`. `unseen` counts the folders whose files, or
-    some of them, the last look could not see.
+    Directories are listed, which works on network shares as well. A listing gives names and inode numbers; the size and
+    time of a file cost one more call each, so only a share of the finished files is checked in each sweep. A finished
+    file replaced by renaming has another inode number and is noticed at once; one overwritten in place when it is
+    checked.
+
+    Args:
+        folder: The watched folder.
+        skip: A folder that is left out: that of the results.
+        backlog: The queue that is kept up to date.
+        finished: Whether a file in this state is done.
+        chosen: Which files are inspected, by (path, name).
+        since_ns: Files last written before are skipped; nanoseconds since 1970.
+        say: Callback for messages.
+
+    Attributes:
+        unseen: Folders of which the last sweep could not see all files.
     """
 
     def __init__(
@@ -239,11 +105,11 @@ class Sweep:
         self._known: dict[str, dict[str, int]] = {}  # directory: {name of a finished file: inode}
         self.unseen = 0
         self._blind: set[str] = set()  # directories that cannot be listed
-        self._veiled: set[str] = set()  # directories with files whose size and time cannot be asked
+        self._veiled: set[str] = set()  # directories with files whose size and time cannot be read
         self._turn, self._slices = 0, 1
 
     def __call__(self) -> None:
-        """Look once.
+        """Sweep once.
 
         Raises:
             OSError: the folder itself cannot be listed.
@@ -277,7 +143,7 @@ class Sweep:
         self._close(known, present, blind, beyond)
 
     def _look(self, entry: os.DirEntry[str], directory: str, present: set[str], veiled: set[str]) -> bool | None:
-        """Look at one file that is not known as finished: True if it is, None if it must wait for room."""
+        """Check one file that is not known as finished: True if it is, None if it must wait for space."""
         path, now = directory + entry.name, monotonic()
         wanted = self.backlog.wants_look(path, now)
         if wanted is None and self.backlog.full:
@@ -289,22 +155,22 @@ class Sweep:
             if not entry.is_file():
                 return False
             stat = (self.folder / path).stat() if os.name == "nt" else entry.stat()
-        except FileNotFoundError:  # it is being renamed: the next sweep asks again
+        except FileNotFoundError:  # it is being renamed: the next sweep checks again
             return False
         except OSError as error:
             if directory not in self._veiled | veiled:
                 self.say(f"{printable(path)} and perhaps others beside it cannot be seen: {error.strerror}; they wait.")
             veiled.add(directory)
             return False
-        part = FileState.of(path, stat)
-        if stat.st_mtime_ns < self.since_ns or self.finished(part):
+        file = FileState.of(path, stat)
+        if stat.st_mtime_ns < self.since_ns or self.finished(file):
             if wanted:
                 self.backlog.drop(path)
             return True
         if wanted:
-            self.backlog.see(part, now)
+            self.backlog.see(file, now)
         else:
-            self.backlog.add(part, now, max(0.0, (stat.st_ctime_ns - stat.st_mtime_ns) / 1e9) if INODES else 0.0)
+            self.backlog.add(file, now, max(0.0, (stat.st_ctime_ns - stat.st_mtime_ns) / 1e9) if INODES else 0.0)
         return False
 
     def _list(self, directory: str, blind: set[str]) -> list[os.DirEntry[str]]:
@@ -314,7 +180,7 @@ class Sweep:
         except OSError as error:
             if not directory:
                 raise
-            if isinstance(error, FileNotFoundError | NotADirectoryError):  # it went since its name was read
+            if isinstance(error, FileNotFoundError | NotADirectoryError):  # removed since its name was read
                 return []
             blind.add(directory)
             if directory not in self._blind:
@@ -342,13 +208,21 @@ class Sweep:
 
 
 SHARE = 5
-"""Sweeps take at most one part in so many of the time: a large folder is looked at less often."""
+"""Sweeps take at most 1 / SHARE of the time: a large folder is swept less often."""
 
 
 class Finder(Thread):
-    """Sweeps every `poll` seconds until `stop` is set; a folder that is away is waited for, and said.
+    """The thread that sweeps while others inspect; a folder that is away is reported and waited for.
 
-    `failure` is what ended the thread unexpectedly, for the one who inspects to raise.
+    Args:
+        sweep: One pass over the folder.
+        backlog: The queue it fills.
+        poll: Seconds between two sweeps, at least.
+        stop: Ends the thread when it is set.
+        say: Callback for messages.
+
+    Attributes:
+        failure: What ended the thread unexpectedly; the inspecting thread raises it.
     """
 
     def __init__(self, sweep: Sweep, backlog: Backlog, poll: float, stop: Event, say: Callable[[str], None]) -> None:
@@ -357,7 +231,7 @@ class Finder(Thread):
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        """Sweep until told to stop."""
+        """Sweep until `stop` is set."""
         try:
             pause = self.poll
             away = False
@@ -382,7 +256,15 @@ class Finder(Thread):
 
 
 def check_folders(folder: Path, out: Path) -> str | None:
-    """Return what is wrong with the two folders, or None."""
+    """Check the two folders of a watcher.
+
+    Args:
+        folder: The watched folder.
+        out: The folder of results.
+
+    Returns:
+        What is wrong with them, or None.
+    """
     if not folder.is_dir():
         return f"{folder} is no folder. Name the folder into which the camera writes."
     if folder.resolve() == out.resolve():

@@ -1,4 +1,8 @@
-"""Inspecting: a verdict becomes a line of the journal and, for a defective part, a picture; how fast it goes."""
+"""Inspecting: a verdict becomes a line of the journal and, for a defective part, a picture; throughput is measured.
+
+A line holds the verdict, and which file, when, by which model, with which picture. A picture's name follows from the
+file's state: inspected again, it replaces itself.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,25 @@ from typing import Any
 from blemish.core.types import Prediction
 from blemish.imaging.images import Imaging
 from blemish.report.pictures import save_overlay
-from blemish.watch.find import FileState
+from blemish.watch.backlog import FileState
 
 
-def line_of(part: FileState, verdict: Prediction, model: str, **more: str | None) -> dict[str, Any]:
-    """Return the JSON values of a part's line; `model` is the model file's SHA-256, `more` further entries.
+def line_of(file: FileState, verdict: Prediction, model: str, **more: str | None) -> dict[str, Any]:
+    """Return the JSON values of a file's line.
 
-    JSON knows no infinity: an infinite threshold (all pass, or none) becomes null; the verdict says how it was applied.
+    JSON has no infinity: an infinite threshold (all pass, or none) becomes null; the verdict shows how it was applied.
+
+    Args:
+        file: The file's state; "part" in the line.
+        verdict: The verdict on it.
+        model: SHA-256 of the model file.
+        **more: Further entries.
+
+    Returns:
+        The line, with the present time.
     """
     return {
-        "part": part._asdict(),
+        "part": file._asdict(),
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         **_finite(verdict.as_dict()),
         "model": model,
@@ -32,7 +45,14 @@ def line_of(part: FileState, verdict: Prediction, model: str, **more: str | None
 
 
 def checked(verdict: Prediction) -> Prediction:
-    """Return the verdict, or an error in its place if the score is not a number: such a part is not decided."""
+    """Replace a verdict whose score is not a finite number by an error: nothing is decided on it.
+
+    Args:
+        verdict: The model's verdict.
+
+    Returns:
+        The verdict itself, or the error.
+    """
     if verdict.error is None and not math.isfinite(verdict.score):
         return replace(
             Prediction(verdict.key), error=f"{verdict.key}: the model's score is {verdict.score}, no number."
@@ -50,45 +70,73 @@ def _finite(value: Any) -> Any:
 
 FOLDER = "overlays"
 LONGEST = 150
-"""Bytes of a file's name that are kept in its picture's name; most file systems allow 255 in all."""
+"""Bytes; a longer file name becomes a digest in its picture's name. Most file systems allow 255 in all."""
 
 
-def overlay_name(part: FileState) -> str:
-    """Return where the picture lies below the folder of results, with forward slashes."""
-    place, tag = PurePosixPath(part.path), part.digest.hex()[:8]
-    name = place.name if len(os.fsencode(place.name)) <= LONGEST else part.digest.hex()
+def overlay_name(file: FileState) -> str:
+    """Return the path of a file's picture.
+
+    Args:
+        file: The file's state.
+
+    Returns:
+        Path below the folder of results, with forward slashes.
+    """
+    place, tag = PurePosixPath(file.path), file.digest.hex()[:8]
+    name = place.name if len(os.fsencode(place.name)) <= LONGEST else file.digest.hex()
     return str(PurePosixPath(FOLDER) / place.parent / f"{name}.{tag}.png")
 
 
-def write_overlay(out: Path, part: FileState, verdict: Prediction, imaging: Imaging, threshold: float | None) -> str:
-    """Write the picture below `out` and return its place there.
+def write_overlay(out: Path, file: FileState, verdict: Prediction, imaging: Imaging, threshold: float | None) -> str:
+    """Write the picture of a defective part.
+
+    Args:
+        out: The folder of results.
+        file: The file's state.
+        verdict: The verdict on it.
+        imaging: How the model reads images.
+        threshold: Pixel threshold of the model, or None.
+
+    Returns:
+        Path of the picture below `out`, with forward slashes.
 
     Raises:
         StorageError: it cannot be written.
-        ImageError: the part's file cannot be read any more.
+        ImageError: the file cannot be read any more.
     """
-    name = overlay_name(part)
+    name = overlay_name(file)
     (out / name).unlink(missing_ok=True)  # from an attempt before a crash
     save_overlay(out / name, verdict, imaging, threshold)
     return name
 
 
 def sweep_up(out: Path) -> None:
-    """Remove half-written pictures that a kill has left below `out`."""
-    for part in (out / FOLDER).rglob(".*.part"):
-        part.unlink(missing_ok=True)
+    """Remove half-written pictures left by a kill.
+
+    Args:
+        out: The folder of results.
+    """
+    for file in (out / FOLDER).rglob(".*.part"):
+        file.unlink(missing_ok=True)
 
 
 WINDOW = 30.0
-"""Seconds over which the speed is counted."""
+"""Seconds over which the throughput is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`waiting` files, `rate` in parts a second lately, `oldest` in seconds since the file that waits longest was found.
+    """How fast a watcher is, what it has done and what waits.
 
-    `good`, `defective` and `error` count the lines written by this process; `unseen` the folders that cannot be looked
-    into, of whose parts nothing is known; `paused` says why nothing goes on, if so.
+    Attributes:
+        waiting: Files that are not finished.
+        rate: Parts per second, lately.
+        oldest: Seconds since the file that has waited longest was found; 0 if none waits.
+        good: Lines with this verdict written by this process.
+        defective: The same.
+        error: The same.
+        unseen: Folders that cannot be read, of whose files nothing is known.
+        paused: Why writing has to wait, or None.
     """
 
     waiting: int
@@ -110,7 +158,7 @@ class Status:
 
 
 class Throughput:
-    """Parts a second over the last half minute."""
+    """Parts per second over the last half minute."""
 
     def __init__(self) -> None:
         self._start = monotonic()
@@ -122,7 +170,7 @@ class Throughput:
 
     @property
     def rate(self) -> float:
-        """Parts a second."""
+        """Parts per second."""
         now = monotonic()
         while self._times and self._times[0] < now - WINDOW:
             self._times.popleft()

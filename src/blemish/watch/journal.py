@@ -1,9 +1,13 @@
-"""The journal: one line of JSON a part, in the order in which they were finished. It alone says what is done.
+"""The journal: one line of JSON per part, in the order in which they were finished. It alone decides what is done.
 
 Lines are gathered in memory and committed together: written, then synced to the disk. What a kill or a power cut takes
-are whole parts that are inspected again, never half a result and never two. After a commit that failed (a full disk) the
-file is cut back to its last good length, and the lines are kept for the next attempt. Where somebody takes the file away
-while it is open, a new one is begun: no line goes into a file that cannot be found.
+are whole parts that are inspected again, never half a result and never two. After a commit that failed (a full disk)
+the file is cut back to its last good length, and the lines are kept for the next attempt. If the file is removed while
+it is open, a new one is begun: no line goes into a file that cannot be found.
+
+One watcher writes to a folder of results: it holds a lock that the system releases when its process ends, however it
+ends (`only_watcher`). When the disk is full, writing waits, reports it once, and goes on when there is space
+(`DiskSpace`).
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from typing import Any, TypeVar
 
 from blemish.core.errors import InputError, StorageError
 from blemish.core.files import storage_errors, write_atomically
-from blemish.watch.find import FileState
+from blemish.watch.backlog import FileState
 
 NAME = "results.jsonl"
 MOST = 1000
@@ -32,10 +36,12 @@ MOST = 1000
 
 
 class Journal:
-    """The results in `folder`: which parts are done, and the lines that are not on the disk yet.
+    """The results: which parts are done, and the lines that are not on the disk yet.
 
-    With `rotate_bytes` a file of that size is renamed to `results-<UTC time>.jsonl` and a new one begun; all are read when
-    the journal is opened. Messages about damage go to `say`.
+    Args:
+        folder: The folder of results; all its journals are read.
+        rotate_bytes: A file of this size is renamed to `results-<UTC time>.jsonl` and a new one begun; None for never.
+        say: Callback for messages about damage.
 
     Raises:
         StorageError: the folder or the file cannot be written.
@@ -55,8 +61,8 @@ class Journal:
             self._read(self.path)
             self._open()
 
-    def __contains__(self, part: FileState) -> bool:
-        return part.digest in self._done
+    def __contains__(self, file: FileState) -> bool:
+        return file.digest in self._done
 
     def __len__(self) -> int:
         return len(self._done)
@@ -68,16 +74,24 @@ class Journal:
 
     @property
     def due(self) -> bool:
-        """Whether lines should be committed now: syncing may take a tenth of the time, so a slow model waits for none."""
+        """Whether lines should be committed now; syncing may take a tenth of the time, so a slow model never waits."""
         return len(self._waiting) >= MOST or (bool(self._waiting) and monotonic() >= self._next_commit)
 
-    def add(self, part: FileState, line: dict[str, Any]) -> None:
-        """Note a part as done. `line` holds JSON values and, as "part", the part; it is on the disk after `commit`."""
-        self._done.add(part.digest)
+    def add(self, file: FileState, line: dict[str, Any]) -> None:
+        """Record a part as done; its line is on the disk after `commit`.
+
+        Args:
+            file: The file's state.
+            line: JSON values; "part" is the state.
+        """
+        self._done.add(file.digest)
         self._waiting.append(line)
 
     def commit(self) -> list[dict[str, Any]]:
-        """Write and sync the lines that wait; returns them.
+        """Write and sync the lines that wait.
+
+        Returns:
+            Those lines.
 
         Raises:
             StorageError: they could not be written; they still wait, and the file is as it was.
@@ -94,7 +108,7 @@ class Journal:
         return committed
 
     def close(self) -> None:
-        """Close the file; lines that were not committed are given up, their parts will be inspected again."""
+        """Close the file; lines that were not committed are dropped, their parts will be inspected again."""
         if self._file is not None:
             os.close(self._file)
         self._file = None
@@ -114,7 +128,7 @@ class Journal:
         self._length += len(text)
 
     def _look_after_the_file(self) -> None:
-        """Let go of a file that was taken away or replaced, and take one that was cut as it is now; both are said."""
+        """Close a file that was removed or replaced, and accept the length of one that was cut; both are reported."""
         if self._file is None:
             return
         opened = os.fstat(self._file)
@@ -162,7 +176,7 @@ class Journal:
             self._repair(path, bad)
 
     def _repair(self, path: Path, bad: list[tuple[int, bytes]]) -> None:
-        """Cut off a torn end, which is a last line without its newline; all other damaged lines are moved beside."""
+        """Cut off a torn end, a last line without its newline; other damaged lines are moved to a file next to it."""
         if not bad[-1][1].endswith(b"\n"):
             _, torn = bad.pop()
             with path.open("rb+") as stream:
@@ -184,12 +198,12 @@ class Journal:
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield every line with the digest of its part, None for a line that is torn or damaged."""
+    """Yield every line with the digest of its state, None for a line that is torn or damaged."""
     with path.open("rb") as stream:
         for line in stream:
             try:
                 yield line, FileState.from_dict(json.loads(line)["part"]).digest if line.endswith(b"\n") else None
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whatever bytes may say
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whatever the bytes hold
                 yield line, None
 
 
@@ -199,7 +213,15 @@ def _keep(path: Path, part: Path, without: set[int]) -> None:
 
 
 def write_all(file: int, text: bytes) -> None:
-    """Write all bytes to an open file, in as many calls as the system wants; raises OSError."""
+    """Write all bytes to an open file, in as many calls as the system needs.
+
+    Args:
+        file: File descriptor.
+        text: The bytes.
+
+    Raises:
+        OSError: the system refused a write.
+    """
     view = memoryview(text)
     while view:
         view = view[os.write(file, view) :]
@@ -223,7 +245,13 @@ LOCK = "watch.lock"
 
 @contextmanager
 def only_watcher(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder` inside the block. The lock file stays; it says who has, or had, the lock.
+    """Hold the lock of a folder of results inside the block; the system releases it even if the process is killed.
+
+    Args:
+        folder: The folder; its lock file stays and names who has, or had, the lock.
+
+    Yields:
+        Nothing.
 
     Raises:
         InputError: another process has it; its number is named.
@@ -277,18 +305,34 @@ class Stopped(Exception):
 
 
 class DiskSpace:
-    """Writes that wait for room. `reason` says why nothing goes on at the moment, or is None."""
+    """Writes that wait while the disk is full.
+
+    Args:
+        stop: Ends the waiting when it is set.
+        say: Callback for messages.
+        pause: First pause in seconds.
+
+    Attributes:
+        reason: Why writing waits at the moment, or None.
+    """
 
     def __init__(self, stop: Event, say: Callable[[str], None], pause: float = 1.0) -> None:
         self.stop, self.say, self.pause = stop, say, pause
         self.reason: str | None = None
 
     def wait_for(self, write: Callable[[], T], place: Path) -> T:
-        """Return what `write` returns, calling it again after growing pauses (seconds) while the disk is full.
+        """Call `write`, again after growing pauses while the disk is full.
+
+        Args:
+            write: What to do.
+            place: What it writes to, named in messages.
+
+        Returns:
+            What `write` returns.
 
         Raises:
             Stopped: the watcher was asked to stop meanwhile.
-            OSError: `write` failed in a way that waiting does not mend.
+            OSError: `write` failed in a way that waiting does not cure.
         """
         pause = self.pause
         while True:
@@ -312,7 +356,14 @@ class DiskSpace:
 
 
 def cause_of(error: OSError) -> OSError:
-    """Return the operating system's own error behind one that was raised in its place."""
+    """Return the operating system's own error behind one that was raised in its place.
+
+    Args:
+        error: The error that was caught.
+
+    Returns:
+        The first error with an `errno` in its chain of causes, or the last OSError of the chain.
+    """
     while error.errno is None and isinstance(error.__cause__, OSError):
         error = error.__cause__
     return error

@@ -15,33 +15,58 @@ from blemish.core.files import printable, sha256
 from blemish.core.types import Prediction
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import Calibration
-from blemish.watch.find import Backlog, FileState, Finder, Sweep, check_folders, chooser, now_at
+from blemish.watch.backlog import Backlog, FileState, now_at
+from blemish.watch.find import Finder, Sweep, check_folders, chooser
 from blemish.watch.inspect import Status, Throughput, checked, line_of, sweep_up, write_overlay
 from blemish.watch.journal import DiskSpace, Journal, Stopped, only_watcher
 
 TICK = 0.05
-"""Seconds between two looks for work, when there is none."""
+"""Seconds between two checks for work, when there is none."""
 
 
 class Looks(Protocol):
-    """What can look at parts: an `Inspector`, or a runtime of an exported one."""
+    """What can inspect files: an `Inspector`, or the `Runtime` of an exported one.
+
+    Attributes:
+        imaging: How images are read and prepared.
+        calibration: The threshold and its guarantee, or None.
+    """
 
     imaging: Imaging
     calibration: Calibration | None
 
     def stream(self, sources: Iterable[Any], *, batch_size: int = 8) -> Iterator[Prediction]:
-        """Yield the verdict on each file in order."""
+        """Inspect files one after another.
+
+        Args:
+            sources: Files.
+            batch_size: Images per forward pass.
+
+        Returns:
+            The verdicts, in order.
+        """
 
 
 class Watch:
-    """Looks at every image file in `folder` and below once it is complete, and writes the results to `out`.
+    """Inspect every image file in a folder and below once it is complete, and write the results.
 
-    `model_hash` goes into every line. A file is complete when its size and time of writing have not changed for `settle`
-    seconds and it can be read; one that cannot be read is tried again, and becomes an error when it has not changed for
-    `give_up` seconds more. `poll` is the pause between two looks over the folder in seconds, longer for a large one.
-    `patterns` choose files by name, `since` (seconds since 1970) by when they were written. With `content_hash` each
-    line holds the file's SHA-256. Above `rotate_bytes` a new journal is begun. `say` gets messages for people, `show`
-    each line after it is on the disk.
+    Args:
+        folder: The watched folder.
+        model: What inspects; it must have a threshold.
+        out: Folder of results; it may be inside the watched one, where it is left out.
+        model_hash: SHA-256 of the model file, written into every line.
+        batch_size: Images per forward pass, 1 or more.
+        settle: Seconds; a file is complete when its size and time of writing have not changed for so long and it can be
+            read.
+        give_up: Seconds; a file that cannot be read is tried again, and becomes an error when it has not changed for so
+            long after `settle`.
+        poll: Seconds between two sweeps of the folder, more than 0; longer for a large folder.
+        patterns: Patterns of names (`top_*`) or paths (`cam1/*.png`); without any, all images are inspected.
+        since: Files last written before are skipped; seconds since 1970.
+        content_hash: Whether each line holds the SHA-256 of the file.
+        rotate_bytes: Size above which a new journal is begun; None for never.
+        say: Callback for messages to people.
+        show: Callback for each line after it is on the disk.
 
     Raises:
         InputError: a folder, a pattern or a time that cannot be used, or a model without a threshold.
@@ -88,12 +113,12 @@ class Watch:
         self._sweep: Sweep | None = None
 
     def stop(self) -> None:
-        """Ask `run` to end when the parts that are being looked at are written. May be called from anywhere."""
+        """Ask `run` to end when the files that are being inspected are written; may be called from anywhere."""
         self._stop.set()
 
     @property
     def status(self) -> Status:
-        """How it stands; may be asked from another thread while `run` works."""
+        """The present status; may be read from another thread while `run` works."""
         oldest = self.backlog.oldest()
         return Status(
             waiting=len(self.backlog),
@@ -107,7 +132,13 @@ class Watch:
         )
 
     def run(self, *, once: bool = False) -> Status:
-        """Watch until `stop` is called; with `once` until nothing waits any more. Returns how it stands then.
+        """Watch until `stop` is called.
+
+        Args:
+            once: Whether to end as soon as nothing waits any more.
+
+        Returns:
+            The status at the end.
 
         Raises:
             InputError: another watcher writes to the same folder of results.
@@ -142,9 +173,9 @@ class Watch:
             if finder.failure is not None:
                 raise finder.failure
             before = self.backlog.swept
-            parts = self.backlog.take(monotonic(), 4 * self.batch_size)
-            if parts:
-                self._look(parts)
+            files = self.backlog.take(monotonic(), 4 * self.batch_size)
+            if files:
+                self._look(files)
                 empty_at = None
                 continue
             self._commit()
@@ -155,13 +186,13 @@ class Watch:
                 self.backlog.changed.wait(TICK)
 
     def _look(self, first: list[FileState]) -> None:
-        """Let the model look at these parts and at all that become complete meanwhile."""
+        """Inspect these files and all that become complete meanwhile."""
         self._in_hand.clear()
         try:
             for verdict in self.model.stream(self._feed(first), batch_size=self.batch_size):
                 self._conclude(self._in_hand.popleft(), checked(verdict))
         except Exception as error:
-            error.add_note("In hand: " + ", ".join(printable(part.path) for part in self._in_hand))
+            error.add_note("In hand: " + ", ".join(printable(file.path) for file in self._in_hand))
             raise
 
     def _feed(self, first: list[FileState]) -> Iterator[Path]:
@@ -176,44 +207,44 @@ class Watch:
             self._in_hand.append(ready.popleft())
             yield self.folder / self._in_hand[-1].path
 
-    def _conclude(self, part: FileState, verdict: Prediction) -> None:
-        """Write what was found, unless the file is gone or another one by now, or may be readable later."""
-        more = self._second_reading(part, verdict)
+    def _conclude(self, file: FileState, verdict: Prediction) -> None:
+        """Write the verdict, unless the file is gone or has changed by now, or may be readable later."""
+        more = self._second_reading(file, verdict)
         try:
-            now = now_at(self.folder, part.path)
+            now = now_at(self.folder, file.path)
         except OSError:  # the share is away; a verdict that was reached counts all the same
             if verdict.error is not None:
-                return self.backlog.postpone(part, monotonic())
-            now = part
-        if now is not None and now != part:  # written anew while we looked: the verdict may speak of either
+                return self.backlog.postpone(file, monotonic())
+            now = file
+        if now is not None and now != file:  # rewritten during inspection: the verdict may be on either state
             if more["overlay"] is not None:
                 (self.out / more["overlay"]).unlink(missing_ok=True)
-            return self.backlog.drop(part.path)
+            return self.backlog.drop(file.path)
         if verdict.error is not None:
             if now is None:
-                self.say(f"{printable(part.path)} vanished before it was looked at.")
-                return self.backlog.drop(part.path)
-            if not self.backlog.has_had_its_time(part, monotonic()):
-                return self.backlog.postpone(part, monotonic())
-        self._journal.add(part, line_of(part, verdict, self.model_hash, **more))
-        self.backlog.drop(part.path)
+                self.say(f"{printable(file.path)} vanished before it was looked at.")
+                return self.backlog.drop(file.path)
+            if not self.backlog.has_had_its_time(file, monotonic()):
+                return self.backlog.postpone(file, monotonic())
+        self._journal.add(file, line_of(file, verdict, self.model_hash, **more))
+        self.backlog.drop(file.path)
         self._throughput.part()
         if self._journal.due:
             self._commit()
         return None
 
-    def _second_reading(self, part: FileState, verdict: Prediction) -> dict[str, str | None]:
-        """Return the picture's place and the content's hash, for which the file is read again."""
+    def _second_reading(self, file: FileState, verdict: Prediction) -> dict[str, str | None]:
+        """Return the picture's path and the content's hash, for which the file is read again."""
         more: dict[str, str | None] = {"overlay": None}
 
         def write() -> str:
-            return write_overlay(self.out, part, verdict, self.model.imaging, self.pixel_threshold)
+            return write_overlay(self.out, file, verdict, self.model.imaging, self.pixel_threshold)
 
         try:
             if verdict.defective:
                 more["overlay"] = self._space.wait_for(write, self.out)
             if self.content_hash and verdict.error is None:
-                more["sha256"] = sha256(self.folder / part.path)
+                more["sha256"] = sha256(self.folder / file.path)
         except (ImageError, OSError) as error:  # the verdict counts more than its picture
             more["note"] = str(error)
         return more

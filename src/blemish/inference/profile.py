@@ -16,17 +16,27 @@ from blemish.inference.metadata import model_files
 from blemish.inference.runtime import Runtime
 
 SIDE = 1024
-"""Pixels a side of the part that is prepared, where the region of interest needs no more."""
+"""Pixels per side of the image that is prepared, where the region of interest needs no more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Times in milliseconds, memory in MB.
+class Profile:
+    """Speed and memory of an exported model; all times in milliseconds.
 
-    `p50` to `p99` are of one image after another, network and scoring only; `prepare` is the median time of preparing one
-    image of `part` = (height, width) pixels in memory and `decide` of enlarging its map and finding regions.
-    `images_per_second` is with batches of `batch_size`. `load` is the time until the model could be used, `memory` what the
-    process grew by.
+    Attributes:
+        file: The model file.
+        precision: The model's precision: "fp32", "fp16" or "int8".
+        load: Time until the model could be used.
+        p50: Median time per image, one image after another, network and scoring only.
+        p90: The same, 90th percentile.
+        p99: The same, 99th percentile.
+        part: (height, width) in pixels of the image for `prepare` and `decide`.
+        prepare: Median time to prepare an image that is in memory.
+        decide: Median time to enlarge its map and find regions.
+        images_per_second: Throughput with batches of `batch_size`.
+        batch_size: Images per batch.
+        megabytes: Size of the model's files, in MB.
+        memory: What the process grew by, in MB.
     """
 
     file: str
@@ -44,14 +54,24 @@ class Latency:
     memory: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the attributes as JSON values."""
         return asdict(self)
 
 
-def latency(
+def profile(
     path: Path | str, *, engine: str = "auto", threads: int | None = None, repeats: int = 100, batch_size: int = 8
-) -> Latency:
-    """Load an exported model and measure it on made images; nothing is read from disk but the model.
+) -> Profile:
+    """Load an exported model and measure it on synthetic images; nothing is read from disk but the model.
+
+    Args:
+        path: Exported model, .onnx or .xml.
+        engine: "onnxruntime", "openvino", or "auto" by the file's suffix.
+        threads: Cores one image may use; None for all.
+        repeats: Images for the percentiles; the other times take a fraction of it.
+        batch_size: Images per batch for the throughput.
+
+    Returns:
+        The measured times and memory.
 
     Raises:
         FormatError: see `Runtime`.
@@ -68,7 +88,7 @@ def latency(
     together = _times(lambda: runtime.score(many), max(3, repeats // batch_size))
     raw = next(runtime.raw([part]))[1]
     few = max(3, repeats // 10)
-    return Latency(
+    return Profile(
         file=str(path),
         precision=runtime.exported.precision,
         load=1e3 * load,
@@ -86,7 +106,14 @@ def latency(
 
 
 def made_part(imaging: Imaging) -> NDArray[Any]:
-    """Return noise (height, width, 3) as the model's camera would give it: large enough, and up to its white level."""
+    """Return noise as the model's camera would produce it: large enough, and up to its white level.
+
+    Args:
+        imaging: The model's region of interest and white level.
+
+    Returns:
+        (H, W, 3) uint8, uint16 or float32.
+    """
     _, _, right, bottom = imaging.roi or (0, 0, SIDE, SIDE)
     shape, rng = (max(SIDE, bottom), max(SIDE, right), 3), np.random.default_rng(0)
     if imaging.white is None:
@@ -108,7 +135,7 @@ def _times(work: Any, repeats: int) -> list[float]:
 
 
 def _memory() -> float:
-    """Return the most memory the process has held, in MB; 0 where the system does not say."""
+    """Return the peak memory of the process, in MB; 0 where the system does not report it."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows
