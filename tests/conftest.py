@@ -1,4 +1,4 @@
-"""What every test process begins with.
+"""What every test process begins with, the order of the files, and what could not run here.
 
 One thread each: workers that share two cores would otherwise wait for each other's threads. And Ctrl-C as it is in a
 terminal: a shell that starts the suite in its background leaves it ignored, also for the processes that tests start.
@@ -7,6 +7,7 @@ Hypothesis looks at answers, not at how long one takes: a machine may be busy.
 
 import os
 import signal
+from collections import Counter
 
 from hypothesis import settings
 
@@ -15,3 +16,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("blemish", deadline=None)
 settings.load_profile("blemish")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Files with slow tests come first, so that no worker is left with one when the others have finished."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Name in one line what could not run on this machine."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        said = "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        terminalreporter.write_line(f"not run on this machine, {sum(reasons.values())} tests: {said}")

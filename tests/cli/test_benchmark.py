@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from blemish.benchmark.results import read_cells
 from blemish.cli import app
 from blemish.core.errors import InputError
+from commands import blemish
 from parts import write_folder
 
 COMMAND = [sys.executable, "-m", "blemish"]
@@ -33,10 +34,6 @@ name = "parts"
 kind = "folder"
 root = "nowhere"
 """
-
-
-def blemish(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")

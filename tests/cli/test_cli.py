@@ -1,4 +1,4 @@
-"""The command line as people and scripts meet it: a real process, exit codes, text and JSON."""
+"""The command line as people and scripts meet it: exit codes, text and JSON; a real process where its end matters."""
 
 import json
 import os
@@ -11,15 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
+from commands import blemish
 from parts import stripes, write_folder, write_png
 
 COMMAND = [sys.executable, "-m", "blemish"]
 FAST = ["--image-size", "64", "-s", "coreset_sampling_ratio=0.2", "--false-reject-rate", "0.2"]
-
-
-def blemish(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +34,18 @@ def model(place) -> Path:
     found = json.loads(done.stdout)
     assert found["calibration"]["threshold"] > 0
     return Path(found["model"])
+
+
+def test_a_real_process_fits_and_inspects(place, tmp_path) -> None:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+    fitted = run("fit", place / "parts", "--out", tmp_path, "--json", *FAST)
+    assert fitted.returncode == 0, fitted.stderr
+    model = json.loads(fitted.stdout)["model"]
+    done = run("inspect", model, place / "parts" / "test" / "turned")
+    assert done.returncode == 1
+    assert done.stdout == blemish("inspect", model, place / "parts" / "test" / "turned").stdout
 
 
 def test_fit_says_what_it_did(place) -> None:
@@ -316,9 +326,7 @@ def test_demo_goes_from_nothing_to_a_report(tmp_path) -> None:
 
 
 def test_download_shows_the_licence_and_asks(tmp_path) -> None:
-    refused = subprocess.run(
-        [*COMMAND, "download", "visa", str(tmp_path / "visa")], input="n\n", capture_output=True, text=True, check=False
-    )
+    refused = blemish("download", "visa", tmp_path / "visa", answer="n\n")
     assert refused.returncode == 2
     assert "CC BY 4.0" in refused.stdout
     assert not list(tmp_path.iterdir())
@@ -358,6 +366,25 @@ def test_info_of_a_model_file(model) -> None:
     found = json.loads(blemish("info", model, "--json").stdout)
     assert found["detector"] == "PatchCore"
     assert found["calibration"]["threshold"] > 0
+
+
+def test_the_help_shows_every_command_in_its_group() -> None:
+    from blemish.cli import app
+    from blemish.cli.app import GROUPS
+
+    shown = blemish("--help").stdout
+    registered = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    grouped = [name for commands in GROUPS.values() for name in commands]
+    assert sorted(grouped) == sorted(registered)
+    assert [line.rstrip(":") for line in shown.splitlines() if line.endswith(":") and " " not in line] == [
+        "Options",
+        "Learn",
+        "Inspect",
+        "Measure",
+        "Field",
+    ]
+    assert all(f"\n  {name} " in shown for name in grouped)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_version_and_help() -> None:

@@ -17,13 +17,10 @@ from blemish.core.errors import InputError
 from blemish.data import Folder
 from blemish.engine import Engine
 from blemish.models import Patchcore
+from commands import blemish
 from parts import write_folder
 
 COMMAND = [sys.executable, "-m", "blemish"]
-
-
-def blemish(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

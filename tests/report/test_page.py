@@ -7,7 +7,7 @@ import pytest
 
 from blemish.data import MVTec
 from blemish.engine import Engine
-from blemish.evaluation.evaluate import TestedPart
+from blemish.evaluation.evaluate import PartResult
 from blemish.models import PatchCore
 from blemish.report import write_page
 from blemish.report.page import choose_examples, write_index
@@ -15,8 +15,8 @@ from blemish.report.pictures import FOUND, fitting, heat, outline, thumbnail
 from parts import write_folder
 
 
-def part(key: str, label: int, score: float, defective: bool) -> TestedPart:
-    return TestedPart(key, key, "good" if label == 0 else "crack", label, score, 0.1, defective)
+def part(key: str, label: int, score: float, defective: bool) -> PartResult:
+    return PartResult(key, key, "good" if label == 0 else "crack", label, score, 0.1, defective)
 
 
 def test_mistakes_come_first_and_the_worst_of_them_before_others() -> None:

@@ -15,7 +15,7 @@ from blemish.cli.printing import line
 from blemish.core.errors import InputError
 from blemish.core.files import write_json
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import REGIONS, Report, TestedPart, evaluate
+from blemish.evaluation.evaluate import REGIONS, PartResult, Report, evaluate
 from blemish.imaging.images import Imaging, encode_png
 from blemish.inference.calibration import from_good
 from blemish.inference.inspection import Inspection, Raw
@@ -73,7 +73,7 @@ def page(records, report, tmp_path_factory):
     return write_page(tmp_path_factory.mktemp("page") / "report.html", report, Bright(), records, examples=2)
 
 
-def by_key(report: Report) -> dict[str, TestedPart]:
+def by_key(report: Report) -> dict[str, PartResult]:
     return {part.key: part for part in report.parts}
 
 
@@ -95,8 +95,8 @@ def test_a_report_says_where_each_part_was_looked_at_and_where_its_defect_is(rep
     verdict = Bright().inspect(caught.image)
     assert region == verdict.as_dict()["regions"][0], "as `inspect --json` names them"
     assert Report.load(saved).parts == report.parts
-    old = {k: v for k, v in report.as_dict()["parts"][0].items() if k in TestedPart.__slots__[:7]}
-    assert TestedPart.from_dict(old).regions == ()
+    old = {k: v for k, v in report.as_dict()["parts"][0].items() if k in PartResult.__slots__[:7]}
+    assert PartResult.from_dict(old).regions == ()
 
 
 def test_of_a_noisy_map_the_highest_regions_are_kept_and_the_report_says_so(tmp_path) -> None:
@@ -128,11 +128,11 @@ def test_a_part_rejected_without_a_region_has_a_place(records, page) -> None:
 def test_a_place_outside_the_region_of_interest_is_no_peak() -> None:
     inspector = Bright()
     inspector.imaging = Imaging(size=(8, 8), roi=(8, 8, 16, 16))
-    flat = inspector.judge("x", Raw(0.1, np.full((8, 8), 0.1, np.float32), (16, 16)))
+    flat = inspector.decide("x", Raw(0.1, np.full((8, 8), 0.1, np.float32), (16, 16)))
     assert min(flat.peak.at) >= 8
     inspector.calibration = None
-    assert min(inspector.judge("x", Raw(0.1, np.full((8, 8), 0.1, np.float32), (16, 16))).peak.at) >= 8
-    assert inspector.judge("x", Raw(0.1, None, (16, 16))).peak is None
+    assert min(inspector.decide("x", Raw(0.1, np.full((8, 8), 0.1, np.float32), (16, 16))).peak.at) >= 8
+    assert inspector.decide("x", Raw(0.1, None, (16, 16))).peak is None
 
 
 def test_the_text_has_the_confusion_matrix_and_the_recall_of_each_kind(report) -> None:

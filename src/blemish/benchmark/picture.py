@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import TestedPart, truth_mask
+from blemish.evaluation.evaluate import PartResult, truth_mask
 from blemish.inference.inspector import Inspector
 from blemish.report.pictures import MARKED, explain, outline
 
@@ -18,7 +18,7 @@ SIDE = 160  # pixels
 QUALITY = 70
 
 
-def picture(inspector: Inspector, records: Sequence[Record], parts: Sequence[TestedPart]) -> dict[str, Any]:
+def picture(inspector: Inspector, records: Sequence[Record], parts: Sequence[PartResult]) -> dict[str, Any]:
     """Return {"webp": base64 of the picture, "shown": [{"key", "kind", "score"}]}, left to right.
 
     Shown are the good part with the highest score, and the defective parts with the lowest and the highest: what would be
@@ -42,5 +42,5 @@ def picture(inspector: Inspector, records: Sequence[Record], parts: Sequence[Tes
     return {"webp": base64.b64encode(coded.tobytes()).decode(), "shown": shown}
 
 
-def _score(part: TestedPart) -> float:
+def _score(part: PartResult) -> float:
     return part.score

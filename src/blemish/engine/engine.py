@@ -125,12 +125,8 @@ class Engine:
             raise InputError(
                 f"a parameter of {type(model).__name__} cannot be saved: {error}. Use plain numbers, texts and lists."
             ) from error
-        config = {
-            "method": type(model).__name__,
-            "params": model.params,
-            "seed": self._seed(model),
-            "data": datamodule.describe(),
-        }
+        data, seed = datamodule.describe(), self._seed(model)
+        config = {"method": type(model).__name__, "params": model.params, "seed": seed, "data": data}
         config |= {"false_reject_rate": self.false_reject_rate, "confidence": self.confidence}
         config |= {"precision": self.precision, "patience": self.patience}
         name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
@@ -138,7 +134,7 @@ class Engine:
             run = runs.start(self.root, name, config) if folder is None else runs.start_at(Path(folder), config)
             resume = run.folder
         run = runs.resume(told(str(resume)), config)
-        inspector = self._learn(model, datamodule, run)
+        inspector = self._learn(model, datamodule, run, {"data": data, "seed": seed})
         self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)
         if verbose and rank() == 0:
             print(_fitted(inspector, len(datamodule.train_records), run.model))
@@ -157,35 +153,35 @@ class Engine:
             )
         return own
 
-    def _learn(self, model: Detector, datamodule: DataModule, run: Run) -> Inspector:
+    def _learn(self, model: Detector, datamodule: DataModule, run: Run, about: dict[str, Any]) -> Inspector:
+        """Fit, or take over what the run has fitted, and choose the threshold; `about` describes data and seed."""
+        validation, held_out = self._held_out(datamodule)
         if run.model.exists():
             done = Inspector.load(run.model)
             model.adopt(done.detector)
             inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.about)
         else:
             model.to(self.device)
-            stop, _ = self._held_out(datamodule)
             training = session(
                 run.folder / "training",
                 precision=self.precision,
-                validation=stop,
+                validation=validation,
                 patience=self.patience or 1,
-                settings={"data": datamodule.describe(), "seed": self._seed(model)},
+                settings=about,
             )
             batches = datamodule.train()
-            with training, seeded(self._seed(model)):
+            with training, seeded(about["seed"]):
                 model.fit(batches)
-            about = {**self._about(model, datamodule), "unread": len(batches.skipped)}
-            inspector = Inspector(model, datamodule.imaging, about=about)
+            known = _known_images(datamodule, held_out)
+            inspector = Inspector(model, datamodule.imaging, about={**about, **known, "unread": len(batches.skipped)})
             self._save(inspector, run)
-        if inspector.calibration is None and datamodule.held_out_records:
-            choose = self._held_out(datamodule)[1]
-            inspector.calibrate(choose, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
+        if inspector.calibration is None and held_out:
+            inspector.calibrate(held_out, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
             self._save(inspector, run)
         return inspector
 
     def _held_out(self, datamodule: DataModule) -> tuple[Loader | None, list[Record]]:
-        """Return what early stopping looks at, if it is asked for, and the parts that the threshold is chosen from."""
+        """Return the batches that early stopping validates on, if it is asked for, and the records for the threshold."""
         records = datamodule.held_out_records
         if self.patience is None:
             return None, records
@@ -200,13 +196,6 @@ class Engine:
     def _save(self, inspector: Inspector, run: Run) -> None:
         if rank() == 0:
             inspector.save(run.model)
-
-    def _about(self, model: Detector, datamodule: DataModule) -> dict[str, Any]:
-        used = [*datamodule.train_records, *datamodule.held_out_records]
-        chosen_from = {record.key for record in self._held_out(datamodule)[1]}
-        learned = contents(record.image for record in used if record.key not in chosen_from)
-        about = {"data": datamodule.describe(), "seed": self._seed(model)}
-        return {**about, "learned": [r.fingerprint for r in used], "learned_content": learned}
 
     @known_arguments("Engine.report")
     def report(
@@ -340,6 +329,14 @@ class Engine:
                 "its threshold would mean nothing. Use the same image_size, crop, roi, ignore and white."
             )
         return Inspector(model, imaging, known.calibration, known.about), known.run.folder
+
+
+def _known_images(datamodule: DataModule, held_out: Sequence[Record]) -> dict[str, list[str]]:
+    """Return by what the images of a fit are known again: all of them by name and size, training images by content."""
+    used = [*datamodule.train_records, *datamodule.held_out_records]
+    chosen_from = {record.key for record in held_out}
+    content = contents(record.image for record in used if record.key not in chosen_from)
+    return {"learned": [record.fingerprint for record in used], "learned_content": content}
 
 
 def _fitted(inspector: Inspector, count: int, model: Path) -> str:

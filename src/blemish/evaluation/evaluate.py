@@ -43,7 +43,7 @@ REGIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class TestedPart:
+class PartResult:
     """One tested part: truth, raw score, verdict, and where both lie in pixels of the image.
 
     `peak` and `peak_at` are the map's highest score and its (x, y); None without a map. Of its `region_count` regions at
@@ -73,7 +73,7 @@ class TestedPart:
         return bool(self.defective) and self.region_count == 0
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> TestedPart:
+    def from_dict(cls, stored: dict[str, Any]) -> PartResult:
         """Return the part whose JSON values these are; what older reports lack stays empty."""
         pairs = {name: tuple(stored[name]) for name in ("peak_at", "true_box") if stored.get(name) is not None}
         found = tuple(
@@ -90,7 +90,7 @@ class Report:
     metrics: dict[str, Interval]
     decisions: dict[str, Any]
     kinds: list[dict[str, Any]]
-    parts: list[TestedPart]
+    parts: list[PartResult]
     curves: dict[str, dict[str, list[float]]]
     calibration: dict[str, Any] | None
     about: dict[str, Any]
@@ -107,7 +107,7 @@ class Report:
         """Read a saved report."""
         stored = read_json(path)
         stored["metrics"] = {name: Interval(**interval) for name, interval in stored["metrics"].items()}
-        stored["parts"] = [TestedPart.from_dict(part) for part in stored["parts"]]
+        stored["parts"] = [PartResult.from_dict(part) for part in stored["parts"]]
         return cls(**stored)
 
     def text(self) -> str:
@@ -224,12 +224,12 @@ def evaluate(
 
 def _look(
     inspector: Inspection, records: Sequence[Record], resolution: Resolution, batch_size: int
-) -> tuple[list[TestedPart], metrics.PixelMetrics, metrics.PimoHistogram, list[str], list[str]]:
+) -> tuple[list[PartResult], metrics.PixelMetrics, metrics.PimoHistogram, list[str], list[str]]:
     """Score every record in one pass; return the parts, what was counted, and the keys of defects that cannot be compared.
 
     They are those without a mask, and those whose mask is empty at the size pixels are compared at.
     """
-    parts: list[TestedPart] = []
+    parts: list[PartResult] = []
     pixels, pimo = metrics.PixelMetrics(), metrics.PimoHistogram()
     unmarked: list[str] = []
     vanished: list[str] = []
@@ -317,10 +317,10 @@ def _first(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
 
 
-def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) -> TestedPart:
+def _part(record: Record, verdict: Prediction, truth: NDArray[np.bool_] | None) -> PartResult:
     marked = None if truth is None else regions.bounds(truth)
     mask = verdict.mask
-    return TestedPart(
+    return PartResult(
         record.key,
         str(record.image),
         record.kind,

@@ -1,4 +1,4 @@
-"""Export: an inspector becomes one file that needs no torch, and shows that it answers as the inspector does."""
+"""Export: an inspector becomes one file that needs no torch and is shown to give the same results as the inspector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Parity", "export", "to_onnx"]
 Format = Literal["onnx", "openvino"]
 Precision = Literal["fp32", "fp16", "int8"]
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
-CALIBRATED_ON = 32  # good images that the ranges of int8 are taken from, with as many damaged copies
+CALIBRATED_ON = 32  # good images, besides as many damaged copies, that set the ranges of int8
 
 
 def export(
@@ -38,22 +38,32 @@ def export(
     test: Sequence[Any] = (),
     tolerance: float | None = None,
 ) -> Parity:
-    """Write an inspector as one .onnx file, or as OpenVINO's .xml and .bin, and return how well it agrees.
+    """Write an inspector as one .onnx file, or as OpenVINO's .xml and .bin, and measure how well it agrees.
 
-    `precision`: "fp32"; "fp16", weights in half precision; "int8", convolutions in 8-bit integers. `good` are good images
-    (files, arrays or Records) that int8 takes the ranges of its activations from; they choose nothing else. `images` are
-    what both are compared on, made ones by default (`blemish.export.images`). `test` are Records of good and defective
-    parts: what precision costs on them is reported. `tolerance` is how far a score or a map value may be off, as a share of
-    the largest; by default 1e-4, 1e-2 and 5e-2.
+    The file appears only if it passes, and with it the report, NAME.parity.json. An export that fails leaves an earlier
+    file and its report as they are; its own report is NAME.parity.failed.json, until an export passes.
 
-    The file appears only if it passes, and with it the report, NAME.parity.json. What does not pass leaves a file of before
-    and its report as they are; its own report is NAME.parity.failed.json, until an export passes.
+    Args:
+        inspector: The inspector to export.
+        path: File to write, ending in .onnx or .xml as the format does.
+        format: "onnx" or "openvino".
+        precision: "fp32"; "fp16", weights in half precision; or "int8", convolutions in 8-bit integers.
+        good: Good images (files, arrays or Records): the first 32 set the ranges of int8's activations, and nothing
+            else.
+        images: Images on which both are compared; by default synthetic ones, see `blemish.export.images`.
+        test: Records of good and defective parts; what the precision costs on them is reported.
+        tolerance: How far a score or a map value may be off, as a share of the largest, in (0, 1); by default 1e-4 in
+            fp32, 1e-2 in fp16 and 5e-2 in int8.
+
+    Returns:
+        The comparison, which passed.
 
     Raises:
-        ExportError: the method cannot be exported, or the file does not answer as the inspector does, or with no number.
+        ExportError: the method cannot be exported, or the file gives other results than the inspector, or NaN.
         InputError: int8 without `good`, a name that does not end as the format does, an impossible tolerance.
         MissingExtra: the packages that export needs are not installed.
         StorageError: the folder cannot be written.
+        UnknownName: there is no such format or precision.
     """
     path = _checked(Path(path), format, precision, tolerance)
     if precision == "int8" and not len(good):
@@ -87,7 +97,7 @@ def export(
                     "Allow more (tolerance) if you can live with it, or export in fp32."
                 )
             write_json(place.with_suffix(".parity.json"), parity.as_dict())
-            for part in sorted(place.parent.iterdir(), key=lambda part: part == place):  # what is opened comes last
+            for part in sorted(place.parent.iterdir(), key=lambda part: part == place):  # the file to open comes last
                 shutil.move(part, path.with_name(path.stem + part.name.removeprefix(place.stem)))
             failed.unlink(missing_ok=True)
     return parity
@@ -124,7 +134,7 @@ def _parity(
 
 
 def _write(model: Any, folder: Path, format: Format) -> Path:
-    """Write a graph into a folder of its own; return the file that is opened."""
+    """Write a graph into a folder of its own; return the file to open."""
     import onnx
 
     folder.mkdir()
@@ -149,7 +159,7 @@ def _write(model: Any, folder: Path, format: Format) -> Path:
 
 
 def _say(model: Any, inspector: Inspector, precision: str) -> None:
-    """Put what is known of the inspector into a graph's metadata, in place of what was there."""
+    """Put the inspector's metadata into a graph, in place of what was there."""
     import onnx
 
     del model.metadata_props[:]

@@ -22,7 +22,7 @@ EXAMPLES = 3  # images the graph is traced with; any number may follow
 
 
 class _Answers(nn.Module):
-    """A detector whose answer is a plain tuple, without the map if there is none."""
+    """A detector whose output is a plain tuple, without the map if there is none."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
@@ -34,13 +34,20 @@ class _Answers(nn.Module):
 
 
 def to_onnx(inspector: Inspector) -> Any:
-    """Return the inspector as an `onnx.ModelProto`: input `image` (B, 3, h, w), outputs `score` (B,) and `map` (B, h, w).
+    """Convert an inspector to an ONNX graph.
 
-    float32, RGB in [0, 1], any B; h and w are the network's input size. Everything else that a runtime needs to know is in
-    the model's metadata, see `blemish.inference.metadata`.
+    The input `image` is (B, 3, h, w) float32 RGB in [0, 1], for any B; h and w are the network's input size. Outputs
+    are `score` (B,) and, if the method has maps, `map` (B, h, w). Everything else that a runtime needs is in the
+    model's metadata, see `blemish.inference.metadata`.
+
+    Args:
+        inspector: The inspector to convert.
+
+    Returns:
+        An `onnx.ModelProto`.
 
     Raises:
-        ExportError: the method cannot be exported, as its card says.
+        ExportError: the method cannot be exported, as its card states.
         MissingExtra: onnx or onnxscript is not installed.
     """
     card = registry.method_card(type(inspector.detector).__name__)
@@ -72,7 +79,15 @@ def to_onnx(inspector: Inspector) -> Any:
 
 
 def describe(inspector: Inspector, precision: str = "fp32") -> Exported:
-    """Return what the exported file says of itself."""
+    """Return the metadata of an exported file.
+
+    Args:
+        inspector: The exported inspector.
+        precision: "fp32", "fp16" or "int8".
+
+    Returns:
+        The metadata, with the versions of the packages that wrote it.
+    """
     import onnx
 
     versions = {"blemish": blemish.__version__, "python": platform.python_version(), "torch": torch.__version__}
@@ -95,10 +110,10 @@ def _traced(detector: Detector, size: tuple[int, int]) -> Any:
     levels = [log.level for log in logs]
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # what the exporter says of its own inner workings
+            warnings.simplefilter("ignore")  # the exporter's warnings about its own internals
             for log in logs:
                 log.setLevel(logging.ERROR)
-            found = answers(example)  # constants that depend on the size alone are made and kept before the trace
+            found = answers(example)  # constants that depend on the size alone are cached before the trace
             names = ["score", "map"][: len(found)]
             program = torch.onnx.export(
                 answers,

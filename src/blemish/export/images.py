@@ -1,7 +1,7 @@
-"""Images on which an export must show that it answers as the model does, where the user gives none of her own.
+"""Images on which an export is compared with the model where the user gives none.
 
-They are what exported models usually stumble on: fine textures far above the network's size, oblong, 8 and 16 bits, grey
-and colour.
+They have what exported models usually fail on: fine textures far above the network's size, oblong shapes, 8 and 16
+bits, grey and colour.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ SIZES = ((1024, 1024), (768, 1280), (1400, 500), (300, 420))
 
 
 def made_images(imaging: Imaging, seed: int = 0) -> list[NDArray[Any]]:
-    """Return eight made images: four sizes, each once in 8-bit colour and once in 16-bit grey.
+    """Return synthetic images: four sizes, each once in 8-bit colour and once in 16-bit grey.
 
-    With a region of interest they are at least as large as it needs; with a white level 16-bit values end there.
+    Args:
+        imaging: With a region of interest the images are at least as large as it needs. With a white level 16-bit
+            values end there, and the 8-bit images are left out.
+        seed: Seed of the textures.
+
+    Returns:
+        Eight images, or four with a white level: (H, W, 3) uint8 and (H, W) uint16.
     """
     rng = np.random.default_rng(seed)
     images: list[NDArray[Any]] = []
@@ -36,7 +42,7 @@ def made_images(imaging: Imaging, seed: int = 0) -> list[NDArray[Any]]:
 
 
 def _texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A weave of a period of three pixels over a slow shade, with noise and one scratch; (height, width) in [0, 1]."""
+    """Return a weave of period 3 pixels over a slow shade, with noise and a scratch, (height, width) in [0, 1]."""
     y, x = np.mgrid[0:height, 0:width]
     weave = np.sin(x * 2.1 + rng.uniform(0, 6)) * np.sin(y * 1.9 + rng.uniform(0, 6))
     shade = 0.5 + 0.2 * np.sin(x / width * 3) * np.cos(y / height * 2)

@@ -1,4 +1,4 @@
-"""Does the exported file answer as the model does? Both look at the same images; what differs is written down."""
+"""Does the exported file give the same results as the model? Both inspect the same images; differences are reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Largest and mean absolute difference, and the largest value of the model itself, over all images."""
+    """The difference of scores or maps over all images.
+
+    Attributes:
+        largest: Largest absolute difference.
+        mean: Mean absolute difference.
+        scale: Largest absolute value of the model itself.
+    """
 
     largest: float
     mean: float
@@ -38,12 +44,22 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What was compared and what came out.
+    """Result of comparing an exported file with its model.
 
-    `changed` names the images on which the decisions differ, None without a threshold. `held_out` holds for each metric
-    [of the model, of the export] where parts of known truth were given, and how many of their decisions differ. `bytes` and
-    `milliseconds` (median of single images, network and scoring alone) are (before, after): for fp32 the model in torch and
-    the exported file, for other precisions the export in fp32 and this one. `kept` are layers left in float32.
+    Attributes:
+        precision: "fp32", "fp16" or "int8".
+        images: Number of images compared.
+        source: Where they come from: "given" or "made".
+        score: Difference of the scores.
+        map: Difference of the maps, None without maps.
+        changed: Names of the images on which the decisions differ, None without a threshold.
+        tolerance: Largest difference allowed, as a share of the largest value.
+        held_out: Each metric's [of the model, of the export] on parts of known truth, and the counts "parts" and
+            "changed" (decisions that differ); empty if none were given.
+        bytes: Sizes (before, after): for fp32 of the model in torch and the exported file, for other precisions of the
+            export in fp32 and this one.
+        milliseconds: Median times of single images (before, after), network and scoring alone.
+        kept: Layers left in float32.
     """
 
     precision: str
@@ -65,7 +81,7 @@ class Parity:
         return near and (self.precision != "fp32" or not self.changed)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the result as JSON values."""
         return {**asdict(self), "passed": self.passed}
 
     def text(self) -> str:
@@ -98,13 +114,22 @@ class Parity:
 def compare(
     model: Inspection, exported: Inspection, sources: Sequence[Any]
 ) -> tuple[Difference, Difference | None, list[str] | None]:
-    """Let both look at every source; return the differences of scores and maps, and on which the decisions differ.
+    """Compare the scores, maps and decisions of two inspections of the same images.
 
-    Maps are compared at the images' own size, as users see them. Unreadable images are left out.
+    Maps are compared at the images' own size, as users see them. Unreadable images are skipped.
+
+    Args:
+        model: The model itself.
+        exported: The exported file.
+        sources: Files, arrays or Records.
+
+    Returns:
+        The differences of scores and of maps (None without maps), and the names of the images on which the decisions
+        differ (None without a threshold).
 
     Raises:
         InputError: no image could be read.
-        ExportError: a score or a map is no number in one of them, so that nothing can be compared.
+        ExportError: a score or a map is not finite in one of them, so that nothing can be compared.
     """
     scores, maps = _Sum(), _Sum()
     changed: list[str] = []
@@ -130,7 +155,15 @@ def compare(
 
 
 def held_out(model: Inspection, exported: Inspection, records: Sequence[Any]) -> dict[str, Any]:
-    """Return the metrics of both, [of the model, of the export] by name, on parts of known truth, and `changed` decisions.
+    """Evaluate both on parts of known truth.
+
+    Args:
+        model: The model itself.
+        exported: The exported file.
+        records: Records of good and defective parts.
+
+    Returns:
+        Each metric's [of the model, of the export], the number of "parts", and how many decisions have "changed".
 
     Raises:
         InputError: good or defective parts are missing.
@@ -144,7 +177,15 @@ def held_out(model: Inspection, exported: Inspection, records: Sequence[Any]) ->
 
 
 def milliseconds(inspection: Inspection, repeats: int = 15) -> float:
-    """Return the median time of scoring one prepared image, in milliseconds, after one for warming up."""
+    """Measure the median time of scoring one prepared image, after one for warming up.
+
+    Args:
+        inspection: An Inspector or a Runtime.
+        repeats: Number of measurements.
+
+    Returns:
+        The time in milliseconds.
+    """
     image = np.full((1, *inspection.imaging.input_size, 3), 0.5, np.float32)
     inspection.score(image)
     times = []

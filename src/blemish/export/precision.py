@@ -1,4 +1,4 @@
-"""Smaller and faster copies of an exported graph: weights in half precision, or 8-bit integers where that does no harm."""
+"""Smaller and faster copies of an exported graph: weights in half precision, or 8-bit integers where harmless."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ QUANTISED = ("Conv", "Gemm")
 
 
 def halved(model: Any) -> Any:
-    """Return a copy of an `onnx.ModelProto` with weights stored in half precision; it computes in float32 all the same.
+    """Store an ONNX model's weights in half precision; it still computes in float32.
 
     The file is about half as large and no faster. Tensors with numbers beyond half precision's range stay as they are.
+
+    Args:
+        model: An `onnx.ModelProto`; it is left unchanged.
+
+    Returns:
+        The smaller copy.
     """
     import onnx
     from onnx import TensorProto, numpy_helper
@@ -49,22 +55,30 @@ def halved(model: Any) -> Any:
 
 
 def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[Any, tuple[str, ...]]:
-    """Return a copy of a graph whose convolutions compute in 8-bit integers, and the names of the layers that do not.
+    """Quantise an ONNX model: its convolutions compute in 8-bit integers where that does no harm.
 
-    `images` are prepared good parts (3, h, w). Ranges of activations are taken from them and from copies of them with
-    made damage: a defect drives activations beyond what good parts do, and what is beyond a range is cut off. They are
-    symmetric about 0: OpenVINO computes convolutions wrongly whose padding has another zero point. Ranges of weights are
-    those of each output channel, in 7 of the 8 bits: processors without VNNI add two products in 16 bits, where those of
-    8 bits overflow, and a file must answer alike on all. Where scores or maps of these images change by more than
-    `tolerance` of the largest, the layers that change them most, each measured alone, are left in float32: one, two,
-    four, ... until it is met. What stays in float32 is stored in half precision.
+    Ranges of activations are taken from the images and from damaged copies of them: a defect drives activations beyond
+    what good parts do, and what is beyond a range is cut off. They are symmetric about 0: OpenVINO computes
+    convolutions incorrectly if their padding has another zero point. Ranges of weights are those of each output
+    channel, in 7 of the 8 bits: processors without VNNI add two products in 16 bits, where those of 8 bits overflow,
+    and a file must give the same results on all. Where the tolerance is exceeded, the layers that change the results
+    most, each measured alone, are left in float32: one, two, four, ... until it is met. What stays in float32 is
+    stored in half precision.
+
+    Args:
+        model: An `onnx.ModelProto`; it is left unchanged.
+        images: Prepared images of good parts, (3, h, w) float32 each.
+        tolerance: How far scores or maps of these images may change, as a share of the largest.
+
+    Returns:
+        The quantised copy and the names of the layers left in float32.
     """
     import onnx
     from onnxruntime.quantization import shape_inference
 
     with tempfile.TemporaryDirectory(prefix="blemish-int8-") as folder:
         whole, ready = Path(folder) / "whole.onnx", Path(folder) / "ready.onnx"
-        onnx.save(model, whole)  # given the model itself, it would lose tensors of some graphs
+        onnx.save(model, whole)  # given the model itself, quant_pre_process would lose tensors of some graphs
         shape_inference.quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
         images = [*images, *damaged(images)]
         truth = _answers(ready, images)
@@ -92,7 +106,15 @@ def quantised(model: Any, images: Sequence[Images], tolerance: float) -> tuple[A
 
 
 def damaged(images: Sequence[Images], seed: int = 0) -> list[Images]:
-    """Return copies of images (3, h, w), each with a few rectangles of black, white, noise, or a fine checkerboard."""
+    """Return damaged copies of images: each has a few rectangles of black, white, noise, or a fine checkerboard.
+
+    Args:
+        images: (3, h, w) float32 each, in [0, 1].
+        seed: Seed of the damage.
+
+    Returns:
+        Copies in the same order.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for image in images:

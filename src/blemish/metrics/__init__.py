@@ -1,7 +1,7 @@
 """Metrics on raw scores: exact functions, and accumulators tested equal to them.
 
-Higher scores are more anomalous; labels and mask pixels are 0 (good) or 1 (defective). Nothing is rescaled, equal scores
-count exactly, and NaN is an error.
+Higher scores are more anomalous; labels and mask pixels are 0 (good) or 1 (defective). Nothing is rescaled, equal
+scores count exactly, and NaN is an error.
 """
 
 from blemish.metrics.bootstrap import Interval, auroc_interval, image_intervals, interval

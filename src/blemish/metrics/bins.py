@@ -1,7 +1,7 @@
 """Counting float32 scores in bounded memory, without knowing their range beforehand.
 
 The bits of a float32, read as an unsigned integer with the sign treated, are in the order of the numbers. Their first 9
-bits name an octave (sign and power of two), those after them one of its bins, equally wide. Only octaves that occur
+bits give an octave (sign and power of two), the remaining ones one of its bins, equally wide. Only octaves that occur
 take memory. Up to 3 of them get 2^20 bins each; each doubling of their number halves the bins of all, down to 2^12 if
 scores reach from -1e38 to 1e38. That depends only on which octaves were seen, not on order or batches.
 """
@@ -14,21 +14,32 @@ from numpy.typing import NDArray
 from blemish.metrics.counts import Row, Scores
 
 FINEST = 20  # bits inside an octave, of the 23 a float32 has
-OCTAVES = 3  # that may have the finest bins
+OCTAVES = 3  # octaves that may have the finest bins
 
 
 class FloatBins:
-    """`channels` amounts, float64, for every bin of scores that occurs; at most 3 x 2^20 bins, 25 MB a channel."""
+    """Amounts, float64, for every bin of scores that occurs; at most 3 x 2^20 bins, 25 MB per channel.
+
+    Args:
+        channels: Number of amounts per bin.
+    """
 
     def __init__(self, channels: int) -> None:
         self.bits = FINEST
-        self._octaves = np.zeros(0, np.int64)  # those seen, in the order of their pages
+        self._octaves = np.zeros(0, np.int64)  # octaves seen, in the order of their pages
         self._start = np.full(512, -1, np.int64)  # octave -> where its page begins
         self._amounts = np.zeros((channels, 0))  # page after page
         self._known: tuple[Row, Row] | None = None  # what `rows` returned, until something is added
 
     def locate(self, scores: Scores) -> NDArray[np.int64]:
-        """Return the places of finite float32 scores (n,), for `add`; another `locate` makes them void."""
+        """Return the positions of scores among the bins, for `add`; the next `locate` makes them invalid.
+
+        Args:
+            scores: (n,) finite float32 scores.
+
+        Returns:
+            (n,) positions.
+        """
         keys = _keys(scores)
         octaves = keys >> np.uint32(23)
         places: NDArray[np.int64] = self._start.take(octaves)
@@ -41,19 +52,33 @@ class FloatBins:
         return places
 
     def add(self, channel: int, places: NDArray[np.int64], weights: Row | float = 1.0) -> None:
-        """Add `weights`, one for all or (n,), at the places."""
+        """Add weights at positions.
+
+        Args:
+            channel: The channel they are added to.
+            places: (n,) positions from the latest `locate`.
+            weights: One weight for all positions, or (n,); not negative.
+        """
         np.add.at(self._amounts[channel], places, weights)
         self._known = None
 
     def merge(self, other: FloatBins) -> None:
-        """Add what `other` has counted."""
+        """Add the amounts of another histogram.
+
+        Args:
+            other: Bins with as many channels; it is left unchanged.
+        """
         self._open(other._octaves[self._start[other._octaves] < 0])
         for octave in other._octaves:
             self._page(octave)[:] += _coarsen(other._page(octave), other.bits - self.bits)
         self._known = None
 
     def rows(self) -> tuple[Row, Row]:
-        """Return the lowest score of each bin in use, falling, (B,), and its amounts (channels, B); not to be changed."""
+        """Return the bins in use, by falling score; the arrays must not be changed.
+
+        Returns:
+            The lowest score of each bin, (B,), and the amounts, (channels, B).
+        """
         if self._known is not None:
             return self._known
         floors, amounts = [np.zeros(0)], [self._amounts[:, :0]]
@@ -67,7 +92,14 @@ class FloatBins:
         return self._known
 
     def floors(self, scores: Scores) -> Row:
-        """Return the lowest score of the bin each of the finite scores falls in, (n,)."""
+        """Round scores down to their bins.
+
+        Args:
+            scores: (n,) finite scores.
+
+        Returns:
+            The lowest score of the bin that each score falls into, (n,).
+        """
         shift = np.uint32(23 - self.bits)
         return _floats(_keys(scores) >> shift << shift)
 

@@ -1,7 +1,7 @@
 """Good and defective counted bin by bin, the highest scores first; every ranking metric is a formula on two such rows.
 
-A bin holds scores that no threshold tells apart: equal scores in the exact functions, nearly equal ones in the
-streaming accumulators. A threshold t marks what scores `>= t`, so it takes whole bins from the top.
+A bin holds scores that no threshold separates: equal scores in the exact functions, nearly equal ones in the
+streaming accumulators. A threshold t marks scores `>= t`, so it takes whole bins from the top.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ Mask = NDArray[np.bool_]
 
 
 class ThresholdCounts(NamedTuple):
-    """Bins by falling score. `thresholds` is (B,), the lowest score of each bin; `good` and `bad` are (B,) amounts."""
+    """Bins by falling score.
+
+    Attributes:
+        thresholds: (B,) lowest score of each bin.
+        good: (B,) amount of good.
+        bad: (B,) amount of defective.
+    """
 
     thresholds: Row
     good: Row
@@ -28,11 +34,18 @@ class ThresholdCounts(NamedTuple):
 
 
 def count_thresholds(good: Scores, bad: Scores, weights: Row | None = None) -> ThresholdCounts:
-    """Count good and defective scores, 1-D, in the fewest bins that lose nothing.
+    """Count good and defective scores in the fewest bins that lose nothing.
 
     One bin for each distinct defective score, with the good scores equal to it, and one for all good scores between
-    two of them: they move every curve along a straight line. `weights` are the amounts of the defective scores,
-    1 each by default.
+    two of them: they move every curve along a straight line.
+
+    Args:
+        good: (n,) scores of good ones.
+        bad: (m,) scores of defective ones.
+        weights: (m,) amounts of the defective scores, 1 each by default.
+
+    Returns:
+        The bins, at most one more than twice the distinct defective scores.
     """
     good = np.sort(good)
     levels, which = np.unique(bad, return_inverse=True)
@@ -50,7 +63,15 @@ def count_thresholds(good: Scores, bad: Scores, weights: Row | None = None) -> T
 
 
 def auroc(good: Row, bad: Row) -> Row:
-    """Return Pr(bad > good) + Pr(bad = good) / 2 of rows of bins (..., B), highest scores first."""
+    """Compute Pr(bad > good) + Pr(bad = good) / 2.
+
+    Args:
+        good: (..., B) amounts of good per bin, highest scores first.
+        bad: (..., B) amounts of defective.
+
+    Returns:
+        AUROC of each row, (...), in [0, 1].
+    """
     n, p = good.sum(-1), bad.sum(-1)
     below = n[..., None] - np.cumsum(good, -1)
     wins = (bad * (below + good / 2)).sum(-1)
@@ -58,7 +79,15 @@ def auroc(good: Row, bad: Row) -> Row:
 
 
 def average_precision(good: Row, bad: Row) -> Row:
-    """Return the sum of precision times gain in recall, step by step, of rows of bins (..., B)."""
+    """Compute the sum of precision times gain in recall, step by step.
+
+    Args:
+        good: (..., B) amounts of good per bin, highest scores first.
+        bad: (..., B) amounts of defective.
+
+    Returns:
+        Average precision of each row, (...), in [0, 1].
+    """
     hits = np.cumsum(bad, -1)
     marked = hits + np.cumsum(good, -1)
     precision = np.divide(hits, marked, out=np.zeros_like(hits), where=marked > 0)
@@ -66,13 +95,29 @@ def average_precision(good: Row, bad: Row) -> Row:
 
 
 def f1(good: Row, bad: Row) -> Row:
-    """Return F1 = 2 TP / (TP + FP + P) after each bin, (..., B)."""
+    """Compute F1 = 2 TP / (TP + FP + P) after each bin.
+
+    Args:
+        good: (..., B) amounts of good per bin, highest scores first.
+        bad: (..., B) amounts of defective.
+
+    Returns:
+        (..., B) F1, in [0, 1].
+    """
     hits = np.cumsum(bad, -1)
     return np.asarray(2 * hits / (hits + np.cumsum(good, -1) + bad.sum(-1, keepdims=True)))
 
 
 def curve(good: Row, bad: Row) -> tuple[Row, Row]:
-    """Return the shares of good (x) and bad (y) marked, (..., B + 1) each: from (0, 0) to (1, 1)."""
+    """Compute the shares of good and defective that are marked, bin by bin.
+
+    Args:
+        good: (..., B) amounts of good per bin, highest scores first.
+        bad: (..., B) amounts of defective.
+
+    Returns:
+        Shares of good (x) and of defective (y), (..., B + 1) each, from (0, 0) to (1, 1).
+    """
     x, y = (np.cumsum(amount, -1) / amount.sum(-1, keepdims=True) for amount in (good, bad))
     start = np.zeros((*x.shape[:-1], 1))
     x, y = np.concatenate([start, x], -1), np.concatenate([start, np.minimum(y, 1.0)], -1)
@@ -81,7 +126,17 @@ def curve(good: Row, bad: Row) -> tuple[Row, Row]:
 
 
 def area(x: Row, y: Row, low: float, high: float) -> Row:
-    """Return the mean height over [low, high] of lines through the points (x, y), (..., B), x rising or level."""
+    """Compute the mean height over [low, high] of lines through points.
+
+    Args:
+        x: (..., B) positions, rising or level.
+        y: (..., B) heights.
+        low: Start of the range.
+        high: End of the range, above `low`.
+
+    Returns:
+        The mean height of each row, (...).
+    """
     x0, x1, y0, y1 = x[..., :-1], x[..., 1:], y[..., :-1], y[..., 1:]
     width = x1 - x0
     slope = np.divide(y1 - y0, width, out=np.zeros_like(width), where=width > 0)
@@ -90,10 +145,17 @@ def area(x: Row, y: Row, low: float, high: float) -> Row:
 
 
 def finite(name: str, values: ArrayLike) -> Scores:
-    """Return `values` as float32 (if they were of at most that precision) or float64.
+    """Return values as float32 (if they have at most that precision) or float64.
+
+    Args:
+        name: What the message calls them.
+        values: Numbers, of any shape.
+
+    Returns:
+        The values, of the same shape.
 
     Raises:
-        InputError: they are no real numbers, or NaN or infinity is among them.
+        InputError: they are not real numbers, or NaN or infinity is among them.
     """
     array: NDArray[Any] = np.asarray(values)
     if array.dtype.kind not in "fiub":
@@ -111,7 +173,14 @@ def finite(name: str, values: ArrayLike) -> Scores:
 
 
 def binary(name: str, values: ArrayLike) -> Mask:
-    """Return `values`, True/False or 0/1, as bool.
+    """Return True/False or 0/1 as bool.
+
+    Args:
+        name: What the message calls them.
+        values: Labels or mask pixels, of any shape.
+
+    Returns:
+        The values, of the same shape.
 
     Raises:
         InputError: another value is among them.
@@ -131,7 +200,14 @@ def binary(name: str, values: ArrayLike) -> Mask:
 
 
 def labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[Mask, Scores]:
-    """Return labels and scores, of any equal shape, checked and flattened.
+    """Check labels and scores.
+
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        Both flattened, (n,) each.
 
     Raises:
         InputError: the shapes differ, a label is neither 0 nor 1, a score is NaN or infinite.
@@ -143,7 +219,12 @@ def labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[Mask, Scores]:
 
 
 def both(good: float, bad: float, what: str = "scores") -> None:
-    """Check that there is something to tell apart.
+    """Check that there are good and defective ones to compare.
+
+    Args:
+        good: Amount of good.
+        bad: Amount of defective.
+        what: What the message calls them.
 
     Raises:
         InputError: `good` or `bad` is 0.
@@ -155,7 +236,13 @@ def both(good: float, bad: float, what: str = "scores") -> None:
 
 
 def aligned(**sequences: Sized | None) -> int:
-    """Return the common length of the given sequences.
+    """Check that sequences have one length.
+
+    Args:
+        **sequences: Sequences by the name that the message uses; None is skipped.
+
+    Returns:
+        The common length.
 
     Raises:
         InputError: the lengths differ.
@@ -170,9 +257,16 @@ def aligned(**sequences: Sized | None) -> int:
 def picture(
     map: ArrayLike, mask: ArrayLike, valid: ArrayLike | None = None, name: str = "map"
 ) -> tuple[NDArray[Any], Mask, Mask | None]:
-    """Return a map, its mask, and where pixels count (None: everywhere), checked to be (H, W) of one size.
+    """Check that a map, its mask and its valid pixels are (H, W) of one size; scores are not checked.
 
-    Scores are not looked at.
+    Args:
+        map: (H, W) raw map.
+        mask: (H, W) binary mask, 1 is defective.
+        valid: (H, W) binary, 1 where pixels count; None means everywhere.
+        name: What the message calls the map.
+
+    Returns:
+        The map, the mask, and where pixels count (None: everywhere), as arrays.
 
     Raises:
         InputError: a shape differs, or a mask is not binary.
@@ -187,10 +281,17 @@ def picture(
 
 
 def fraction(name: str, value: float) -> float:
-    """Return `value` if it lies in (0, 1].
+    """Check that a value is in (0, 1].
+
+    Args:
+        name: What the message calls it.
+        value: The value.
+
+    Returns:
+        The value.
 
     Raises:
-        InputError: it does not.
+        InputError: it is not.
     """
     if not 0 < value <= 1:
         raise InputError(f"{name} is {value}; it must be above 0 and at most 1")

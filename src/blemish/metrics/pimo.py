@@ -4,8 +4,8 @@ For each defective image: the share of its defective pixels marked (no regions),
 of the share of their pixels marked, on a logarithmic axis between two very small bounds.
 
 Bertoldo et al., "AUPIMO: Redefining Visual Anomaly Detection Benchmarks with High Speed and Low Tolerance"
-(arXiv 2401.01984). Their code samples 300 000 thresholds; here every distinct score of the good images is one, and where
-good and defective pixels tie the curve is a line on the logarithmic axis.
+(arXiv 2401.01984). Their code samples 300 000 thresholds; here every distinct score of the good images is one, and
+where good and defective pixels tie the curve is a line on the logarithmic axis.
 """
 
 from __future__ import annotations
@@ -28,10 +28,18 @@ def aupimo(
     bounds: tuple[float, float] = BOUNDS,
     valid: Sequence[ArrayLike] | None = None,
 ) -> Row:
-    """Return one score in [0, 1] for each image with a defective pixel, in their order.
+    """Compute AUPIMO for each defective image.
 
-    An image without one is good and measures how much is marked wrongly. Maps are raw, (H, W), of any sizes. Pixels
-    outside `valid` do not count; a defective image whose defect lies wholly outside is left out.
+    An image without a defective pixel is good and measures how much is marked wrongly.
+
+    Args:
+        maps: Raw maps, (H, W), of any sizes.
+        masks: Binary masks, (H, W); a good image's mask is empty.
+        bounds: Range of the share of good pixels marked, 0 < low < high <= 1.
+        valid: Binary, (H, W): pixels outside do not count; an image whose defect is wholly outside is left out.
+
+    Returns:
+        One score in [0, 1] for each image with a defective pixel, in their order.
 
     Raises:
         InputError: NaN or infinity, shapes that do not fit, no good or no defective image, or bounds that the good
@@ -54,10 +62,16 @@ def aupimo(
 
 
 def pimo_areas(levels: Scores, weights: Row, images: Iterable[Scores], bounds: tuple[float, float]) -> Row:
-    """Return the area of each image's curve.
+    """Compute the area under each defective image's curve.
 
-    `levels` (L,) are the distinct scores of the good images, falling, `weights` (L,) the mean share of their pixels at
-    each; `images` are the scores of the defective pixels of each defective image.
+    Args:
+        levels: (L,) distinct scores of the good images, falling.
+        weights: (L,) mean share of the good images' pixels at each level.
+        images: Scores of the defective pixels of each defective image, (n,) each.
+        bounds: Range of the share of good pixels marked, 0 < low < high <= 1.
+
+    Returns:
+        One area in [0, 1] for each defective image.
 
     Raises:
         InputError: the bounds are not 0 < low < high <= 1, or no level reaches them.
@@ -81,6 +95,6 @@ def pimo_areas(levels: Scores, weights: Row, images: Iterable[Scores], bounds: t
     for scores in images:
         ordered = np.sort(scores)
         above, reached = (1 - np.searchsorted(ordered, levels, side) / len(ordered) for side in ("right", "left"))
-        y = np.stack([above, reached], -1).ravel()[2:]  # the first level lies below the bounds
+        y = np.stack([above, reached], -1).ravel()[2:]  # the first level is below the bounds
         areas.append(area(x, y, np.log(low), np.log(high)))
     return np.array(areas, np.float64)

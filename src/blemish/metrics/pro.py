@@ -9,8 +9,8 @@ Bergmann et al., "The MVTec Anomaly Detection Dataset" (IJCV 129, 2021); saturat
 regions have 8 neighbours, ties count once. Their code for MVTec LOCO places thresholds at random and counts ties in
 favour of the detector; here sPRO is exact as well.
 
-Maps are raw, (H, W), of any sizes. `valid` says where pixels count: outside they are neither good nor defective. A
-region is found before that, so an ignored strip does not cut a defect in two; one wholly outside does not count.
+Pixels outside `valid` are neither good nor defective. Regions are found before that, so an ignored strip does not cut
+a defect in two; one wholly outside does not count.
 """
 
 from __future__ import annotations
@@ -44,9 +44,15 @@ __all__ = ["aupro", "auspro", "pro_curve", "regions", "spro_curve"]
 def pro_curve(
     maps: Sequence[ArrayLike], masks: Sequence[ArrayLike], valid: Sequence[ArrayLike] | None = None
 ) -> tuple[Row, Row, Row]:
-    """Return the corners of the PRO curve: (fpr, pro, thresholds), from (0, 0) at threshold infinity to (1, 1).
+    """Compute the corners of the PRO curve; each point is the result of `score >= threshold`.
 
-    Thresholds fall; each point is what `score >= threshold` gives.
+    Args:
+        maps: Raw maps, (H, W), of any sizes.
+        masks: Binary masks, (H, W); a good image's mask is empty.
+        valid: Binary, (H, W), 1 where pixels count; everywhere by default.
+
+    Returns:
+        (fpr, pro, thresholds), thresholds falling: from (0, 0) at threshold infinity to (1, 1).
 
     Raises:
         InputError: NaN or infinity, shapes that do not fit, masks that are not binary, no good or no defective pixel.
@@ -60,7 +66,16 @@ def aupro(
     limit: float = 0.3,
     valid: Sequence[ArrayLike] | None = None,
 ) -> float:
-    """Return the area under the PRO curve for at most `limit` of the good pixels marked, divided by `limit`.
+    """Compute the area under the PRO curve up to a limit, divided by that limit.
+
+    Args:
+        maps: Raw maps, (H, W), of any sizes.
+        masks: Binary masks, (H, W); a good image's mask is empty.
+        limit: Largest share of good pixels marked, in (0, 1].
+        valid: Binary, (H, W), 1 where pixels count; everywhere by default.
+
+    Returns:
+        The area, in [0, 1].
 
     Raises:
         InputError: as `pro_curve`, or the limit is not in (0, 1].
@@ -76,11 +91,17 @@ def spro_curve(
     saturations: Sequence[Sequence[float]] | None = None,
     valid: Sequence[ArrayLike] | None = None,
 ) -> tuple[Row, Row, Row]:
-    """Return the corners of the saturated PRO curve: (fpr, spro, thresholds), as `pro_curve`.
+    """Compute the corners of the saturated PRO curve; a pixel is good if no instance holds it.
 
-    `instances` holds for each image its defects' masks, (H, W): none for a good image, several for several defects,
-    which may overlap and need not be connected. A defect counts as covered once `saturations` pixels of it are marked;
-    at most its area, which is also the default. A pixel is good if no instance holds it.
+    Args:
+        maps: Raw maps, (H, W), of any sizes.
+        instances: For each image its defects' binary masks, (H, W): none for a good image, several for several defects,
+            which may overlap and need not be connected.
+        saturations: For each image and defect the pixels, once marked, that cover it; at most its area, the default.
+        valid: Binary, (H, W), 1 where pixels count; everywhere by default.
+
+    Returns:
+        (fpr, spro, thresholds), as `pro_curve`.
 
     Raises:
         InputError: as `pro_curve`, or a saturation is not positive.
@@ -97,7 +118,17 @@ def auspro(
     limit: float = 0.05,
     valid: Sequence[ArrayLike] | None = None,
 ) -> float:
-    """Return the area under the sPRO curve for at most `limit` of the good pixels marked, divided by `limit`.
+    """Compute the area under the sPRO curve up to a limit, divided by that limit.
+
+    Args:
+        maps: Raw maps, (H, W), of any sizes.
+        instances: For each image its defects' binary masks, (H, W), as `spro_curve`.
+        saturations: For each image and defect the pixels that cover it, as `spro_curve`.
+        limit: Largest share of good pixels marked, in (0, 1].
+        valid: Binary, (H, W), 1 where pixels count; everywhere by default.
+
+    Returns:
+        The area, in [0, 1].
 
     Raises:
         InputError: as `spro_curve`, or the limit is not in (0, 1].
@@ -108,7 +139,14 @@ def auspro(
 
 
 def union(shape: tuple[int, ...], instances: Sequence[ArrayLike]) -> Mask:
-    """Return where any of the instances is.
+    """Return the pixels that any instance holds.
+
+    Args:
+        shape: (H, W) of the image.
+        instances: Binary masks of its defects, (H, W).
+
+    Returns:
+        (H, W) mask.
 
     Raises:
         InputError: an instance has another shape, or is not binary.
@@ -123,7 +161,19 @@ def union(shape: tuple[int, ...], instances: Sequence[ArrayLike]) -> Mask:
 
 
 def overlaps(map: NDArray[Any], mask: Mask, valid: Mask | None) -> tuple[Scores, Row]:
-    """Return the scores of the defective pixels of an image and what each adds to its region's overlap, (n,) both."""
+    """Return the scores of an image's defective pixels and what each adds to its region's overlap.
+
+    Args:
+        map: (H, W) raw map.
+        mask: (H, W) mask of the defects.
+        valid: (H, W), True where pixels count; None means everywhere.
+
+    Returns:
+        Scores and shares of a region's area, (n,) each.
+
+    Raises:
+        InputError: a score is NaN or infinite.
+    """
     inside = mask if valid is None else mask & valid
     if not inside.any():
         return np.zeros(0, np.float32), np.zeros(0)
@@ -140,8 +190,18 @@ def saturated(
 
     The highest scores fill an instance, 1 / saturation each; those after it is full add nothing.
 
+    Args:
+        map: (H, W) raw map.
+        instances: Binary masks of the image's defects, (H, W).
+        saturations: Pixels that cover each defect, at most its area, the default.
+        valid: (H, W), True where pixels count; None means everywhere.
+
+    Returns:
+        Scores and shares of a saturation, (n,) each.
+
     Raises:
-        InputError: the numbers of instances and saturations differ, or a saturation is not positive.
+        InputError: the numbers of instances and saturations differ, a saturation is not positive, or a score is NaN or
+            infinite.
     """
     aligned(instances=instances, saturations=saturations)
     scores: list[Scores] = [np.zeros(0, np.float32)]

@@ -1,9 +1,7 @@
 """How well raw scores rank defective above good: AUROC, average precision, F1-max and their curves.
 
 Everything here depends on the order of the scores only: any strictly monotone transform leaves it unchanged, equal
-scores are treated exactly, and nothing is rescaled. Labels and scores may have any equal shape (parts, pixels); labels
-are 0 (good) or 1 (defective). Every function raises InputError for NaN, infinity, differing shapes, other labels, or
-when good or defective ones are absent.
+scores are treated exactly, and nothing is rescaled. Labels and scores are those of parts or of pixels.
 """
 
 from __future__ import annotations
@@ -16,21 +14,54 @@ from blemish.metrics.counts import Row, ThresholdCounts, both, labelled
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Return the share of (good, defective) pairs ranked rightly; a tie counts one half. 0.5 is chance."""
+    """Compute the share of (good, defective) pairs that are ranked correctly; a tie counts one half.
+
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        AUROC, in [0, 1]; 0.5 is chance.
+
+    Raises:
+        InputError: shapes differ, a label is neither 0 nor 1, a score is NaN or infinite, or good or defective ones are
+            absent.
+    """
     _, good, bad = _counts(labels, scores)
     return float(counting.auroc(good, bad))
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Return the mean precision over the defective ones, as steps: no trapezoid, which flatters. Chance: prevalence."""
+    """Compute the mean precision over the defective ones, as steps: no trapezoid, which flatters.
+
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        Average precision, in [0, 1]; the share of defective ones is chance.
+
+    Raises:
+        InputError: as `auroc`.
+    """
     _, good, bad = _counts(labels, scores)
     return float(counting.average_precision(good, bad))
 
 
 def f1_max(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
-    """Return the best F1 of any threshold, and the highest threshold that reaches it (`score >= threshold`).
+    """Find the best F1 of any threshold.
 
     The threshold is chosen on the data it is measured on: an upper bound, not an operating point.
+
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        The best F1, in [0, 1], and the highest threshold that reaches it (`score >= threshold`).
+
+    Raises:
+        InputError: as `auroc`.
     """
     thresholds, good, bad = _counts(labels, scores)
     values = counting.f1(good, bad)
@@ -39,10 +70,18 @@ def f1_max(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Row, Row, Row]:
-    """Return the corners of the ROC: (fpr, tpr, thresholds), from (0, 0) at threshold infinity to (1, 1).
+    """Compute the corners of the ROC curve; each point is the result of `score >= threshold`.
 
-    Thresholds fall; each point is what `score >= threshold` gives. Points on a straight line between two others are
-    left out.
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        (fpr, tpr, thresholds), thresholds falling: from (0, 0) at threshold infinity to (1, 1). Points on a straight
+        line between two others are left out.
+
+    Raises:
+        InputError: as `auroc`.
     """
     thresholds, good, bad = _counts(labels, scores)
     fpr, tpr = counting.curve(good, bad)
@@ -50,9 +89,18 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Row, Row, Row]:
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Row, Row, Row]:
-    """Return (precision, recall, thresholds), of equal length, thresholds falling and recall rising.
+    """Compute the precision-recall curve; each point is the result of `score >= threshold`.
 
-    Each point is what `score >= threshold` gives. Of the thresholds that add only good ones in a row, the last is kept.
+    Args:
+        labels: 0 (good) or 1 (defective), any shape.
+        scores: Raw scores, of the same shape.
+
+    Returns:
+        (precision, recall, thresholds), of equal length, thresholds falling and recall rising. Of consecutive
+        thresholds that add only good ones, the last is kept.
+
+    Raises:
+        InputError: as `auroc`.
     """
     thresholds, good, bad = _counts(labels, scores)
     hits = np.cumsum(bad)

@@ -1,7 +1,7 @@
-"""The same metrics over a stream of images, in bounded memory: add images one by one, in any order, merge, ask.
+"""The same metrics over a stream of images, in bounded memory: images are added one by one, in any order, and merged.
 
 Pixels are counted in bins of nearly equal scores (`bins.FloatBins`); a metric is the exact one of scores rounded down
-to their bins. `error_bound` says how far that can be from the exact value; it is computed from the counts, not assumed.
+to their bins. `error_bound` is how far that can be from the exact value; it is computed from the counts, not assumed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,22 @@ GOOD, BAD, OVERLAP = range(3)
 
 
 class ImageScores:
-    """Keeps the labels and scores of images; the metrics are the exact ones."""
+    """Labels and scores of images; the metrics are the exact ones."""
 
     def __init__(self) -> None:
         self._labels: list[Mask] = []
         self._scores: list[Row] = []
 
     def update(self, labels: ArrayLike, scores: ArrayLike) -> None:
-        """Add images: labels and raw scores, (B,) or single numbers."""
+        """Add images.
+
+        Args:
+            labels: 0 (good) or 1 (defective), (B,) or a single number.
+            scores: Raw scores, of the same shape.
+
+        Raises:
+            InputError: shapes differ, a label is neither 0 nor 1, a score is NaN or infinite.
+        """
         truth, values = labelled(labels, scores)
         self._labels.append(truth)
         self._scores.append(values.astype(np.float64))
@@ -48,27 +56,34 @@ class ImageScores:
         return np.concatenate([np.zeros(0), *self._scores])
 
     def auroc(self) -> float:
-        """As `ranking.auroc`."""
+        """Return the AUROC, as `ranking.auroc`."""
         return ranking.auroc(self.labels, self.scores)
 
     def average_precision(self) -> float:
-        """As `ranking.average_precision`."""
+        """Return the average precision, as `ranking.average_precision`."""
         return ranking.average_precision(self.labels, self.scores)
 
     def f1_max(self) -> tuple[float, float]:
-        """As `ranking.f1_max`."""
+        """Return the best F1 and its threshold, as `ranking.f1_max`."""
         return ranking.f1_max(self.labels, self.scores)
 
     def merge(self, other: ImageScores) -> None:
-        """Add the images of `other`."""
+        """Add the images of another accumulator.
+
+        Args:
+            other: The accumulator; it is left unchanged.
+        """
         self._labels += other._labels
         self._scores += other._scores
 
 
 class PixelHistogram:
-    """Counts good and defective pixels, and what each adds to the overlap with its region, by raw score.
+    """Counts of good and defective pixels, and of what each adds to the overlap with its region, by raw score.
 
     Memory: at most 75 MB, however many images.
+
+    Attributes:
+        regions: Number of regions counted.
     """
 
     def __init__(self) -> None:
@@ -83,14 +98,18 @@ class PixelHistogram:
         instances: Sequence[ArrayLike] | None = None,
         saturations: Sequence[float] | None = None,
     ) -> None:
-        """Add an image: raw map and binary mask, (H, W); a good image's mask is empty. Scores are kept as float32.
+        """Add an image; scores are kept as float32.
 
-        Pixels outside `valid` do not count. Regions are the connected ones of the mask, or the `instances`, whose union
-        the mask must be; with `saturations` (pixels), the AUPRO is the saturated one. See `pro`.
+        Args:
+            map: (H, W) raw map.
+            mask: (H, W) binary mask; a good image's mask is empty.
+            valid: (H, W) binary, 1 where pixels count; everywhere by default.
+            instances: Binary masks of the defects, (H, W), whose union is the mask; by default its connected regions.
+            saturations: Pixels that cover each instance; the AUPRO is then the saturated one, see `pro`.
 
         Raises:
-            InputError: NaN or infinity (also after rounding to float32), shapes that differ, a mask that is not binary;
-                nothing of the image is then counted.
+            InputError: NaN or infinity (also after rounding to float32), shapes that differ, a mask that is not binary
+                or not the union of the instances, or saturations without instances; nothing is then counted.
         """
         self._add(*_truth(map, mask, valid, instances, saturations))
 
@@ -104,7 +123,11 @@ class PixelHistogram:
         self.regions += count
 
     def merge(self, other: PixelHistogram) -> None:
-        """Add the images of `other`."""
+        """Add the images of another histogram.
+
+        Args:
+            other: The histogram; it is left unchanged.
+        """
         self._bins.merge(other._bins)
         self.regions += other.regions
 
@@ -132,33 +155,72 @@ class PixelHistogram:
         return float(values[best]), float(floors[best])
 
     def aupro(self, limit: float = 0.3) -> float:
-        """Return the area under the PRO curve up to `limit`, within `error_bound(limit)` of the exact one."""
+        """Return the area under the PRO curve up to a limit, divided by it.
+
+        Args:
+            limit: Largest share of good pixels marked, in (0, 1].
+
+        Returns:
+            The area, in [0, 1], within `error_bound(limit)` of the exact one.
+
+        Raises:
+            InputError: the limit is out of range, or there is no good or no defective pixel.
+        """
         fraction("limit", limit)
         _, good, _, overlap = self._rows()
         return float(counting.area(*counting.curve(good, overlap), 0.0, limit))
 
     def roc_curve(self, points: int = 500) -> tuple[Row, Row, Row]:
-        """Return (fpr, tpr, thresholds), about `points` evenly spaced along the curve, its ends among them."""
+        """Return the ROC curve of pixels at points evenly spaced along it, its ends among them.
+
+        Args:
+            points: Approximate number of points, at least 2.
+
+        Returns:
+            (fpr, tpr, thresholds), thresholds falling.
+
+        Raises:
+            InputError: there are fewer than 2 points, or there is no good or no defective pixel.
+        """
         floors, good, bad, _ = self._rows()
         return _thin(*counting.curve(good, bad), floors, points)
 
     def pro_curve(self, points: int = 500) -> tuple[Row, Row, Row]:
-        """Return (fpr, pro, thresholds), about `points` evenly spaced along the curve, its ends among them."""
+        """Return the PRO curve at points evenly spaced along it, its ends among them.
+
+        Args:
+            points: Approximate number of points, at least 2.
+
+        Returns:
+            (fpr, pro, thresholds), thresholds falling.
+
+        Raises:
+            InputError: as `roc_curve`.
+        """
         floors, good, _, overlap = self._rows()
         return _thin(*counting.curve(good, overlap), floors, points)
 
     def error_bound(self, limit: float | None = None) -> float:
-        """Return how far `auroc()`, or with a limit `aupro(limit)`, can be from the exact value of these scores.
+        """Return how far `auroc()` or `aupro(limit)` can be from the exact value of these scores.
 
         Inside a bin the true curve lies somewhere in the rectangle whose diagonal the metric takes: half the sum of the
         rectangles' areas. It holds up to floating-point rounding.
+
+        Args:
+            limit: The limit of the AUPRO, in (0, 1]; None means the AUROC.
+
+        Returns:
+            The bound, not negative.
+
+        Raises:
+            InputError: the limit is out of range, or there is no good or no defective pixel.
         """
         _, good, bad, overlap = self._rows()
         if limit is None:
             return float((good * bad).sum() / 2 / (good.sum() * bad.sum()))
         x, y = counting.curve(good, overlap)
         width, height = np.diff(np.minimum(x, fraction("limit", limit))), np.diff(y)
-        cut = x[1:] > limit  # how the diagonal goes on beyond the limit says nothing about this side of it
+        cut = x[1:] > limit  # beyond the limit the diagonal is no bound for this side of it
         return float((width * height * np.where(cut, 1.0, 0.5)).sum() / limit)
 
     def _rows(self) -> tuple[Row, Row, Row, Row]:
@@ -176,7 +238,12 @@ class PimoHistogram:
         self._bad: list[NDArray[np.float32]] = []
 
     def update(self, map: ArrayLike, mask: ArrayLike, valid: ArrayLike | None = None) -> None:
-        """Add an image: raw map and binary mask, (H, W). Pixels outside `valid` do not count.
+        """Add an image.
+
+        Args:
+            map: (H, W) raw map.
+            mask: (H, W) binary mask; a good image's mask is empty.
+            valid: (H, W) binary, 1 where pixels count; everywhere by default.
 
         Raises:
             InputError: NaN or infinity, shapes that differ, a mask that is not binary; nothing is then counted.
@@ -191,13 +258,23 @@ class PimoHistogram:
             self._good += 1
 
     def merge(self, other: PimoHistogram) -> None:
-        """Add the images of `other`, after one's own."""
+        """Add the images of another accumulator, after the present ones.
+
+        Args:
+            other: The accumulator; it is left unchanged.
+        """
         self._bins.merge(other._bins)
         self._good += other._good
         self._bad += other._bad
 
     def aupimo(self, bounds: tuple[float, float] = BOUNDS) -> Row:
-        """Return one score for each defective image, as `pimo.aupimo` of scores rounded down to their bins.
+        """Compute AUPIMO for each defective image, as `pimo.aupimo` of scores rounded down to their bins.
+
+        Args:
+            bounds: Range of the share of good pixels marked, 0 < low < high <= 1.
+
+        Returns:
+            One score in [0, 1] for each image with a defective pixel, in their order.
 
         Raises:
             InputError: as `pimo.aupimo`.
@@ -211,7 +288,10 @@ class PimoHistogram:
 class PixelMetrics:
     """All pixel metrics over a stream, with bootstrap intervals over images: a PixelHistogram and sketches of images.
 
-    Memory: that of the histogram, and about 8 kB an image.
+    Memory: that of the histogram, and about 8 kB per image.
+
+    Attributes:
+        histogram: Counts of the pixels of all images.
     """
 
     def __init__(self) -> None:
@@ -226,13 +306,28 @@ class PixelMetrics:
         instances: Sequence[ArrayLike] | None = None,
         saturations: Sequence[float] | None = None,
     ) -> None:
-        """Add an image, as `PixelHistogram.update`."""
+        """Add an image, as `PixelHistogram.update`.
+
+        Args:
+            map: (H, W) raw map.
+            mask: (H, W) binary mask; a good image's mask is empty.
+            valid: (H, W) binary, 1 where pixels count; everywhere by default.
+            instances: Binary masks of the defects, (H, W), whose union is the mask; by default its connected regions.
+            saturations: Pixels that cover each instance; the AUPRO is then the saturated one, see `pro`.
+
+        Raises:
+            InputError: as `PixelHistogram.update`.
+        """
         good, bad, region, weights, count = _truth(map, mask, valid, instances, saturations)
         self.histogram._add(good, bad, region, weights, count)
         self._sketches.append(sketch(good, bad, region, weights))
 
     def merge(self, other: PixelMetrics) -> None:
-        """Add the images of `other`."""
+        """Add the images of another accumulator.
+
+        Args:
+            other: The accumulator; it is left unchanged.
+        """
         self.histogram.merge(other.histogram)
         self._sketches += other._sketches
 
@@ -248,10 +343,19 @@ class PixelMetrics:
         seed: int = 0,
         limits: Sequence[float] = (0.3, 0.05),
     ) -> dict[str, Interval]:
-        """Return "pixel_AUROC", "pixel_AP", "pixel_F1Max", "pixel_AUPRO" (limit 0.3), "pixel_AUPRO_05" and so on.
+        """Return the pixel metrics with their bootstrap intervals.
 
-        Limit 1 is "pixel_AUPRO_whole". Values are the histogram's. Bounds come from `bootstrap.pixel_bootstrap`, moved by
-        its small difference to them.
+        Values are the histogram's. Bounds are those of `bootstrap.pixel_bootstrap`, shifted by its small difference.
+
+        Args:
+            confidence: Confidence level, in (0, 1).
+            repeats: Number of resamples, at least 1.
+            seed: Seed of the resampling.
+            limits: Limits of the AUPRO, in (0, 1].
+
+        Returns:
+            The intervals of "pixel_AUROC", "pixel_AP", "pixel_F1Max", "pixel_AUPRO" (limit 0.3), "pixel_AUPRO_05"
+            (0.05) and so on; limit 1 is "pixel_AUPRO_whole".
 
         Raises:
             InputError: good or defective pixels are missing, or an argument is out of range.
@@ -267,7 +371,17 @@ class PixelMetrics:
         return {_name(key): around(value, drawn[key], confidence) for key, value in values.items()}
 
     def curves(self, points: int = 500) -> dict[str, dict[str, list[float]]]:
-        """Return "pixel_roc" and "pro", each {"x": [...], "y": [...]}, ready for JSON."""
+        """Return the ROC and PRO curves of pixels, ready for JSON.
+
+        Args:
+            points: Approximate number of points of each, at least 2.
+
+        Returns:
+            "pixel_roc" and "pro", each {"x": [...], "y": [...]}.
+
+        Raises:
+            InputError: as `PixelHistogram.roc_curve`.
+        """
         drawn = {"pixel_roc": self.histogram.roc_curve(points), "pro": self.histogram.pro_curve(points)}
         return {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y, _) in drawn.items()}
 
@@ -279,7 +393,7 @@ def _truth(
     instances: Sequence[ArrayLike] | None,
     saturations: Sequence[float] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], Row, int]:
-    """Return the scores of good and defective pixels; of the pixels of regions, what each adds; the regions' count."""
+    """Return the scores of good, defective and regions' pixels, what each of the last adds, and the regions' count."""
     scores, truth, where = picture(map, mask, valid)
     outside = ~truth if where is None else where & ~truth
     good = _single(scores[outside]) if truth.any() or where is not None else _single(scores.ravel())

@@ -1,8 +1,4 @@
-"""Pictures and the HTML reports.
-
-Loaded on first use: the page of an inspector needs torch, a picture and
-the pages of a benchmark (`report.benchmark`) do not.
-"""
+"""Pictures and the HTML reports, loaded on first use: the page of an inspector needs torch, a picture does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's figures, as SVG text: where the scores lie, and the curves."""
+"""The report's figures, as SVG text: the distribution of the scores, and the curves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ GOOD, BAD, INK, PALE = "#2a7f9e", "#c8553d", "#333c44", "#d8dee3"
 
 
 def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None) -> str:
-    """Draw every part's score as a dot, one row a kind (good parts first), and the threshold as a line."""
+    """Draw every part's score as a dot, one row per kind, and the threshold as a line.
+
+    Args:
+        groups: Raw scores by kind, good parts first.
+        threshold: Raw score of the line, None for none.
+
+    Returns:
+        SVG text.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     rng = np.random.default_rng(0)
     with sheet(10.8, 0.8 + 0.5 * len(groups)) as (figure, axes):  # the width of the page's card
         axes.text(1.01, -0.62, "parts", transform=axes.get_yaxis_transform(), va="center", color=INK, fontsize=8)
@@ -43,7 +54,21 @@ def distributions(groups: Mapping[str, Sequence[float]], threshold: float | None
 
 
 def curve(x: Sequence[float], y: Sequence[float], labels: tuple[str, str], limit: float = 1.0, note: str = "") -> str:
-    """Draw a curve from (0, 0) over [0, limit] x [0, 1], with the diagonal of chance."""
+    """Draw a curve over [0, limit] x [0, 1], with the diagonal of chance.
+
+    Args:
+        x: (n,) positions, from 0.
+        y: (n,) heights.
+        labels: Names of the two axes.
+        limit: End of the x axis.
+        note: Text in the lower right corner.
+
+    Returns:
+        SVG text.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     with sheet(3.7, 3.2) as (figure, axes):
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
         axes.fill_between(x, y, color=GOOD, alpha=0.12, linewidth=0)
@@ -58,7 +83,14 @@ def curve(x: Sequence[float], y: Sequence[float], labels: tuple[str, str], limit
 
 @contextmanager
 def sheet(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """Yield an empty figure, width x height in inches, in the house's style.
+    """Open an empty figure in the style of the reports.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Yields:
+        The figure and its axes.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -88,10 +120,17 @@ def sheet(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 
 
 def as_svg(figure: Figure) -> str:
-    """Return a figure as SVG text to be put into a page; its letters stay letters."""
+    """Return a figure as SVG text to be put into a page; its text stays text.
+
+    Args:
+        figure: A matplotlib figure.
+
+    Returns:
+        SVG text, from "<svg" on.
+    """
     buffer = io.StringIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the text stays text: the browser has the letters
+        warnings.filterwarnings("ignore", message="Glyph")  # the text stays text: the browser has the glyphs
         figure.savefig(
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )

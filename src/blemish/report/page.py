@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: what was stopped wrongly and what slipped through come first."""
+"""The report as one self-contained HTML page: false alarms and escapes come first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from blemish.core.errors import ImageError, InputError
 from blemish.core.files import write_text
 from blemish.core.types import Prediction
 from blemish.data.record import GOOD, Record
-from blemish.evaluation.evaluate import PIMO_INTERVAL, Report, TestedPart, truth_mask
+from blemish.evaluation.evaluate import PIMO_INTERVAL, PartResult, Report, truth_mask
 from blemish.inference.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import Pixels, contour, fitting, heat_ends, heat_layer, thumbnail, warmth
@@ -48,11 +48,18 @@ OUTCOMES = {
 
 
 class Group(NamedTuple):
-    """Parts to look at, and of how many they are the first."""
+    """Parts shown together.
+
+    Attributes:
+        title: Heading.
+        meaning: Which parts they are.
+        parts: The first of them.
+        of: How many there are.
+    """
 
     title: str
     meaning: str
-    parts: list[TestedPart]
+    parts: list[PartResult]
     of: int
 
 
@@ -64,12 +71,23 @@ def write_page(
     *,
     examples: int = 8,
 ) -> Path:
-    """Write the report's page, and beside it its tables parts.csv and regions.csv.
+    """Write the report's page and, next to it, its tables parts.csv and regions.csv.
 
-    The pictures are made anew by `inspector` from `records`, the tested ones, alone or by key; `examples` a group. The
-    tables of a page that is not called report.html begin with its name, so that several pages fit in one folder.
+    The pictures are drawn anew. The tables of a page that is not called report.html begin with its name, so that
+    several pages fit in one folder.
+
+    Args:
+        path: File to write.
+        report: The results of the test.
+        inspector: Inspects the examples again for their pictures.
+        records: The tested records, alone or by key.
+        examples: Parts shown per group.
+
+    Returns:
+        The page's file.
 
     Raises:
+        ImageError: an example cannot be inspected, or its file cannot be read now.
         InputError: records of parts in the report are missing.
         MissingExtra: jinja2 or matplotlib is not installed.
         StorageError: the page or a table cannot be written.
@@ -111,14 +129,34 @@ def write_page(
 
 
 def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
-    """Write one page that links the reports of several categories, with the table of their results."""
+    """Write one page that links the reports of several categories, with the table of their results.
+
+    Args:
+        path: File to write.
+        pages: Each category's report and page, which is below the folder of `path`.
+
+    Returns:
+        The page's file.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+        StorageError: the page cannot be written.
+    """
     links = {name: page.relative_to(path.parent).as_posix() for name, (_, page) in pages.items()}
     reports = {name: report for name, (report, _) in pages.items()}
     return write_text(path, template("index.html").render(reports=reports, links=links, titles=TITLES))
 
 
-def choose_examples(parts: list[TestedPart], count: int) -> list[Group]:
-    """Group parts for the eye, at most `count` each: mistakes first (worst first), then the clear and the close cases."""
+def choose_examples(parts: list[PartResult], count: int) -> list[Group]:
+    """Choose the parts to show: mistakes first (worst first), then the clear and the close cases.
+
+    Args:
+        parts: All tested parts.
+        count: Parts per group at most.
+
+    Returns:
+        Five groups; a group may be empty.
+    """
     good = sorted((p for p in parts if p.label == 0), key=lambda p: -p.score)
     bad = sorted((p for p in parts if p.label == 1), key=lambda p: p.score)
     false_alarms = [p for p in good if p.defective]
@@ -175,7 +213,7 @@ def _curves(report: Report) -> list[tuple[str, str]]:
 
 
 def _found(report: Report) -> dict[str, tuple[int, int]]:
-    """Return, by kind, in how many parts a region overlaps the marked defect, and of how many that can be asked."""
+    """Return by kind in how many parts a region overlaps the marked defect, and for how many this is known."""
     found: dict[str, tuple[int, int]] = {}
     for part in report.parts:
         if part.hit is not None:
@@ -193,8 +231,8 @@ def _key(threshold: float | None) -> dict[str, Any]:
     return {"bar": _coded(bar, ".png"), "threshold": threshold, "ends": ends}
 
 
-def _example(part: TestedPart, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
-    """Return a part's picture once, and what is laid over it: heat, and outlines as paths of SVG."""
+def _example(part: PartResult, inspector: Inspection, record: Record, verdict: Prediction) -> dict[str, Any]:
+    """Return a part's picture once, and what is drawn over it: heat, and outlines as paths of SVG."""
     if verdict.error is not None:
         raise ImageError(verdict.error)
     image = inspector.imaging.read(record.image)

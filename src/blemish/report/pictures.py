@@ -24,22 +24,46 @@ Pixels = NDArray[np.uint8]
 
 
 def thumbnail(image: Image, side: int = 320) -> Pixels:
-    """Return an image as uint8 with its longer side at most `side` pixels."""
+    """Shrink an image for display.
+
+    Args:
+        image: (H, W, 3) float32 RGB in [0, 1].
+        side: Pixels of the longer side at most.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
     return (resize(image, fitting((image.shape[0], image.shape[1]), side)) * 255).round().astype(np.uint8)
 
 
 def fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return (height, width) shrunk, never enlarged, so that the longer one is at most `side`."""
+    """Shrink a size, never enlarge it, so that its longer side is at most `side`.
+
+    Args:
+        size: (height, width) in pixels.
+        side: Pixels of the longer side at most.
+
+    Returns:
+        (height, width) in pixels, at least 1 each.
+    """
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
-    """Lay a map over a picture of any size: clear where the score is low, from yellow to red where it is high.
+    """Lay a map over a picture: clear where the score is low, from yellow to red where it is high.
 
-    With a pixel threshold t the colours mean the same on every picture: heat begins at t - |t| / 4, is a quarter at t and
-    full at t + 3 |t| / 4, also where scores are negative; for t = 0, which has no size, the map's own span stands for |t|.
-    Without one they span the map from its median to its largest score.
+    With a threshold t the colours mean the same on every picture: heat begins at t - |t| / 4, is a quarter at t and
+    full at t + 3 |t| / 4, also where scores are negative; for t = 0, which has no size, the map's own span stands for
+    |t|. Without one they span the map from its median to its largest score.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        map: (h, w) raw map of any size.
+        threshold: Raw pixel score from which on a pixel is marked, or None.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
     """
     height, width = picture.shape[:2]
     colours, alpha = warmth(warm_share(map, threshold, (height, width)))
@@ -48,7 +72,16 @@ def heat(picture: Pixels, map: Image, threshold: float | None) -> Pixels:
 
 
 def warm_share(map: Image, threshold: float | None, size: tuple[int, int]) -> Image:
-    """Return how far each score of a map, brought to (height, width), is on its way from where heat begins to full heat."""
+    """Resize a map and convert its scores to shares of full heat.
+
+    Args:
+        map: (h, w) raw map.
+        threshold: Raw pixel score as in `heat`, or None.
+        size: (height, width) in pixels.
+
+    Returns:
+        (height, width) float32 in [0, 1]: 0 where heat begins, 1 at full heat.
+    """
     low, high = float(np.median(map)), float(map.max())
     if threshold is not None:
         low, high = heat_ends(threshold, abs(threshold) or high - low)
@@ -56,28 +89,59 @@ def warm_share(map: Image, threshold: float | None, size: tuple[int, int]) -> Im
 
 
 def heat_ends(threshold: float, span: float) -> tuple[float, float]:
-    """Return at which scores heat begins and is full: a quarter of a span below the threshold, three quarters above."""
+    """Return the scores at which heat begins and is full: 1/4 of a span below the threshold and 3/4 above.
+
+    Args:
+        threshold: Raw pixel score.
+        span: Range of scores that the colours cover.
+
+    Returns:
+        The lower and the upper score.
+    """
     return threshold - span / 4, threshold + 3 * span / 4
 
 
 def warmth(share: Image) -> tuple[Pixels, Image]:
-    """Return the colours (H, W, 3) of shares (H, W) of full heat, and how much they cover, (H, W, 1) in [0, 0.75]."""
+    """Convert shares of full heat to colours and opacities.
+
+    Args:
+        share: (H, W) float32 in [0, 1].
+
+    Returns:
+        Colours, (H, W, 3) uint8 RGB, and opacities, (H, W, 1) float32 in [0, 0.75].
+    """
     steps = ((0.55 + 0.4 * share) * 255).astype(np.uint8)
     colours = np.asarray(cv2.applyColorMap(steps, cv2.COLORMAP_TURBO)[..., ::-1], np.uint8)
     return colours.reshape(*share.shape, 3), np.asarray(0.75 * np.sqrt(share)[..., None], np.float32)
 
 
 def heat_layer(map: Image, threshold: float | None, side: int = 160) -> Pixels:
-    """Return the heat alone, (h, w, 4) with its opacity, at most `side` pixels a side: `heat` for a page to lay over."""
+    """Return the heat of `heat` alone, for a page to draw over a picture.
+
+    Args:
+        map: (H, W) raw map.
+        threshold: Raw pixel score as in `heat`, or None.
+        side: Pixels of the longer side at most.
+
+    Returns:
+        (h, w, 4) uint8 RGB and opacity.
+    """
     share = warm_share(map, threshold, fitting((map.shape[0], map.shape[1]), side))
     colours, alpha = warmth(share)
     return np.concatenate([colours, (alpha * 255).round().astype(np.uint8)], axis=2)
 
 
 def contour(mask: Mask, size: tuple[int, int]) -> str:
-    """Return the border of a mask, shrunk to (height, width), as the `d` of an SVG path.
+    """Return the border of a mask as an SVG path; however small a region is, it is drawn.
 
-    However small a region is, it is drawn: a pixel counts if anything in it is marked.
+    When the mask is shrunk, a pixel counts if anything in it is marked.
+
+    Args:
+        mask: (H, W) bool.
+        size: (height, width) of the picture in pixels.
+
+    Returns:
+        The `d` of the path, "" for an empty mask.
     """
     shrinks = size[0] <= mask.shape[0] and size[1] <= mask.shape[1]
     marked = resize(mask.astype(np.float32), size) > 0 if shrinks else resize_mask(mask, size)
@@ -87,7 +151,16 @@ def contour(mask: Mask, size: tuple[int, int]) -> str:
 
 
 def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels:
-    """Draw the border of a mask of any size onto a copy of the picture."""
+    """Draw the border of a mask onto a copy of a picture.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        mask: (h, w) bool, of any size.
+        colour: RGB, 0 to 255.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     height, width = picture.shape[:2]
     shape = resize_mask(mask, (height, width)).astype(np.uint8)
     contours, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -97,7 +170,17 @@ def outline(picture: Pixels, mask: Mask, colour: tuple[int, int, int]) -> Pixels
 
 
 def explain(image: Image, verdict: Prediction, threshold: float | None, side: int = 320) -> Pixels:
-    """Return the part with heat and the outline of what was found, at most `side` pixels a side."""
+    """Draw heat and the outline of what was found over a part.
+
+    Args:
+        image: (H, W, 3) float32 RGB in [0, 1].
+        verdict: The verdict on it.
+        threshold: Raw pixel score as in `heat`, or None.
+        side: Pixels of the longer side at most.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
     picture = thumbnail(image, side)
     if verdict.map is not None:
         picture = heat(picture, verdict.map, threshold)
@@ -105,7 +188,13 @@ def explain(image: Image, verdict: Prediction, threshold: float | None, side: in
 
 
 def folder_of_run(out: Path) -> Path:
-    """Return where a run's pictures go: `out`, or where it holds pictures already a new folder in it, run-2, run-3, ...
+    """Return a folder for a run's pictures, apart from those of earlier runs.
+
+    Args:
+        out: The folder the user chose.
+
+    Returns:
+        `out`, or, if it holds pictures already, a new folder in it: run-2, run-3, ...
 
     Raises:
         StorageError: the new folder cannot be made.
@@ -121,7 +210,21 @@ def folder_of_run(out: Path) -> Path:
 
 
 def save_overlay(path: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
-    """Write the part beside its explanation as a PNG; where `path` exists the new one is numbered. Returns the file."""
+    """Write a part next to its explanation as a PNG.
+
+    Args:
+        path: File to write; if it exists, the new one is numbered.
+        verdict: A verdict on a file.
+        imaging: How the file is read.
+        threshold: Raw pixel score as in `heat`, or None.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ImageError: the part's file cannot be read now.
+        StorageError: the picture cannot be written.
+    """
     image = imaging.read(verdict.key)
     side = 1024
     both = np.hstack([thumbnail(image, side), explain(image, verdict, threshold, side)])
@@ -135,10 +238,16 @@ def _write(path: Path, pixels: NDArray[Any]) -> None:
 
 
 def picture(verdict: Prediction, inspector: Inspection, image: Any = None, *, side: int = 1024) -> Pixels:
-    """Return a verdict as (H, W, 3) uint8 RGB, its longer side at most `side` pixels: `plt.imshow(picture(...))`.
+    """Draw a verdict: `plt.imshow(picture(verdict, inspector))`.
 
-    `inspector` is who gave the verdict: an Inspector or a Runtime; it knows how images are read, and from which score on
-    a pixel is marked. `image` is what it looked at, a file or an array (RGB); by default the file that the verdict names.
+    Args:
+        verdict: The verdict to draw.
+        inspector: The Inspector or Runtime that gave it; it has the way images are read and the pixel threshold.
+        image: The inspected image, a file or an array (RGB); by default the file that the verdict names.
+        side: Pixels of the longer side at most.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
 
     Raises:
         ImageError: the part could not be inspected, or its file cannot be read now.

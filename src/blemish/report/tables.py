@@ -1,4 +1,4 @@
-"""The report's parts and regions as CSV, for spreadsheets: one row a part, one row a region."""
+"""The report's parts and regions as CSV, for spreadsheets: one row per part, one row per region."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from blemish.core.files import printable, write_text
 from blemish.core.tables import csv_text
-from blemish.evaluation.evaluate import Report, TestedPart
+from blemish.evaluation.evaluate import PartResult, Report
 
 PLACE = ("left", "top", "right", "bottom")
 PARTS = [
@@ -18,9 +18,18 @@ REGIONS = ["key", "kind", "label", "region", *PLACE, "area", "peak", "peak_x", "
 
 
 def write_tables(folder: Path, report: Report, prefix: str = "") -> list[Path]:
-    """Write parts.csv and regions.csv into a folder, each whole or not at all; their names get the `prefix`.
+    """Write parts.csv and regions.csv, each whole or not at all.
 
-    What is not known is an empty cell. Places are in pixels of the image, right and bottom exclusive, as in report.json.
+    What is not known is an empty cell. Positions are in pixels of the image, right and bottom exclusive, as in
+    report.json.
+
+    Args:
+        folder: Folder to write into.
+        report: The results of the test.
+        prefix: Put before both names.
+
+    Returns:
+        The two files.
 
     Raises:
         StorageError: they cannot be written.
@@ -30,7 +39,7 @@ def write_tables(folder: Path, report: Report, prefix: str = "") -> list[Path]:
     return [write_text(folder / f"{prefix}{name}", csv_text(lines)) for name, lines in tables.items()]
 
 
-def _part(part: TestedPart) -> list[Any]:
+def _part(part: PartResult) -> list[Any]:
     verdict = {None: None, True: "defective", False: "good"}[part.defective]
     truth = [part.true_area, *(part.true_box or [None] * 4), None if part.hit is None else int(part.hit)]
     return [
@@ -40,7 +49,7 @@ def _part(part: TestedPart) -> list[Any]:
     ]
 
 
-def _regions(part: TestedPart) -> list[list[Any]]:
+def _regions(part: PartResult) -> list[list[Any]]:
     own = [printable(part.key), printable(part.kind), part.label]
     return [
         [*own, number, *region.box, region.area, region.peak, *region.peak_at]

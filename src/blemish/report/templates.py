@@ -1,4 +1,4 @@
-"""The pages' templates, which lie beside the code."""
+"""The pages' templates, which are next to the code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ if TYPE_CHECKING:
 
 
 def template(name: str, package: str = "blemish.report") -> Template:
-    """Return a template that lies beside the code of a package; what is put into it is escaped.
+    """Load a template; what is put into it is escaped.
 
-    It may include files that lie beside it, and those of this package.
+    It may include files of its package, and those of this one.
+
+    Args:
+        name: File name of the template.
+        package: Package whose folder holds it.
+
+    Returns:
+        The jinja2 template.
 
     Raises:
         MissingExtra: jinja2 is not installed.

@@ -1,7 +1,7 @@
 """Comparing methods: over seeds, over categories, and on the same images. No scipy.
 
-Every function says what it assumes, and gives no p-value where the numbers are too few to carry one: `p` is then None and
-`note` says why.
+Every function documents what it assumes, and gives no p-value where there is too little data for one: `p` is then None
+and `note` gives the reason.
 """
 
 from blemish.metrics.comparison.over_seeds import Summary, over_seeds

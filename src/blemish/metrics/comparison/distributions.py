@@ -1,8 +1,8 @@
 """The four distributions that comparisons need: normal, Student's t, chi-squared, studentised range.
 
 Degrees of freedom are whole numbers here, so t and chi-squared are finite sums (Abramowitz and Stegun 26.7.3, 26.7.4,
-26.4.4, 26.4.5). The studentised range of normal values with known variance is one integral, taken with even steps over a
-smooth function that vanishes at both ends, where the trapezoid rule is as exact as the numbers.
+26.4.4, 26.4.5). The studentised range of normal values with known variance is one integral, taken with even steps over
+a smooth function that vanishes at both ends, where the trapezoid rule is as exact as the numbers.
 """
 
 from __future__ import annotations
@@ -18,17 +18,42 @@ SQRT_HALF = math.sqrt(0.5)
 
 
 def normal_two_sided(z: float) -> float:
-    """Return the probability that a standard normal value is at least |z| away from 0."""
+    """Return the probability that a standard normal value is at least as far from 0 as a given one.
+
+    Args:
+        z: The value, of either sign.
+
+    Returns:
+        The probability, in [0, 1].
+    """
     return math.erfc(abs(z) * SQRT_HALF)
 
 
 def normal_quantile(share: float) -> float:
-    """Return z >= 0 with Pr(|Z| <= z) = `share` for a standard normal Z, 0 < share < 1."""
+    """Return the z with Pr(|Z| <= z) = share for a standard normal Z.
+
+    Args:
+        share: Probability, in (0, 1).
+
+    Returns:
+        z >= 0.
+
+    Raises:
+        InputError: the probability is not in (0, 1).
+    """
     return _inverse(lambda z: math.erf(z * SQRT_HALF), share)
 
 
 def t_within(t: float, freedom: int) -> float:
-    """Return the probability that Student's t with `freedom` degrees (at least 1) lies within [-t, t], t >= 0."""
+    """Return the probability that Student's t lies within [-t, t].
+
+    Args:
+        t: At least 0.
+        freedom: Degrees of freedom, at least 1.
+
+    Returns:
+        The probability, in [0, 1].
+    """
     angle = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)
     odd = freedom % 2
@@ -40,12 +65,31 @@ def t_within(t: float, freedom: int) -> float:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """Return t >= 0 with Pr(|T| <= t) = `share` for Student's t with `freedom` degrees, 0 < share < 1."""
+    """Return the t with Pr(|T| <= t) = share for Student's T.
+
+    Args:
+        share: Probability, in (0, 1).
+        freedom: Degrees of freedom, at least 1.
+
+    Returns:
+        t >= 0.
+
+    Raises:
+        InputError: the probability is not in (0, 1).
+    """
     return _inverse(lambda t: t_within(t, freedom), share)
 
 
 def chi_squared_above(x: float, freedom: int) -> float:
-    """Return the probability that chi-squared with `freedom` degrees (at least 1) is at least x, x >= 0."""
+    """Return the probability that chi-squared is at least x.
+
+    Args:
+        x: At least 0.
+        freedom: Degrees of freedom, at least 1.
+
+    Returns:
+        The probability, in [0, 1].
+    """
     half = x / 2
     if freedom % 2 == 0:
         term, total = math.exp(-half), 0.0
@@ -62,9 +106,16 @@ def chi_squared_above(x: float, freedom: int) -> float:
 
 
 def range_below(q: float, groups: int) -> float:
-    """Return the probability that `groups` standard normal values lie within a range of `q`, both at least 0 and 2.
+    """Return the probability that standard normal values have a range of at most q.
 
     It is groups times the integral of phi(z) (Phi(z) - Phi(z - q))^(groups - 1) over the largest value z.
+
+    Args:
+        q: Largest minus smallest value, at least 0.
+        groups: Number of values, at least 2.
+
+    Returns:
+        The probability, in [0, 1].
     """
     z = np.linspace(-9.0, 9.0 + q, 4001)
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
@@ -73,7 +124,18 @@ def range_below(q: float, groups: int) -> float:
 
 
 def range_quantile(share: float, groups: int) -> float:
-    """Return q with Pr(range of `groups` standard normal values <= q) = `share`, 0 < share < 1."""
+    """Return the q with Pr(range <= q) = share for the range of standard normal values.
+
+    Args:
+        share: Probability, in (0, 1).
+        groups: Number of values, at least 2.
+
+    Returns:
+        q >= 0.
+
+    Raises:
+        InputError: the probability is not in (0, 1).
+    """
     return _inverse(lambda q: range_below(q, groups), share)
 
 

@@ -13,10 +13,15 @@ from blemish.metrics.comparison.distributions import t_quantile
 
 
 class Summary(NamedTuple):
-    """The mean of runs with `seeds` seeds and its interval.
+    """The mean over seeds and its interval.
 
-    `half` is half the interval's width before it was cut to the scale. For a single run `low`, `high` and `half` are None
-    and `note` says why.
+    Attributes:
+        mean: Mean of the runs.
+        low: Lower bound, cut to the scale; None for a single run.
+        high: Upper bound, cut to the scale; None for a single run.
+        seeds: Number of seeds.
+        half: Half the interval's width before it was cut to the scale; None for a single run.
+        note: Why there is no interval.
     """
 
     mean: float
@@ -28,11 +33,19 @@ class Summary(NamedTuple):
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)) -> Summary:
-    """Return the mean of one value a seed with Student's t interval, cut to `bounds`.
+    """Return the mean over seeds with Student's t interval.
 
-    It assumes that seeds are independent and their values roughly normal, and speaks of other seeds on the same images:
-    what other images would do is the bootstrap's matter (`metrics.interval`). A bootstrap of three seeds would be far
-    too narrow; t with two degrees of freedom is honestly wide.
+    It assumes that seeds are independent and their values roughly normal, and generalises to other seeds on the same
+    images; for other images use the bootstrap (`metrics.interval`). A bootstrap of three seeds would be far too narrow;
+    t with two degrees of freedom is honestly wide.
+
+    Args:
+        values: One value per seed.
+        confidence: Confidence level, in (0, 1).
+        bounds: Ends of the metric's scale, to which the interval is cut.
+
+    Returns:
+        The mean and its interval.
 
     Raises:
         InputError: there is no value, one is not finite, or confidence is out of range.

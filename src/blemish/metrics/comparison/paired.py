@@ -1,10 +1,10 @@
 """Two methods over the same categories: Wilcoxon's signed ranks and a permutation of signs, both exact where possible.
 
-Both take one difference a category and ask how often chance alone, which would give each difference either sign, leads
-as far. They assume that categories are independent of each other, and Wilcoxon's test also that differences are
-comparable in size. Categories where the two methods are equal say nothing of the direction: they are left out, and counted.
+Both take one difference per category and ask how often chance alone, which would give each difference either sign,
+leads as far. They assume that categories are independent of each other, and Wilcoxon's test also that differences are
+comparable in size. Categories where the two methods are equal carry no direction: they are left out, and counted.
 
-With n categories that differ the smallest p-value there can be is 2 / 2^n. Where that is not below `alpha` no outcome could
+With n categories that differ the smallest possible p-value is 2 / 2^n. Where that is not below `alpha` no outcome could
 have been significant, so no p-value is given.
 """
 
@@ -21,17 +21,22 @@ from blemish.core.errors import InputError
 from blemish.metrics.comparison.distributions import normal_two_sided
 
 EXACT_RANKS = 200  # more differences than this: the normal approximation, with the correction for ties
-EXACT_SIGNS = 16  # 2^16 sign patterns are gone through, more are drawn
+EXACT_SIGNS = 16  # up to 2^16 sign patterns are enumerated; beyond, they are drawn
 
 Row = NDArray[np.float64]
 
 
 class Paired(NamedTuple):
-    """What a paired test found.
+    """Result of a paired test.
 
-    `difference` is the mean of first minus second over all categories, `p` the two-sided p-value or None with the reason in
-    `note`, `statistic` what was compared (the sum of the ranks of positive differences, or the mean difference).
-    `differing` categories differ, `zeros` do not. `smallest` is the smallest p-value possible with so many.
+    Attributes:
+        difference: Mean of first minus second over all categories.
+        p: Two-sided p-value, or None with the reason in `note`.
+        statistic: What was compared: the sum of the ranks of positive differences, or the mean difference.
+        differing: Number of categories that differ.
+        zeros: Number of categories that do not.
+        smallest: Smallest p-value possible with so many that differ.
+        note: How `p` was computed if not exactly, or why there is none.
     """
 
     difference: float
@@ -44,13 +49,21 @@ class Paired(NamedTuple):
 
 
 def wilcoxon(first: ArrayLike, second: ArrayLike, alpha: float = 0.05) -> Paired:
-    """Compare two methods over categories, (n,) values each in the same order, by Wilcoxon's signed-rank test.
+    """Compare two methods over categories by Wilcoxon's signed-rank test.
 
-    Differences of equal size share their mean rank. The distribution is exact, ties included, up to 200 differences, and
-    normal with the correction for ties beyond. Zero differences are dropped (Wilcoxon's own way, scipy's default).
+    Differences of equal size share their mean rank. The distribution is exact, ties included, up to 200 differences,
+    and normal with the correction for ties beyond. Zero differences are dropped (Wilcoxon's own way, scipy's default).
+
+    Args:
+        first: (n,) values of the first method, one per category.
+        second: (n,) values of the second method, in the same order.
+        alpha: Significance level, in (0, 1); if no p-value below it is possible, none is given.
+
+    Returns:
+        The test's result; its statistic is the sum of the ranks of positive differences.
 
     Raises:
-        InputError: lengths differ, there is no value, or one is not finite.
+        InputError: lengths differ, there is no value, one is not finite, or alpha is out of range.
     """
     difference = _differences(first, second)
     kept = difference[difference != 0]
@@ -71,10 +84,20 @@ def wilcoxon(first: ArrayLike, second: ArrayLike, alpha: float = 0.05) -> Paired
 def permutation(
     first: ArrayLike, second: ArrayLike, alpha: float = 0.05, repeats: int = 100_000, seed: int = 0
 ) -> Paired:
-    """Compare two methods over categories, (n,) values each, by the mean difference under all changes of sign.
+    """Compare two methods over categories by the mean difference under all changes of sign.
 
-    All 2^n patterns are gone through up to 16 differences; beyond, `repeats` are drawn with `seed`, and the p-value is
+    All 2^n patterns are enumerated up to 16 differences; beyond, patterns are drawn, and the p-value is
     (hits + 1) / (repeats + 1), which is never too small (Phipson and Smyth 2010).
+
+    Args:
+        first: (n,) values of the first method, one per category.
+        second: (n,) values of the second method, in the same order.
+        alpha: Significance level, in (0, 1); if no p-value below it is possible, none is given.
+        repeats: Number of patterns drawn for more than 16 differences.
+        seed: Seed of these patterns.
+
+    Returns:
+        The test's result; its statistic is the mean difference.
 
     Raises:
         InputError: as `wilcoxon`.
@@ -101,7 +124,11 @@ def permutation(
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's adjusted p-values, which hold for all comparisons together whatever their dependence.
 
-    Comparisons without a p-value stay without, and do not count among those that were made.
+    Args:
+        p_values: One p-value per comparison; None where there is none, which does not count as a comparison.
+
+    Returns:
+        The adjusted p-values in the same order, None where there was none.
     """
     made = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -113,7 +140,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mid_ranks(values: Row) -> Row:
-    """Return ranks from 1, (n,); equal values share the mean of theirs."""
+    """Return ranks from 1; equal values share the mean of theirs.
+
+    Args:
+        values: (n,) numbers.
+
+    Returns:
+        (n,) ranks, the smallest value's first.
+    """
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[which], np.float64)

@@ -1,7 +1,7 @@
 """Many methods over many categories: average ranks, Friedman's test, Nemenyi's critical difference (Demsar 2006).
 
-Ranks ask only which method is ahead on a category, 1 for the best. They assume that categories are independent of each
-other; fifteen categories of one data set, photographed alike, are less than fifteen independent witnesses.
+Ranks compare only which method is ahead on a category, 1 for the best. They assume that categories are independent of
+each other; fifteen categories of one data set, imaged alike, are less than fifteen independent observations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ Row = NDArray[np.float64]
 
 
 class Friedman(NamedTuple):
-    """Friedman's test: `statistic` is chi-squared with the correction for ties, `p` is None with the reason in `note`."""
+    """Result of Friedman's test.
+
+    Attributes:
+        statistic: Chi-squared with the correction for ties.
+        p: p-value, or None with the reason in `note`.
+        categories: Number of categories.
+        methods: Number of methods.
+        note: How `p` was computed if by shuffles, or why there is none.
+    """
 
     statistic: float
     p: float | None
@@ -36,7 +44,14 @@ class Friedman(NamedTuple):
 
 
 def average_ranks(values: ArrayLike, higher_is_better: bool = True) -> Row:
-    """Return each method's mean rank, (methods,), from values of shape (categories, methods); 1 is the best.
+    """Return each method's mean rank; 1 is the best.
+
+    Args:
+        values: (categories, methods) results.
+        higher_is_better: Whether the highest value gets rank 1.
+
+    Returns:
+        (methods,) mean ranks, in [1, methods].
 
     Raises:
         InputError: values are not a table of finite numbers with at least one category and two methods.
@@ -45,10 +60,17 @@ def average_ranks(values: ArrayLike, higher_is_better: bool = True) -> Row:
 
 
 def friedman(values: ArrayLike, seed: int = 0) -> Friedman:
-    """Test whether methods differ at all, from values of shape (categories, methods).
+    """Test whether methods differ at all.
 
     From 10 categories the p-value is chi-squared's. From 5 to 9, where that is too rough, it is how often shuffling the
-    methods within each category leads as far, of 20,000 times with `seed`. Below 5 none is given.
+    methods within each category leads as far, in 20,000 shuffles. Below 5 none is given.
+
+    Args:
+        values: (categories, methods) results.
+        seed: Seed of the shuffles.
+
+    Returns:
+        The test's result.
 
     Raises:
         InputError: as `average_ranks`.
@@ -76,6 +98,13 @@ def friedman(values: ArrayLike, seed: int = 0) -> Friedman:
 def nemenyi_q(methods: int, alpha: float = 0.05) -> float:
     """Return Nemenyi's constant: the studentised range's quantile for known variance, divided by the root of 2.
 
+    Args:
+        methods: Number of methods, at least 2.
+        alpha: Significance level, in (0, 1).
+
+    Returns:
+        The constant.
+
     Raises:
         InputError: fewer than two methods, or alpha outside (0, 1).
     """
@@ -85,10 +114,18 @@ def nemenyi_q(methods: int, alpha: float = 0.05) -> float:
 
 
 def critical_difference(methods: int, categories: int, alpha: float = 0.05) -> float:
-    """Return how far two average ranks must lie apart to differ, for all pairs together.
+    """Return how far two average ranks must be apart to differ, for all pairs together.
 
-    It takes ranks' means for normal, which few categories do not make them; `friedman` comes first, and if it finds nothing
-    neither does this.
+    It assumes that mean ranks are normal, which is rough for few categories. Run `friedman` first: if that finds no
+    difference, this finds none either.
+
+    Args:
+        methods: Number of methods, at least 2.
+        categories: Number of categories, at least 1.
+        alpha: Significance level, in (0, 1).
+
+    Returns:
+        The critical difference, in ranks.
 
     Raises:
         InputError: as `nemenyi_q`, or there is no category.
@@ -99,9 +136,16 @@ def critical_difference(methods: int, categories: int, alpha: float = 0.05) -> f
 
 
 def cliques(ranks: Sequence[float] | Row, difference: float) -> list[list[int]]:
-    """Return the largest groups, of two methods at least, whose average ranks all lie within `difference`.
+    """Return the largest groups of at least two methods whose average ranks are all less than a difference apart.
 
-    Each group holds positions in `ranks`, the best first: the bars of the critical difference diagram.
+    They are the bars of the critical difference diagram.
+
+    Args:
+        ranks: (methods,) average ranks.
+        difference: The critical difference.
+
+    Returns:
+        Groups of positions in `ranks`, the best first.
     """
     order = sorted(range(len(ranks)), key=lambda i: (ranks[i], i))
     found: list[list[int]] = []

@@ -1,10 +1,10 @@
-"""Two methods on the same images: how far apart their AUROCs are, and how sure that is.
+"""Two methods on the same images: how far apart their AUROCs are, and how certain that is.
 
-An AUROC is the mean, over all pairs of a good and a defective image, of 1 (ranked rightly), 1/2 (equal) or 0. So the
+An AUROC is the mean, over all pairs of a good and a defective image, of 1 (ranked correctly), 1/2 (equal) or 0. So the
 difference of two is the mean of one table, defective by good images, and a method with several seeds is the mean of its
 tables.
-Both functions speak of other images from the same places, for the seeds that were run; they assume that images are
-independent of each other, which several photographs of one part are not.
+Both functions generalise to other images of the same origin, for the seeds that were run; they assume that images are
+independent of each other, which several images of one part are not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ Row = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """First AUROC minus second, with bounds and p-value, or None for all three with the reason in `note`."""
+    """Difference of two AUROCs.
+
+    Attributes:
+        value: First AUROC minus second, in [-1, 1].
+        low: Lower bound of the confidence interval; None if nothing is tested.
+        high: Upper bound of the confidence interval; None if nothing is tested.
+        p: Two-sided p-value; None if nothing is tested, and from the bootstrap.
+        good: Number of good images.
+        defective: Number of defective images.
+        note: Why nothing is tested.
+    """
 
     value: float
     low: float | None
@@ -42,8 +52,17 @@ class Difference(NamedTuple):
 def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Difference:
     """Compare the AUROCs of two methods on the same images by the test of DeLong, DeLong and Clarke-Pearson (1988).
 
-    `labels` are (n,) of 0 (good) and 1; scores are (n,), or (seeds, n), and then the AUROC is the mean over seeds. It
-    takes the difference for normal, which needs enough of both kinds: below 10 good or defective images nothing is given.
+    It assumes that the difference is normal, which needs enough images of both kinds: with fewer than 10 good or
+    defective ones nothing is tested.
+
+    Args:
+        labels: (n,) 0 (good) or 1 (defective).
+        first: (n,) raw scores of the first method, or (seeds, n): the AUROC is then the mean over seeds.
+        second: Raw scores of the second method, as `first`.
+        confidence: Confidence level, in (0, 1).
+
+    Returns:
+        The difference, its interval and its p-value.
 
     Raises:
         InputError: shapes differ, a score is not finite, good or defective images are absent, or `confidence` is not
@@ -79,10 +98,20 @@ def auroc_difference(
     repeats: int = 1000,
     seed: int = 0,
 ) -> Difference:
-    """Return the difference of two AUROCs on the same images with its paired bootstrap interval; `p` is always None.
+    """Compare the AUROCs of two methods on the same images by the paired bootstrap.
 
-    Images are drawn with replacement, good and defective ones apart, and both methods see the same drawn images. Shapes as
-    in `delong`.
+    Images are drawn with replacement, good and defective ones separately, the same for both methods.
+
+    Args:
+        labels: (n,) 0 (good) or 1 (defective).
+        first: (n,) raw scores of the first method, or (seeds, n): the AUROC is then the mean over seeds.
+        second: Raw scores of the second method, as `first`.
+        confidence: Confidence level, in (0, 1).
+        repeats: Number of resamples, at least 1.
+        seed: Seed of the resampling.
+
+    Returns:
+        The difference and its percentile interval; `p` is always None.
 
     Raises:
         InputError: as `delong`, or confidence or repeats are out of range.
