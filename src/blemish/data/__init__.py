@@ -15,7 +15,7 @@ from blemish.data.datasets.synthetic import Synthetic
 from blemish.data.datasets.visa import VisA
 from blemish.data.record import Record
 
-# The names that users of other libraries know.
+# Names used by other libraries.
 MVTec = MVTecAD
 MVTec3D = MVTec3DAD
 Kolektor = KolektorSDD

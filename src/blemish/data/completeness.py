@@ -1,4 +1,4 @@
-"""Is this copy whole? Count what is on disk and compare it with what the data set's card says."""
+"""Is this copy complete? Count what is on disk and compare it with the data set's card."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ FIELDS = ("train_good", "validation_good", "test_good", "test_defective")
 
 @dataclass(frozen=True, slots=True)
 class CategoryCensus:
-    """One category: what was found, what is known (None if nothing is), and what is wrong.
+    """One category: what was found, what is known, and what is wrong.
 
-    `missing_masks` are the keys of defective records without a mask file. `error` says why nothing could be counted.
+    Attributes:
+        category: Its name.
+        found: The counts on disk.
+        known: The counts of the card, None if it has none.
+        missing_masks: Keys of defective records without a mask file.
+        error: Why nothing could be counted; empty if it could.
     """
 
     category: str
@@ -31,7 +36,7 @@ class CategoryCensus:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What differs from the known counts, a line each; what nobody knows is not compared."""
+        """What differs from the known counts, one line each; unknown counts are not compared."""
         if self.known is None or self.error:
             return ()
         pairs = [(name, getattr(self.found, name) or 0, getattr(self.known, name)) for name in FIELDS]
@@ -50,7 +55,14 @@ class CategoryCensus:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """A copy of a data set beside its card."""
+    """A copy of a data set compared with its card.
+
+    Attributes:
+        dataset: Name of the data set.
+        root: Folder of the copy.
+        source: Where the known counts come from.
+        categories: One census per category of the card.
+    """
 
     dataset: str
     root: Path
@@ -59,7 +71,7 @@ class Completeness:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The categories of which nothing could be counted."""
+        """The categories in which nothing could be counted."""
         return tuple(one.category for one in self.categories if one.error)
 
     @property
@@ -91,9 +103,17 @@ class Completeness:
 
 
 def completeness(card: DatasetCard, index_fn: Callable[[Path, str], list[Record]], root: Path | str) -> Completeness:
-    """Count every category of `card` below `root` with the data set's own `index_fn`.
+    """Count every category of a data set and compare the counts with its card.
 
     A category that is absent or cannot be read is reported, not raised.
+
+    Args:
+        card: The data set's card.
+        index_fn: The data set's own `index`.
+        root: Folder of the copy.
+
+    Returns:
+        One census per category of the card.
     """
     root = Path(root)
     return Completeness(
@@ -102,7 +122,14 @@ def completeness(card: DatasetCard, index_fn: Callable[[Path, str], list[Record]
 
 
 def count(records: Sequence[Record]) -> Counts:
-    """Count the records of one category. Records whose truth is unknown are left out."""
+    """Count the records of one category.
+
+    Args:
+        records: Its records; those whose truth is unknown are left out.
+
+    Returns:
+        The number of records per split and label, and of defective ones per kind.
+    """
     found = Counter((record.split, record.label) for record in records)
     return Counts(
         train_good=found["train", 0],

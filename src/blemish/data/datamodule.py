@@ -1,4 +1,4 @@
-"""A data set at work: its records, who learns, who calibrates and who is tested, and how an image is prepared."""
+"""A data set in use: its records, its training, held-out and test images, and how an image is prepared."""
 
 from __future__ import annotations
 
@@ -21,18 +21,31 @@ from blemish.imaging.images import MAX_PIXELS, Imaging, read_mask
 class DataModule:
     """The images of one category, split and ready.
 
-    `root` is the data set's folder, `category` one of `card.categories`, None where the folder holds only one.
-    `image_size` is the network's input (height, width), or one number for both; `crop` the (height, width) cut from its
-    centre. `roi`, `ignore` (a mask file: what is not black is ignored), `white` and `max_pixels` are those
-    of `blemish.imaging.images.Imaging`.
-    `holdout` is the share of good training images kept for the threshold and never learned from, those of one part
-    (`Record.group`) together; a data set's own validation images are used instead where it has them. With `holdout=0` and
-    no validation images there is no threshold. `seed` decides what is held out. `options` go to the data set's `index`.
+    The threshold is chosen from the data set's own validation images, or, where it has none, from good training images
+    that are held out and never learned from. With `holdout=0` and no validation images there is no threshold.
+
+    Args:
+        root: The data set's folder.
+        category: One of `card.categories`; None where the folder holds only one.
+        image_size: (height, width) that images are resized to, in pixels, or one number for both.
+        crop: (height, width) cut from the centre of the resized image, or one number for both; None keeps all of it.
+        roi: Region of interest (left, top, right, bottom) in pixels of the original image, cut out first.
+        ignore: Mask file; what is not black is ignored.
+        white: Sensor value that becomes 1.0, see `blemish.imaging.images.read`.
+        max_pixels: The largest image that is decoded, in pixels.
+        train_batch_size: Images per batch in training.
+        eval_batch_size: Images per batch in evaluation.
+        holdout: Share of good training images held out for the threshold, in [0, 1); those of one part (`Record.group`)
+            stay together.
+        seed: Decides which images are held out and the order of training images; it is passed to an `index` that takes
+            one.
+        **options: Passed to the data set's `index`.
 
     Raises:
         DataError: the folder is not laid out as expected, or holds no good image to learn from.
-        InputError: it holds several categories and none is named.
+        InputError: it holds several categories and none is named, or a share or batch size is out of range.
         UnknownName: there is no such option; of several wrong ones all are named.
+        ImageError: the `ignore` mask cannot be read.
     """
 
     card: ClassVar[DatasetCard]
@@ -78,7 +91,7 @@ class DataModule:
 
     @classmethod
     def _check_options(cls, options: Iterable[str]) -> None:
-        """Refuse what neither this class nor its `index` takes now, not when the records are first wanted."""
+        """Refuse what neither this class nor its `index` takes now, not when the records are first needed."""
         own, further = (inspect.signature(function).parameters for function in (DataModule.__init__, cls.index))
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in further.values()):
             return
@@ -128,32 +141,32 @@ class DataModule:
 
     @property
     def train_records(self) -> list[Record]:
-        """The good images a detector learns from."""
+        """The good images that a detector is trained on."""
         return self._parts[0]
 
     @property
     def held_out_records(self) -> list[Record]:
-        """The good images the threshold is chosen from; no detector learns from them."""
+        """The good images that the threshold is chosen from; no detector is trained on them."""
         return self._parts[1]
 
     @property
     def test_records(self) -> list[Record]:
-        """The images of known truth that are measured, and used for nothing else."""
+        """The test images of known truth; they are used for measurement only."""
         return [r for r in self.records if r.split == "test" and r.label is not None]
 
     @property
     def split_sha256(self) -> str:
-        """The hash of who learns, who is held out and who is tested, see `blemish.data.split.split_hash`."""
+        """The hash of the training, held-out and test records, see `blemish.data.split.split_hash`."""
         fit, held = self._divided
         return split_hash([*fit, *held, *self.test_records])
 
     @property
     def _divided(self) -> tuple[list[Record], list[Record]]:
-        """Who learns and who is held out; nobody where all are there for testing."""
+        """The training and the held-out records; none where all images are for testing."""
         return self._parts if any(record.split == "train" for record in self.records) else ([], [])
 
     def train(self) -> Loader:
-        """Return the batches to learn from, shuffled; unreadable images are skipped with a warning."""
+        """Return the training batches, shuffled; unreadable images are skipped with a warning."""
         return Loader(
             self.train_records,
             self.imaging,
@@ -164,7 +177,7 @@ class DataModule:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what decides the data, as JSON values: for run folders and reports."""
+        """Return what determines the data, as JSON values: for run folders and reports."""
         fit, held = self._divided
         return {
             "dataset": self.name,

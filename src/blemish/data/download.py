@@ -1,11 +1,11 @@
-"""Fetch a data set: announced, resumable, checked, and unpacked as if the archive were hostile.
+"""Fetch a data set: announced, resumable, verified, and unpacked as if the archive were hostile.
 
-Whatever interrupts it, a second call goes on where the first one stopped: the download continues from its `.part` file if
-the server still has the same one, and the folder appears in one rename when everything is unpacked.
+After any interruption a second call continues where the first one stopped: the download resumes from its `.part` file
+if the server still has the same file, and the folder appears in one rename when everything is unpacked.
 
-An archive may hold regular files and folders below its own root, nothing else: absolute paths, `..`, links and devices are
-refused (no data set here needs a link), and so is an archive that grows beyond `EXPANSION` times its size plus `SLACK`, or
-that describes an entry in more than `DESCRIPTION` bytes.
+An archive may hold regular files and folders below its own root, nothing else: absolute paths, `..`, links and devices
+are refused (no data set here needs a link), and so is an archive that grows beyond `EXPANSION` times its size plus
+`SLACK`, or that describes an entry in more than `DESCRIPTION` bytes.
 """
 
 from __future__ import annotations
@@ -63,12 +63,20 @@ def download(
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Path:
-    """Fetch and unpack a data set into the new folder `root`, and return it.
+    """Fetch and unpack a data set into a new folder.
 
-    The archive is kept beside `root` until it is unpacked; one that already lies there is checked, used and left.
-    `url` replaces the card's address. `progress` is called with the bytes that are there and the bytes in all (None if
-    the server does not say). `announce` is called once, before anything is fetched, with the name, licence and source
-    to show; raise from it to stop.
+    The archive is kept next to the folder until it is unpacked; one that is already there is verified, used and left.
+
+    Args:
+        card: The data set's card.
+        root: The new folder; it may exist if it is empty.
+        url: Replaces the card's address.
+        progress: Called with the bytes that are there and the bytes in all (None if the server does not report them).
+        announce: Called once, before anything is fetched, with the name, licence and source to show; raise from it to
+            stop.
+
+    Returns:
+        The absolute path of the folder.
 
     Raises:
         DownloadError: the data must be fetched by hand, the server fails or gives up, the checksum does not match (the
@@ -102,14 +110,23 @@ def download(
         root.parent.mkdir(parents=True, exist_ok=True)
         for archive, path in zip(archives, kept, strict=True):
             fetch(archive, path, progress=progress, home=card.home)
-        _unpack_all(kept, root.resolve())  # beside where a link points to: on the disk that was meant
+        _unpack_all(kept, root.resolve())  # next to the target of a link: on the disk that was meant
         for path in fetched:
             path.unlink()
     return root
 
 
 def fetch(archive: Archive, path: Path, *, progress: Progress | None = None, home: str = "") -> Path:
-    """Fetch one archive to `path`, going on from `<path>.part` if there is one, and check it.
+    """Fetch one archive, resuming from `<path>.part` if there is one, and verify it.
+
+    Args:
+        archive: Its address and checksum.
+        path: Target file; one that exists is only verified.
+        progress: Called with the bytes that are there and the bytes in all, as in `download`.
+        home: Page named in messages, from which it can be fetched by hand.
+
+    Returns:
+        `path`.
 
     Raises:
         DownloadError: the address is not http or https, the server fails, or the checksum does not match.
@@ -129,7 +146,11 @@ def fetch(archive: Archive, path: Path, *, progress: Progress | None = None, hom
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a tar (plain, gz, bz2, xz) or zip into the existing, empty `folder`.
+    """Unpack an archive.
+
+    Args:
+        path: A tar (plain, gz, bz2, xz) or zip file.
+        folder: Target folder; it must exist and be empty.
 
     Raises:
         DownloadError: it is neither, is damaged, or holds something that is refused (see above).
@@ -165,7 +186,7 @@ def _fetch_with_retries(archive: Archive, part: Path, progress: Progress | None,
 
 
 def _continue(archive: Archive, part: Path, progress: Progress | None) -> None:
-    """Fetch what is missing of `part`: all of it, if the server's file changed or it cannot give the rest."""
+    """Fetch what is missing of `part`: all of it, if the server's file changed or it cannot send the rest."""
     start, headers = _resume_point(archive, part)
     request = urllib.request.Request(archive.url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310
     try:
@@ -212,7 +233,7 @@ def _read(response: IO[bytes]) -> bytes:
 
 
 def _resume_point(archive: Archive, part: Path) -> tuple[int, dict[str, str]]:
-    """Return from which byte to go on, and the headers that ask for it."""
+    """Return the byte to resume from, and the headers that request the rest."""
     size = _size(part)
     try:
         state = read_json(_state_of(part)) if _state_of(part).is_file() else {}
@@ -252,7 +273,7 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request to send instead, or refuse."""
+        """Return the redirected request, or refuse."""
         scheme = urllib.parse.urlsplit(newurl).scheme
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
             raise DownloadError(f"{req.full_url} redirects to {newurl}, which is not followed: it is less safe.")
@@ -276,7 +297,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _require_space(part: Path, start: int, total: int) -> None:
-    """Refuse before fetching what cannot fit: the rest of the archive, and as much again unpacked (images barely pack)."""
+    """Refuse early what cannot fit: the rest of the archive, and as much again unpacked (images hardly compress)."""
     needed, free = 2 * total - start, shutil.disk_usage(part.parent).free
     if total and needed > free:
         raise StorageError(
@@ -398,7 +419,7 @@ def _write(source: IO[bytes], target: Path, allowance: _Allowance) -> None:
 
 
 def _target(path: Path, folder: Path, name: str) -> Path:
-    """Return where a member goes. Its name is judged by the rules of every system, whichever this one is."""
+    """Return where a member goes. Its name must be safe on every operating system, not only on this one."""
     inside = PureWindowsPath(name)  # splits at / and \, knows drives
     if inside.anchor or ".." in inside.parts or "\0" in name or any(":" in part for part in inside.parts):
         raise DownloadError(f"{path} holds {name!r}, which would be written outside its folder: refused.")
@@ -415,9 +436,9 @@ def _archive_errors(path: Path) -> Iterator[None]:
         yield
     except (DownloadError, StorageError):
         raise
-    except (*damaged, RuntimeError, OSError) as error:  # zipfile says RuntimeError where a password is needed
+    except (*damaged, RuntimeError, OSError) as error:  # zipfile's error where a password is needed
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's fault; EINVAL is said of a place before the file's begin, which a damaged directory names
+            raise  # the disk's fault; EINVAL is a position before the file's start, given by a damaged directory
         raise DownloadError(
             f"{path} is damaged or of an unknown kind: {error}. Delete it and fetch it again."
         ) from error

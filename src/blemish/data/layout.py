@@ -1,4 +1,4 @@
-"""What data sets on disk have in common: finding the categories, listing images, the MVTec tree, errors that help."""
+"""What data sets on disk have in common: finding the categories, listing images, the MVTec layout, errors that help."""
 
 from __future__ import annotations
 
@@ -19,28 +19,47 @@ MVTEC_SPLITS: Mapping[str, Split] = {"train": "train", "validation": "validation
 
 @dataclass(frozen=True, slots=True)
 class CategoryFolder:
-    """A category and the folder that holds it."""
+    """A category and the folder that holds it.
+
+    Attributes:
+        category: Its name.
+        folder: Its folder.
+    """
 
     category: str
     folder: Path
 
     def key(self, path: Path) -> str:
-        """Return the record key of a file below the folder: the same however the root was given."""
+        """Return the record key of a file: the same however the root was given.
+
+        Args:
+            path: A file below the folder.
+
+        Returns:
+            The category and the path within its folder, with forward slashes.
+        """
         return f"{self.category}/{path.relative_to(self.folder).as_posix()}"
 
 
 def category_folders(
     card: DatasetCard, name: str, root: Path | str, category: str | None, *, marker: str, tops: Sequence[str] = ()
 ) -> list[CategoryFolder]:
-    """Find the categories of a data set below `root`.
+    """Find the categories of a data set.
 
-    `root` may hold the categories, hold one of the archive's top folders `tops` that does, or be a category itself.
-    `marker` is a folder that every category has; `name` is what `blemish download` calls the data set. Without a
-    `category` those that are there are returned, at least one.
+    Args:
+        card: The data set's card.
+        name: What `blemish download` calls the data set.
+        root: Folder that holds the categories, or one of `tops` that does, or the folder of one category.
+        category: The category to find; None for all that are there.
+        marker: A folder that every category has.
+        tops: Top folders of the archive.
+
+    Returns:
+        The category that was named, or all that are there, at least one.
 
     Raises:
         UnknownName: the data set has no such category.
-        DataError: nothing is laid out as expected; the message says what was looked for and what to do.
+        DataError: nothing is laid out as expected; the message tells what was looked for and what to do.
     """
     root = require_folder(root, name)
     if category is not None and category not in card.categories:
@@ -63,9 +82,18 @@ def category_folders(
 def single(
     card: DatasetCard, name: str, root: Path | str, category: str | None, *, looks_for: str, tops: Sequence[str] = ()
 ) -> Path:
-    """Find the folder of a data set that has one category: `root`, or one of the archive's top folders in it.
+    """Find the folder of a data set that has one category.
 
-    `looks_for` is a pattern, relative to the folder, that at least one entry matches.
+    Args:
+        card: The data set's card.
+        name: What `blemish download` calls the data set.
+        root: The folder, or one that holds it as one of `tops`.
+        category: The only category, or None.
+        looks_for: A pattern, relative to the folder, that at least one entry matches.
+        tops: Top folders of the archive.
+
+    Returns:
+        The folder that holds the images.
 
     Raises:
         UnknownName: the data set has no such category.
@@ -92,13 +120,20 @@ def mvtec_records(
     splits: Mapping[str, Split] = MVTEC_SPLITS,
     truth: str = "ground_truth",
 ) -> list[Record]:
-    """Walk one category in MVTec's tree: `<split>/<kind>/<stem>.png`, `ground_truth/<kind>/<stem>_mask.png`.
+    """List one category in MVTec's layout: `<split>/<kind>/<stem>.png`, `ground_truth/<kind>/<stem>_mask.png`.
 
-    `good` names the folders of good parts, `suffix` is what a mask's stem adds to its image's, `splits` are the split
-    folders and what they stand for, `truth` the folder of the masks.
+    Args:
+        place: The category and its folder.
+        good: Name of the folders of good parts.
+        suffix: What a mask's stem adds to its image's.
+        splits: Split folders and the splits they stand for; absent ones are skipped.
+        truth: Folder of the masks.
+
+    Returns:
+        The records, split by split.
 
     Raises:
-        DataError: a folder of good images to learn from, or of any kind, holds no image.
+        DataError: a folder of good parts or of a kind of defect holds no image, or two masks belong to one image.
     """
     records = []
     for split_folder, split in splits.items():
@@ -129,12 +164,25 @@ def mvtec_records(
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Return the records sorted by key: the order in which every `index` answers."""
+    """Sort records by key: the order in which every `index` returns them.
+
+    Args:
+        records: The records, in any order.
+
+    Returns:
+        The sorted records.
+    """
     return sorted(records, key=lambda record: record.key)
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted, without hidden entries and what archivers leave behind.
+    """List a folder, without hidden entries and what archivers leave behind.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its entries, sorted.
 
     Raises:
         DataError: the folder cannot be read.
@@ -148,17 +196,37 @@ def entries(folder: Path) -> list[Path]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without hidden ones."""
+    """List the folders in a folder, without hidden ones.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its folders, sorted.
+    """
     return [path for path in entries(folder) if path.is_dir()]
 
 
 def images(folder: Path) -> list[Path]:
-    """Return the image files in a folder (not deeper), sorted, without hidden ones; suffixes in any case."""
+    """List the image files in a folder (not deeper), without hidden ones; suffixes in any case.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its image files, sorted.
+    """
     return [path for path in entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def require_images(folder: Path) -> list[Path]:
-    """Return the image files in a folder, sorted.
+    """List the image files in a folder that must hold some.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Its image files, sorted; at least one.
 
     Raises:
         DataError: there is no such folder, or no image in it.
@@ -176,12 +244,17 @@ def require_images(folder: Path) -> list[Path]:
 
 
 def masks_by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Return the masks of a folder by the stem of their image; empty if there is no such folder.
+    """Find the masks of a folder.
 
-    `suffix` is what the mask's stem adds to the image's; other files are left out.
+    Args:
+        folder: The masks' folder; it need not exist.
+        suffix: What a mask's stem adds to its image's; other files are left out.
+
+    Returns:
+        Masks by the stem of their image; empty if there is no such folder.
 
     Raises:
-        DataError: two masks claim the same image.
+        DataError: two masks belong to the same image.
     """
     found: dict[str, Path] = {}
     for path in images(folder) if folder.is_dir() else []:
@@ -194,12 +267,27 @@ def masks_by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
 
 
 def mask_is_empty(path: Path, above: int = 0) -> bool:
-    """Say whether no pixel of a mask file is above `above`."""
+    """Return whether no pixel of a mask is marked.
+
+    Args:
+        path: The mask file.
+        above: A pixel above this value is marked.
+
+    Returns:
+        True if all pixels are at most `above`.
+    """
     return not read_mask(path, above=above).any()
 
 
 def require_folder(root: Path | str, name: str = "") -> Path:
-    """Return `root` as a path.
+    """Return a folder that must exist as a path.
+
+    Args:
+        root: The folder.
+        name: What `blemish download` calls the data set, for the message; "" for none.
+
+    Returns:
+        The path.
 
     Raises:
         DataError: it does not exist or is a file.
@@ -214,12 +302,31 @@ def require_folder(root: Path | str, name: str = "") -> Path:
 
 
 def download_command(name: str, root: Path) -> str:
-    """Return the command that fetches a data set: to `root` if nothing is there, else to a folder in it."""
+    """Return the command that fetches a data set.
+
+    Args:
+        name: What `blemish download` calls the data set.
+        root: Target folder; if it exists, a folder in it is the target.
+
+    Returns:
+        The command line.
+    """
     return f"blemish download {name} {shlex.quote(str(root / name if root.exists() else root))}"
 
 
 def wrong_root(card: DatasetCard, name: str, root: Path, looked_for: str, fits: Callable[[Path], bool]) -> DataError:
-    """Return the error for a root that is not this data set: what was looked for, what is there, what to do."""
+    """Return the error for a root that is not this data set: what was looked for, what is there, what to do.
+
+    Args:
+        card: The data set's card.
+        name: What `blemish download` calls the data set.
+        root: The folder that was given.
+        looked_for: What was looked for, as text.
+        fits: Whether a folder is laid out as expected; a nearby one that is gets suggested.
+
+    Returns:
+        The error, to be raised.
+    """
     near = _nearby(root, fits)
     get = f"fetch the data with: {download_command(name, root)}" if card.archives else "make it with: blemish demo"
     advice = f"Point at {near} instead." if near else f"For images of your own use the data set 'folder', or {get}"
@@ -229,7 +336,15 @@ def wrong_root(card: DatasetCard, name: str, root: Path, looked_for: str, fits: 
 
 
 def listing(folder: Path, most: int = 8) -> str:
-    """Return the names in a folder for a message, folders with a slash, at most `most` of them."""
+    """Return the names in a folder for a message.
+
+    Args:
+        folder: The folder; it need not exist.
+        most: Number of names after which the rest are counted only.
+
+    Returns:
+        The names separated by commas, folders with a slash.
+    """
     if not folder.is_dir():
         return "nothing (no such folder)"
     names = [path.name + ("/" if path.is_dir() else "") for path in entries(folder)]
@@ -279,6 +394,6 @@ def _nearby(root: Path, fits: Callable[[Path], bool]) -> Path | None:
         try:
             if fits(folder):
                 return folder
-        except OSError:  # a suggestion is not worth an error about a neighbour that may not be read
+        except OSError:  # a suggestion is not worth an error about an unreadable neighbour
             continue
     return None

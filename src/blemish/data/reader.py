@@ -27,11 +27,20 @@ KEEP = 2**30
 class Loader:
     """Batches of records, as often as it is iterated.
 
-    `shuffle` draws a new order each time, decided by `seed` and how often it was iterated before. `on_error` says what an
-    unreadable image does: "raise" its ImageError, or "skip" it; skipped ones are listed in `skipped` and warned of once.
+    Training iterates many times: from the second pass on, prepared images are kept in memory, as many as fit, and the
+    others are read again. A single pass keeps nothing.
 
-    Methods that are trained come again and again: from the second time on, prepared images are kept in memory, as many as
-    fit in `keep` bytes, and the others read again. A single pass keeps nothing.
+    Args:
+        records: The records to read.
+        imaging: How an image becomes the network's input.
+        batch_size: Images per batch.
+        shuffle: Whether each pass draws a new order, decided by the seed and the number of earlier passes.
+        seed: Random seed of the order.
+        on_error: What an unreadable image does: "raise" its ImageError, or "skip" it with a warning.
+        keep: Most bytes of prepared images kept in memory.
+
+    Attributes:
+        skipped: Why images were skipped, by record key.
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class Loader:
         self.records, self.imaging, self.batch_size = list(records), imaging, batch_size
         self.shuffle, self.seed, self.on_error = shuffle, seed, on_error
         self.skipped: dict[str, str] = {}
-        self._announced = 0  # how many of them were warned of
+        self._announced = 0  # how many of them a warning has reported
         self._epoch = 0
         self._kept: dict[str, NDArray[np.float32]] = {}
         self._room = keep
@@ -86,7 +95,7 @@ class Loader:
                 raise DataError(f"none of {len(self.records)} images could be read. The first: {self._first_reason()}")
             if pending:
                 yield collate(pending)
-        finally:  # also where the pass is left early, as training does at its last step
+        finally:  # also where the pass ends early, as training does at its last step
             self._announce()
 
     def _read(self, record: Record) -> NDArray[np.float32]:
@@ -106,7 +115,14 @@ class Loader:
 
 
 def collate(parts: Sequence[tuple[Record, NDArray[np.float32]]]) -> Batch:
-    """Stack prepared images, each (H, W, 3), and their truth into one batch."""
+    """Stack prepared images and their ground truth into one batch.
+
+    Args:
+        parts: Records and their images, each (H, W, 3), of one size.
+
+    Returns:
+        The batch; the label is -1 where the truth is unknown.
+    """
     import torch
 
     from blemish.core.types import Batch

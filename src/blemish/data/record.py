@@ -1,4 +1,4 @@
-"""One part to look at: where its image is, and what is known about it."""
+"""One part to inspect: where its image is, and what is known about it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ GOOD = "good"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image and its truth. Nothing is read from disk before a reader asks.
+    """One image and its ground truth. Nothing is read from disk before a reader needs it.
 
-    `key` names the record within its data set (its path relative to the root, with forward slashes).
-    `kind` is "good" or the defect's name. `label` is 0 for good, 1 for defective, None where nobody says.
-    `masks` are the mask files of this image: none, one, or several instances kept apart (MVTec LOCO). A mask pixel
-    above `mask_above` (in the file's own values) is defective. A defective record without a mask counts at image
-    level only.
-    `group` names what an image shows where others show the same (a tile at several exposures): images of one group are
-    never divided between learning and the threshold. "" stands alone.
-    `other` holds further files of the same part by name ("xyz": a depth image).
+    Attributes:
+        key: Names the record within its data set: its path relative to the root, with forward slashes.
+        image: The image file.
+        kind: "good" or the defect's name.
+        label: 0 for good, 1 for defective, None where the truth is unknown.
+        split: What the image is for.
+        category: The product or material that it shows.
+        masks: Mask files of this image: none, one, or one per instance (MVTec LOCO). A defective record without a mask
+            counts at image level only.
+        mask_above: A mask pixel above this value (in the file's own values) is defective.
+        group: Names what several images show alike (a tile at several exposures); images of one group are never divided
+            between training and the threshold. "" stands alone.
+        other: Further files of the same part by name ("xyz": a depth image).
     """
 
     key: str
@@ -39,6 +44,6 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """By what the image's file is known again: its key and its size in bytes (-1 where there is none)."""
+        """What identifies the image's file: its key and its size in bytes (-1 if there is no file)."""
         size = self.image.stat().st_size if self.image.is_file() else -1
         return f"{self.key}:{size}"

@@ -1,4 +1,4 @@
-"""Who is held out, decided by each record's name and a seed: the same on every machine, in any listing order.
+"""Which records are held out, decided by their keys and a seed: the same on every machine, in any listing order.
 
 Every record gets a rank from the SHA-256 of seed and key. Shares are exact, so a file that is added or removed moves at
 most one other across the border, and changes nothing about the order of the rest.
@@ -18,9 +18,17 @@ from blemish.data.record import Record
 
 
 def hold_out(records: Iterable[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Split into (fit, held), each sorted by key; `held` is `share` of the records, rounded.
+    """Split records into two parts.
 
-    With two records or more and a share above 0 both sides get at least one.
+    With two records or more and a share above 0 both parts get at least one.
+
+    Args:
+        records: Records with unique keys.
+        share: Share to hold out, rounded to whole records, in [0, 1).
+        seed: Random seed of the choice.
+
+    Returns:
+        The remaining and the held-out records, each sorted by key.
 
     Raises:
         InputError: `share` is not in [0, 1).
@@ -30,10 +38,18 @@ def hold_out(records: Iterable[Record], share: float, seed: int) -> tuple[list[R
 
 
 def hold_out_groups(records: Iterable[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Split into (fit, held) without tearing a `Record.group` apart: images of one part stay on one side.
+    """Split records into two parts without dividing a `Record.group`: images of one part stay together.
 
-    Groups are held in the order of their rank as long as they fit into `share` of the records, rounded; so `held` is
-    never larger than that, and smaller only where no remaining group fits.
+    Groups are held out in the order of their rank as long as they fit into the share; so no more than the share is held
+    out, and less only where no remaining group fits.
+
+    Args:
+        records: Records with unique keys.
+        share: Largest share to hold out, rounded to whole records, in [0, 1).
+        seed: Random seed of the choice.
+
+    Returns:
+        The remaining and the held-out records, the latter sorted by key.
 
     Raises:
         InputError: `share` is not in [0, 1).
@@ -52,10 +68,19 @@ def hold_out_groups(records: Iterable[Record], share: float, seed: int) -> tuple
 
 
 def few_shot(records: Iterable[Record], k: int, seed: int) -> list[Record]:
-    """Return `k` of the records, sorted by key; a larger `k` with the same seed contains a smaller one's choice.
+    """Choose a few records; with the same seed a larger choice contains every smaller one.
+
+    Args:
+        records: Records with unique keys.
+        k: Number of records to choose.
+        seed: Random seed of the choice.
+
+    Returns:
+        `k` records, sorted by key.
 
     Raises:
         InputError: `k` is below 1 or there are fewer records.
+        DataError: two records have the same key.
     """
     ranked = _ranked(records, seed, "few shot")
     if not 1 <= k <= len(ranked):
@@ -64,12 +89,22 @@ def few_shot(records: Iterable[Record], k: int, seed: int) -> list[Record]:
 
 
 def train_test(records: Iterable[Record], test_share: float, seed: int) -> list[Record]:
-    """Give a folder without splits its own: `test_share` of the good records, and all others, are for testing.
+    """Split the records of a folder that has no splits of its own into training and testing.
 
-    Each category is split by itself. One good record alone stays in training, unless the share is 1.
+    Records that are not good are all for testing. Each category is split separately. A single good record stays in
+    training, unless the share is 1.
+
+    Args:
+        records: Records with unique keys.
+        test_share: Share of the good records for testing, in [0, 1].
+        seed: Random seed of the choice.
+
+    Returns:
+        The records with their split set, sorted by key.
 
     Raises:
         InputError: `test_share` is not in [0, 1].
+        DataError: two records have the same key.
     """
     if test_share == 1:
         return _by_key(replace(record, split="test") for record in records)
@@ -88,7 +123,13 @@ def train_test(records: Iterable[Record], test_share: float, seed: int) -> list[
 
 
 def held_share(train_share: float) -> float:
-    """Return the share to hold out so that `train_share` is left.
+    """Return the share to hold out for a given training share.
+
+    Args:
+        train_share: Share to train on, in (0, 1].
+
+    Returns:
+        The remaining share, in [0, 1).
 
     Raises:
         InputError: `train_share` is not above 0 and up to 1.
@@ -99,7 +140,14 @@ def held_share(train_share: float) -> float:
 
 
 def split_hash(records: Iterable[Record]) -> str:
-    """Return a SHA-256 over who is where: key, split and label of every record, in any order."""
+    """Hash a split: key, split and label of every record.
+
+    Args:
+        records: The records, in any order.
+
+    Returns:
+        The SHA-256 as hexadecimal digits.
+    """
     lines = sorted(json.dumps([record.key, record.split, record.label]) for record in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -123,7 +171,7 @@ def _ranked(records: Iterable[Record], seed: int, purpose: str) -> list[Record]:
 
 
 def _rank(name: str, seed: int, purpose: str) -> str:
-    # The purpose keeps two draws with one seed apart: otherwise few_shot would prefer what hold_out holds.
+    # The purpose makes two choices with one seed independent: otherwise few_shot would prefer what hold_out holds out.
     return hashlib.sha256(json.dumps([purpose, seed, name]).encode()).hexdigest()
 
 

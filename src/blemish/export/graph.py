@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import warnings
 from typing import Any
@@ -14,6 +13,7 @@ import blemish
 from blemish.core import registry
 from blemish.core.detector import Detector
 from blemish.core.errors import ExportError, MissingExtra
+from blemish.core.quiet import quiet
 from blemish.inference.inspector import Inspector
 from blemish.inference.metadata import Exported
 
@@ -106,27 +106,19 @@ def describe(inspector: Inspector, precision: str = "fp32") -> Exported:
 def _traced(detector: Detector, size: tuple[int, int]) -> Any:
     example = torch.full((EXAMPLES, 3, *size), 0.5)
     answers = _Answers(detector).eval()
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [log.level for log in logs]
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter's warnings about its own internals
-            for log in logs:
-                log.setLevel(logging.ERROR)
-            found = answers(example)  # constants that depend on the size alone are cached before the trace
-            names = ["score", "map"][: len(found)]
-            program = torch.onnx.export(
-                answers,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["image"],
-                output_names=names,
-                dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
-                verbose=False,
-            )
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
+    with quiet("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's warnings about its own internals
+        found = answers(example)  # constants that depend on the size alone are cached before the trace
+        names = ["score", "map"][: len(found)]
+        program = torch.onnx.export(
+            answers,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=names,
+            dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
+            verbose=False,
+        )
     assert program is not None  # noqa: S101 - it is None only where a file is written
     return program.model_proto

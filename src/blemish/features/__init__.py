@@ -1,4 +1,4 @@
-"""Networks that give feature maps: an image in, a list of maps out. Frozen here; `trainable` sets them free."""
+"""Networks that give feature maps: an image in, a list of maps out. Frozen here; `trainable` makes them trainable."""
 
 from __future__ import annotations
 
@@ -12,29 +12,34 @@ from blemish.training.random_state import seeded
 __all__ = ["Features", "extractor"]
 
 EMBEDDED = ("texnet_s", "texnet_m")
-"""Our own backbones; texnet_s ships with blemish and needs neither a network nor a file."""
+"""Our own backbones; texnet_s ships with blemish and needs neither internet access nor a file."""
 
 
 def extractor(
     backbone: str, layers: Sequence[str | int], *, weights: str | None = None, pretrained: bool = True
 ) -> Features:
-    """Return a frozen backbone's feature maps.
+    """Return a frozen backbone.
 
-    `backbone` is "texnet_s" (embedded), "texnet_m" (larger, give its `weights`) or any name timm knows. `layers` are
-    names, or numbers that ask for the last layer of that stride. `weights` is a local .safetensors file; without it
-    pretrained weights come from the hub, or, for the embedded one, from the package. `pretrained=False` gives random
-    weights, always the same, for tests and ablations.
+    Args:
+        backbone: "texnet_s" (embedded), "texnet_m" (larger, needs `weights`) or any name that timm knows.
+        layers: Names of layers, or strides; a stride selects the last layer of that stride.
+        weights: A local .safetensors file; None for the pretrained weights of the hub, or, for texnet_s, of the
+            package.
+        pretrained: False gives random weights, always the same, for tests and ablations.
+
+    Returns:
+        The network that computes the maps of these layers.
 
     Raises:
         InputError: `weights` are given, but `pretrained` is False.
         UnknownName: no such backbone or layer.
-        WeightsError: the weights cannot be had, or belong to another network.
+        WeightsError: the weights cannot be obtained, or belong to another network.
     """
     if weights is not None and not pretrained and not loading.get():
         raise InputError(
             f"weights is {weights!r}, but pretrained=False asks for random ones; give one or the other (pretrained=True)."
         )
-    with seeded(0):  # random weights, where they are asked for, are the same ones every time
+    with seeded(0):  # random weights, where requested, are the same every time
         if backbone in EMBEDDED:
             from blemish.features.texnet import texnet_features
 

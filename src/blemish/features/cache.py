@@ -1,13 +1,13 @@
-"""Features of frozen networks, computed once and kept on disk for every method and seed that asks for the same ones.
+"""Features of frozen networks, computed once and kept on disk for every method and seed that requests the same ones.
 
-Inside the block of a `FeatureCache` a `Features` looks its maps up before it computes them; methods do not know. An image
-is known by the SHA-256 of its prepared pixels, a network by its weights, structure and layers, the version of torch and
-the kind of device. Only images that were announced are kept: what a method draws or turns in training would fill the disk
-and never be asked for again.
+Inside the block of a `FeatureCache` a `Features` looks its maps up before it computes them; methods need no change. An
+image is identified by the SHA-256 of its prepared pixels, a network by its weights, structure and layers, the version
+of torch and the kind of device. Only images that were announced are kept: what a method generates or augments in
+training would fill the disk and never be requested again.
 
-The size of the batch is part of the address, and a batch of which one image is missing is computed whole. Convolutions may
-round differently in batches of different sizes (here: by 3e-6 for one image alone); so what is looked up is, bit for bit,
-what would have been computed, and a result does not depend on who was there first.
+The size of the batch is part of the address, and a batch of which one image is missing is computed whole. Convolutions
+may round differently in batches of different sizes (here: by 3e-6 for one image alone); so what is looked up is, bit
+for bit, what would have been computed, and a result does not depend on which run came first.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ from blemish.core.errors import StorageError
 from blemish.features.frozen import Features, caching
 
 LIMIT = 8 * 2**30
-"""Bytes that a cache may take on disk; beyond that the files that were longest unused go."""
+"""Bytes that a cache may take on disk; beyond that the least recently used files are removed."""
 
 
 class FeatureCache:
-    """Maps of frozen networks below `folder`, for the images whose digests are in `known`; at most `limit` bytes.
+    """Maps of frozen networks in a folder that several processes may share.
 
-    Several processes may share a folder. `looked_up` and `computed` count images since it was made.
+    Args:
+        folder: The folder.
+        known: Digests (see `digests`) of the images whose maps are kept.
+        limit: Most bytes on disk.
+
+    Attributes:
+        looked_up: Number of images whose maps were read from disk.
+        computed: Number of images whose maps were computed.
     """
 
     def __init__(self, folder: Path | str, known: Collection[str], limit: int = LIMIT) -> None:
@@ -49,7 +56,11 @@ class FeatureCache:
 
     @contextmanager
     def open(self) -> Iterator[FeatureCache]:
-        """Let every `Features` inside the block use this cache."""
+        """Make every `Features` inside the block use this cache.
+
+        Yields:
+            The cache.
+        """
         token = caching.set(self)
         try:
             yield self
@@ -76,7 +87,7 @@ class FeatureCache:
         return maps
 
     def _network(self, features: Features, image: Tensor) -> str:
-        """Return the address of what computes: everything that decides a map but the image itself."""
+        """Return the hash of all that determines a map except the image itself."""
         if features not in self._networks:
             said = f"{features.sha256} {features.layers} {features.net!r}"
             self._networks[features] = hashlib.sha256(said.encode()).hexdigest()
@@ -99,14 +110,14 @@ class FeatureCache:
             seen.add(path.name)
             try:
                 file = safe_open(path, framework="pt")
-            except OSError:  # another process made room, or it is another user's: computed anew
+            except OSError:  # removed by another process, or another user's: computed again
                 continue
-            except SafetensorError:  # damaged: computed anew
+            except SafetensorError:  # damaged: computed again
                 with suppress(OSError):
                     path.unlink()
                 continue
-            with suppress(OSError):  # another user's stays as old as it is
-                os.utime(path)  # used now: it is not the first to go
+            with suppress(OSError):  # another user's keeps its time
+                os.utime(path)  # used now: not the next to be removed
             for key in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118 - not a dictionary
                 known[key.partition(".")[0]] = file
 
@@ -128,7 +139,7 @@ class FeatureCache:
             warnings.warn(f"features are no longer kept, only computed: {error}", stacklevel=2)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove the files that were longest unused until `wanted` more bytes fit."""
+        """Remove the least recently used files until `wanted` more bytes fit."""
         files = []
         for path in self.folder.rglob("*.safetensors"):
             with suppress(OSError):
@@ -138,11 +149,18 @@ class FeatureCache:
         for _, size, path in sorted(files):
             if total + wanted <= self.limit:
                 break
-            with suppress(OSError):  # another user's, which only she may remove
+            with suppress(OSError):  # another user's, which only they may remove
                 path.unlink(missing_ok=True)
                 total -= size
 
 
 def digests(images: Tensor) -> list[str]:
-    """Return the SHA-256 of the values of each image of a batch, (B, C, H, W)."""
+    """Hash the values of each image of a batch.
+
+    Args:
+        images: (B, C, H, W).
+
+    Returns:
+        B SHA-256 hashes as hexadecimal digits.
+    """
     return [hashlib.sha256(image.numpy()).hexdigest() for image in images.detach().cpu().contiguous()]

@@ -1,4 +1,4 @@
-"""A patch description network is taught to say what a large frozen network says: EfficientAD's teacher."""
+"""Training a patch description network to predict the features of a large frozen network: EfficientAD's teacher."""
 
 from __future__ import annotations
 
@@ -33,16 +33,30 @@ def distil_teacher(
     weight_decay: float = 1e-5,
     settings: Mapping[str, Any] | None = None,
 ) -> list[float]:
-    """Teach a PDN to predict a frozen network's standardised features, and return the loss of each step.
+    """Train a PDN to predict a frozen network's standardised features.
 
-    Each step takes a batch of `data` and `pictures` that `draw` draws, a tenth of all made grey. The backbone sees them at
-    twice the size. Its features are standardised over the first 100 such mixtures (the paper: over 10 000 images).
-    `settings` go to `optimise`.
+    Each step takes a batch of `data` and as many synthetic images as `pictures`, each made grey with probability 0.1.
+    The backbone sees them at twice the size. Its features are standardised over the first 100 such batches (the paper:
+    over 10 000 images).
+
+    Args:
+        pdn: The network that is trained.
+        backbone: The frozen network.
+        data: Training batches.
+        draw: Generates synthetic images.
+        steps: Number of gradient steps.
+        pictures: Synthetic images per step.
+        lr: Adam's learning rate.
+        weight_decay: Adam's weight decay.
+        settings: Passed to `optimise`.
+
+    Returns:
+        The loss of each step.
     """
     channels = int(pdn[-1].bias.numel())  # type: ignore[operator]
 
     def mixture(batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what the PDN answers, and the backbone's features at the same places."""
+        """Return the PDN's output, and the backbone's features at the same positions."""
         image, size = batch.image, (batch.image.shape[2], batch.image.shape[3])
         mixed = sometimes_grey(torch.cat([image, draw(pictures, size).to(image)]), 0.1)
         answer = pdn(prepare(mixed))
@@ -63,7 +77,11 @@ def distil_teacher(
 
 
 def load_teacher(pdn: nn.Sequential, path: Path) -> None:
-    """Put a file's weights into a PDN.
+    """Load a file's weights into a PDN.
+
+    Args:
+        pdn: The network, changed in place.
+        path: A .safetensors file written by `tools/distil_teacher.py`.
 
     Raises:
         WeightsError: the file cannot be read, or holds another network.

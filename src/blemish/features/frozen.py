@@ -13,16 +13,25 @@ from blemish.core.detector import tensors_sha256
 from blemish.core.errors import InputError, UnknownName
 
 Precision = Literal["float32", "bfloat16"]
-TOGETHER = 2 * 256 * 256  # pixels that a network on the CPU looks at in one pass
+TOGETHER = 2 * 256 * 256  # pixels that a network on the CPU processes in one pass
 
 
 class Features(nn.Module):
-    """RGB in [0, 1], (B, 3, H, W), to one (B, C, H / stride, W / stride) map a layer, shallow layers first.
+    """RGB in [0, 1], (B, 3, H, W), to one (B, C, H / stride, W / stride) map per layer, shallow layers first.
 
-    Frozen: its parameters ask for no gradient, and it stays in eval mode whatever `train()` is called with.
+    Frozen: its parameters require no gradient, and it stays in eval mode whatever `train()` is called with.
 
-    `net` returns the maps of exactly `layers`; `channels` and `strides` say what they are. `precision` "bfloat16" lets the
-    network compute in half precision; the maps are float32 all the same, but differ by some thousandths.
+    Args:
+        net: Network that returns the maps of exactly `layers` for a normalised image.
+        layers: Names of the layers.
+        channels: Channels of each map.
+        strides: Stride of each map, in pixels.
+        mean: Mean of the three colours, subtracted from the image.
+        std: Standard deviation of the three colours, by which it is divided then.
+
+    Attributes:
+        precision: "bfloat16" lets the network compute in half precision; the maps are float32 all the same, but differ
+            by some thousandths.
     """
 
     mean: Tensor
@@ -47,15 +56,28 @@ class Features(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the maps of the layers, in their order; from a cache where one is open, see `features.cache`."""
+        """Return the maps of the layers, from a cache where one is open, see `features.cache`.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One (B, C, H / stride, W / stride) map per layer, in the order of the layers.
+        """
         cache = caching.get()
         return self.compute(image) if cache is None else cache(self, image)
 
     def compute(self, image: Tensor) -> list[Tensor]:
         """Return the maps of the layers as the network computes them now.
 
-        A processor is given a few images at a time, their channels side by side: what lies between two layers then stays
+        A CPU is given a few images at a time in the channels-last format: the activations between two layers then stay
         in its cache, which makes MobileNetV2 twice as fast, and TexNet no faster (`benchmarks/forward.py`).
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One (B, C, H / stride, W / stride) map per layer, in the order of the layers.
         """
         if image.device.type != "cpu" or torch.compiler.is_compiling():
             return self._pass(image)
@@ -69,7 +91,14 @@ class Features(nn.Module):
         return [map.float() for map in maps] if self.precision == "bfloat16" else maps
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode: a frozen network's statistics never move."""
+        """Stay in eval mode: the statistics of a frozen network never change.
+
+        Args:
+            mode: Ignored.
+
+        Returns:
+            The network itself.
+        """
         return super().train(False)
 
     @property
@@ -79,17 +108,26 @@ class Features(nn.Module):
 
 
 caching: ContextVar[Callable[[Features, Tensor], list[Tensor]] | None] = ContextVar("caching", default=None)
-"""Who answers for a frozen network inside a cache's block; must give what `Features.compute` gives."""
+"""The cache that is open, if any; it must return what `Features.compute` returns."""
 
 
 def choose_layers(
     wanted: Sequence[str | int], names: Sequence[str], strides: Sequence[int], backbone: str
 ) -> list[int]:
-    """Return the indices of the wanted layers, in the network's order; a number asks for the last layer of that stride.
+    """Find layers of a network by name or stride.
+
+    Args:
+        wanted: Names, or strides; a stride selects the last layer of that stride.
+        names: Names of the network's layers, shallow layers first.
+        strides: Their strides, in pixels.
+        backbone: The network's name, for messages.
+
+    Returns:
+        The indices of the layers, in the network's order.
 
     Raises:
         UnknownName: no layer has such a name or stride.
-        InputError: nothing, or something twice, is wanted.
+        InputError: no layer is named, or one twice.
     """
     known = [f"{name} (stride {stride})" for name, stride in zip(names, strides, strict=True)]
     found: list[int] = []

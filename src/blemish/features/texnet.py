@@ -1,16 +1,17 @@
-"""TexNet: the embedded backbone, learned from procedurally drawn materials; no photograph was involved.
+"""TexNet: the embedded backbone, trained on procedurally drawn materials; no photograph was involved.
 
 A residual network of four stages (He et al., "Deep residual learning for image recognition", CVPR 2016, basic blocks).
-What it gives is not the stages' rectified maps but a linear 1 x 1 projection of each (a neck, like the linear bottlenecks
-of Sandler et al., "MobileNetV2", CVPR 2018): fewer numbers, balanced against one another in training, so that their
-Euclidean distance means something. Stage 3's map also carries what stage 4 sees around each place, enlarged (the top-down
-path of Lin et al., "Feature Pyramid Networks", CVPR 2017): a broad fault is a fault of the surroundings, and a stage as
-coarse as the fourth costs next to nothing. `tools/texnet/train.py` trains it; batch norms are folded into the
-convolutions, so the shipped network is convolutions, ReLUs, means and sums: nothing has a state that could drift.
+Its outputs are not the stages' rectified maps but a linear 1 x 1 projection of each (a neck, like the linear
+bottlenecks of Sandler et al., "MobileNetV2", CVPR 2018): fewer numbers, balanced against one another in training, so
+that their Euclidean distance is meaningful. Stage 3's map also carries what stage 4 sees around each position, enlarged
+(the top-down path of Lin et al., "Feature Pyramid Networks", CVPR 2017): a broad defect is a defect of the
+surroundings, and a stage as coarse as the fourth costs next to nothing. `tools/texnet/train.py` trains it; batch norms
+are folded into the convolutions, so the shipped network is convolutions, ReLUs, means and sums: nothing has a state
+that could drift.
 
 Wherever a map gets coarser it is smoothed first, after the ReLU (Zhang, "Making convolutional networks shift-invariant
-again", ICML 2019); else a fine texture looks different on its even and on its odd pixels, and PatchCore takes that for
-novelty. We do not compute the map everywhere for that, as he does, but at half the places: see `Smooth`.
+again", ICML 2019); otherwise a fine texture looks different on its even and on its odd pixels, and PatchCore takes that
+for novelty. Zhang computes the map at all positions for that, we at half of them: see `Smooth`.
 
     texnet_s   stride   inside   blocks   neck   map        texnet_m   inside   blocks   neck   map
     stage1          4       48        1     32    32                       64        1     48    48
@@ -44,21 +45,28 @@ STD = (0.25, 0.25, 0.25)
 
 @dataclass(frozen=True)
 class Size:
-    """How wide and deep a TexNet is, stage by stage."""
+    """How wide and deep a TexNet is; tuples have one value per stage.
 
-    stem: int  # channels of the first convolution, stride 2
-    inside: tuple[int, int, int, int]  # channels of the residual blocks
+    Attributes:
+        stem: Channels of the first convolution, whose stride is 2.
+        inside: Channels of the residual blocks.
+        blocks: Number of residual blocks.
+        necks: Channels of the projections.
+    """
+
+    stem: int
+    inside: tuple[int, int, int, int]
     blocks: tuple[int, int, int, int]
-    necks: tuple[int, int, int, int]  # channels of the projections
+    necks: tuple[int, int, int, int]
 
     @property
     def ranked(self) -> int:
-        """How many channels of stage 3's map stages 3 and 4 share: those trained to rank patches."""
+        """Number of channels of stage 3's map that stages 3 and 4 share: those trained to rank patches."""
         return self.necks[2] // 2
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
-        """Channels of the maps that are given out."""
+        """Channels of the returned maps."""
         first, second, third, fourth = self.necks
         return first, second, third + fourth - self.ranked, fourth
 
@@ -68,15 +76,19 @@ SIZES: dict[str, Size] = {
     "texnet_m": Size(40, (64, 128, 224, 256), (1, 2, 5, 1), (48, 96, 192, 192)),
 }
 SHIPPED = ("texnet_s",)
-"""Sizes whose weights lie in the package; the others are made by `tools/texnet/train.py --net NAME`."""
+"""Sizes whose weights are in the package; the others are made by `tools/texnet/train.py --net NAME`."""
 
 
 class Smooth(nn.Module):
-    """A convolution of stride 2, and what follows it, that hardly minds on which pixels the stride falls.
+    """A convolution of stride 2, with what follows it, that depends little on the pixels on which the stride falls.
 
-    Half of the answer at every place of even row and even column, half of the mean of the four at the odd places diagonally
-    beside it. That is a smoothing on the quincunx lattice, for the price of two layers; the binomial filter (1 2 1) of
-    Zhang's needs the answer at all places, for the price of four. Beyond the border are zeros, as for the convolution.
+    The output is the mean of two terms: the result at the position of even row and even column, and the mean of the
+    four at the diagonally adjacent positions of odd row and odd column. That is a smoothing on the quincunx lattice,
+    for the price of two layers; the binomial filter (1 2 1) of Zhang needs the result at all positions, for the price
+    of four. Beyond the border are zeros, as for the convolution.
+
+    Args:
+        layer: The convolution and the modules that follow it.
     """
 
     def __init__(self, layer: nn.Sequential) -> None:
@@ -84,19 +96,33 @@ class Smooth(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inside, H, W) -> (B, outside, ceil(H / 2), ceil(W / 2))."""
+        """Return the smoothed output.
+
+        Args:
+            x: (B, inside, H, W).
+
+        Returns:
+            (B, outside, ceil(H / 2), ceil(W / 2)).
+        """
         first, *others = self.layer
         convolution = cast(nn.Conv2d, first)
         border = convolution.kernel_size[0] // 2
         on = F.conv2d(x, convolution.weight, convolution.bias, 2, border)
-        beside = F.conv2d(x, convolution.weight, convolution.bias, 2, border + 1)  # begins at row -1, column -1
+        beside = F.conv2d(x, convolution.weight, convolution.bias, 2, border + 1)  # starts at row -1, column -1
         for module in others:
             on, beside = module(on), module(beside)
         return torch.lerp(on, F.avg_pool2d(beside, 2, 1), 0.5)
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; the first takes the stride, 1 or 2."""
+    """Two 3 x 3 convolutions in parallel with a shortcut.
+
+    Args:
+        inside: Input channels.
+        outside: Output channels.
+        stride: Stride of the first convolution, 1 or 2.
+        norm: Whether a batch norm follows each convolution.
+    """
 
     def __init__(self, inside: int, outside: int, stride: int, norm: bool) -> None:
         super().__init__()
@@ -107,7 +133,14 @@ class Block(nn.Module):
         self.shortcut = nn.Identity() if plain else _strided(_convolution(inside, outside, 1, stride, norm))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inside, H, W) -> (B, outside, ceil(H / stride), ceil(W / stride)), not negative."""
+        """Return the output of the block.
+
+        Args:
+            x: (B, inside, H, W).
+
+        Returns:
+            (B, outside, ceil(H / stride), ceil(W / stride)), not negative.
+        """
         inside = self.second(self.opening(x))
         inside += self.shortcut(x)
         out: Tensor = self.relu(inside)
@@ -115,15 +148,18 @@ class Block(nn.Module):
 
 
 class TexNet(nn.Module):
-    """Normalised RGB, `(image - MEAN) / STD`, to the maps of the wanted stages, shallow stages first.
+    """Normalised RGB, `(image - MEAN) / STD`, to the maps of the chosen stages, shallow stages first.
 
-    (B, 3, H, W) becomes (B, size.channels[i], H / stride, W / stride) for each stage; sides that do not divide are rounded
-    up. Only the stages that the wanted maps need are built, and only their necks. `norm=True` puts a batch norm after each
-    convolution: that is for training only, `tools/texnet/train.py` folds them away.
+    Only the stages that these maps need are built, and only their necks.
+
+    Args:
+        size: Width and depth.
+        stages: Names from `STAGES`.
+        norm: Whether a batch norm follows each convolution; for training only, `tools/texnet/train.py` folds them away.
 
     Raises:
         UnknownName: there is no such stage.
-        InputError: no stage is wanted.
+        InputError: no stage is named.
     """
 
     def __init__(self, size: Size, stages: Sequence[str] = STAGES, *, norm: bool = False) -> None:
@@ -150,14 +186,28 @@ class TexNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the maps of `self.stages`; `image` is already normalised (`Features` does that)."""
+        """Return the maps of `self.stages`.
+
+        Args:
+            image: (B, 3, H, W), normalised (`Features` does that).
+
+        Returns:
+            One (B, size.channels[i], H / stride, W / stride) map per stage; sides that do not divide are rounded up.
+        """
         maps = self.projections(image)
         if "stage3" in self.stages:
             maps["stage3"] = self.with_context(maps["stage3"], maps["stage4"])
         return [maps[stage] for stage in self.stages]
 
     def projections(self, image: Tensor) -> dict[str, Tensor]:
-        """Return what the necks make of their stages, each (B, size.necks[i], H / stride, W / stride)."""
+        """Return the projections that the necks make of their stages.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+
+        Returns:
+            One (B, size.necks[i], H / stride, W / stride) map per stage, by its name.
+        """
         x = self.stem(image)
         maps = {}
         for stage in self._built():
@@ -167,9 +217,16 @@ class TexNet(nn.Module):
         return maps
 
     def with_context(self, third: Tensor, fourth: Tensor) -> Tensor:
-        """Return stage 3's map, (B, size.channels[2], h, w).
+        """Return stage 3's map.
 
         Stage 4's projection, enlarged, is added to the ranked channels and appended beyond them.
+
+        Args:
+            third: (B, size.necks[2], h, w) projection of stage 3.
+            fourth: (B, size.necks[3], about h / 2, about w / 2) projection of stage 4.
+
+        Returns:
+            (B, size.channels[2], h, w).
         """
         ranked = self.size.ranked
         around = F.interpolate(fourth, third.shape[2:], mode="bilinear", align_corners=False)
@@ -183,7 +240,15 @@ class TexNet(nn.Module):
 
 
 def texnet(name: str = "texnet_s", weights: bool = True, stages: Sequence[str] = STAGES) -> TexNet:
-    """Return a network in eval mode, float32, with the shipped weights, or with random ones if `weights` is False.
+    """Return a TexNet in eval mode, float32.
+
+    Args:
+        name: One of `SIZES`.
+        weights: Whether to load the shipped weights; otherwise they are random.
+        stages: Names from `STAGES`.
+
+    Returns:
+        The network, without batch norms.
 
     Raises:
         WeightsError: the package holds no weights of this size, or the installed file is absent or damaged.
@@ -201,9 +266,16 @@ def texnet(name: str = "texnet_s", weights: bool = True, stages: Sequence[str] =
 
 
 def texnet_features(name: str, layers: Sequence[str | int], weights: str | None, pretrained: bool) -> Features:
-    """Return the frozen maps of the wanted stages, named or by stride; see `features.extractor`.
+    """Return a frozen TexNet; see `features.extractor`.
 
-    `weights` is a .safetensors file written by `tools/texnet/train.py`; None means the shipped one.
+    Args:
+        name: One of `SIZES`.
+        layers: Names of stages, or strides.
+        weights: A .safetensors file written by `tools/texnet/train.py`; None for the shipped one.
+        pretrained: False gives random weights.
+
+    Returns:
+        The network that computes the maps of these stages.
 
     Raises:
         UnknownName: no such stage or stride.
@@ -219,7 +291,11 @@ def texnet_features(name: str, layers: Sequence[str | int], weights: str | None,
 
 
 def load_weights(net: TexNet, path: Path) -> None:
-    """Put a file's float16 weights into `net` as float32; stages that the net was built without are left out.
+    """Load a file's float16 weights as float32.
+
+    Args:
+        net: The network, changed in place; stages that it was built without are left out.
+        path: A .safetensors file written by `tools/texnet/train.py`.
 
     Raises:
         WeightsError: the file cannot be read, its hash does not match its values, or a weight is absent or differs in
@@ -241,7 +317,13 @@ def load_weights(net: TexNet, path: Path) -> None:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a .safetensors file, as stored.
+    """Read a .safetensors file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tensors as stored, and the metadata.
 
     Raises:
         WeightsError: there is no such file, or it is not a safetensors file.
@@ -262,5 +344,5 @@ def _convolution(inside: int, outside: int, kernel: int, stride: int, norm: bool
 
 
 def _strided(layer: nn.Sequential) -> nn.Module:
-    """Return the layer, made smooth if its convolution leaves out places."""
+    """Return the layer, made smooth if its convolution skips positions."""
     return layer if cast(nn.Conv2d, layer[0]).stride == (1, 1) else Smooth(layer)

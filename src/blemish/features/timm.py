@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +15,25 @@ from torch import nn
 
 from blemish.core.detector import loading
 from blemish.core.errors import MissingExtra, UnknownName, WeightsError
+from blemish.core.quiet import quiet
 from blemish.features.frozen import Features, choose_layers
 
 
 def timm_features(name: str, layers: Sequence[str | int], weights: str | None, pretrained: bool) -> Features:
-    """Return the frozen feature maps of a timm network.
+    """Return a frozen timm network.
+
+    Args:
+        name: Name of the network, as timm knows it.
+        layers: Names of layers, or strides; a stride selects the last layer of that stride.
+        weights: A local .safetensors file; None for the pretrained weights of the hub.
+        pretrained: False gives random weights.
+
+    Returns:
+        The network that computes the maps of these layers.
 
     Raises:
         UnknownName: timm has no such network, or the network no such layer.
-        WeightsError: pretrained weights were asked for and cannot be had.
+        WeightsError: pretrained weights were requested and cannot be obtained.
     """
     timm = _import_timm()
     architecture = name.partition(".")[0]
@@ -46,7 +55,8 @@ def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None,
         _check_file(timm, name.partition(".")[0], weights)
         overlay = {"file": str(weights)}
     try:
-        with _quiet("timm", "huggingface_hub"), _offline(pretrained and weights is None and not _hub_answers()):
+        # timm warns of every classifier weight that a feature network rightly leaves out, the hub of every retry
+        with quiet("timm", "huggingface_hub"), _offline(pretrained and weights is None and not _hub_answers()):
             net: nn.Module = timm.create_model(
                 name, features_only=True, out_indices=chosen, pretrained=pretrained, pretrained_cfg_overlay=overlay
             )
@@ -62,38 +72,21 @@ def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None,
     return net
 
 
-@contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Let loggers say only errors inside the block.
-
-    timm warns of every classifier weight that a feature network rightly leaves out, the hub of every new try.
-    """
-    logs = [logging.getLogger(name) for name in names]
-    levels = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
-
-
 def _hub_answers(seconds: float = 10.0) -> bool:
-    """Ask the hub once, the way its own library would (proxies, mirrors): itself it tries six times for each file."""
+    """Ask the hub once, the way its own library would (proxies, mirrors), which retries each file six times."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # where every version has it
 
     try:
         get_session().head(constants.ENDPOINT, timeout=seconds)
-    except Exception:  # each version of the library has others
+    except Exception:  # differs between versions of the library
         return False
     return True
 
 
 @contextmanager
 def _offline(really: bool) -> Iterator[None]:
-    """Let the hub's library look only at what it has fetched before, inside the block."""
+    """Let the hub's library use only what it has fetched before, inside the block."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -129,7 +122,7 @@ def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:
         )
     parts = {key.partition(".")[0] for key in needed}
     more = [key for key in held if key not in known and key.partition(".")[0] in parts]
-    if more:  # a deeper sibling's file holds all that is needed, and was trained as another network
+    if more:  # a deeper variant's file holds all that is needed, but was trained as another network
         raise WeightsError(
             f"weights {path} belong to another network than {architecture}, which has no {more[0]}. "
             "Give the file of this network, or name the network that the file is of."
@@ -139,9 +132,8 @@ def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:
 def _import_timm() -> ModuleType:
     """Import timm although the installed torchvision may have been built for another torch.
 
-    A CPU-only torch beside the registry's CUDA build of torchvision is common, and then `import torchvision` fails
-    because two compiled operators are absent. timm needs only torchvision's Python code, so the two are declared,
-    never defined.
+    A CPU-only torch next to a CUDA build of torchvision is common, and then `import torchvision` fails because two
+    compiled operators are absent. timm needs only torchvision's Python code, so the two are declared, never defined.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -164,5 +156,5 @@ def _import_timm() -> ModuleType:
     return timm
 
 
-# Kept alive: its declarations end with it.
+# Kept alive: its declarations are removed with it.
 _declarations = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]

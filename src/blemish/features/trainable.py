@@ -1,4 +1,4 @@
-"""A network that learns: one of the frozen networks with its weights and its normalisation, set free."""
+"""A network to train: one of the frozen networks with its weights and its normalisation, with gradients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from blemish.training.random_state import seeded
 
 
 class Trainable(nn.Module):
-    """RGB in [0, 1], (B, 3, H, W), to one (B, C, H / stride, W / stride) map a layer, as `Features` gives them.
+    """RGB in [0, 1], (B, 3, H, W), to one (B, C, H / stride, W / stride) map per layer, as `Features` gives them.
 
-    Its parameters ask for gradients, and `train()` is obeyed: batch norms, where the network has any, learn in train mode
-    and stand still in eval mode. `channels` and `strides` say what the maps are.
+    Its parameters require gradients, and `train()` is obeyed: batch norms, where the network has any, update their
+    statistics in train mode and keep them in eval mode.
+
+    Args:
+        net: Network that returns the maps for a normalised image.
+        channels: Channels of each map.
+        strides: Stride of each map, in pixels.
+        mean: (1, 3, 1, 1) mean of the three colours, subtracted from the image.
+        std: (1, 3, 1, 1) standard deviation of the three colours, by which it is divided then.
     """
 
     mean: Tensor
@@ -33,8 +40,15 @@ class Trainable(nn.Module):
         self.train()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the maps of the layers, in their order."""
-        if image.device.type == "cpu" and not torch.compiler.is_compiling():  # channels side by side are faster there
+        """Return the maps of the layers.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One (B, C, H / stride, W / stride) map per layer, in the order of the layers.
+        """
+        if image.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last is faster there
             image = image.contiguous(memory_format=torch.channels_last)
         maps: list[Tensor] = self.net((image - self.mean) / self.std)
         return maps
@@ -48,15 +62,25 @@ def trainable(
     pretrained: bool = True,
     seed: int = 0,
 ) -> Trainable:
-    """Return a backbone to be trained on, from the weights that `blemish.features.extractor` would freeze.
+    """Return a backbone to train, starting from the weights that `blemish.features.extractor` would freeze.
 
-    `pretrained=False` gives random weights, drawn by `seed`. The embedded networks then get the batch norms that they were
-    trained with: without them nothing is learned from random weights.
+    With random weights the embedded networks get the batch norms that they were trained with: without them training
+    from random weights fails.
+
+    Args:
+        backbone: Name of the backbone, as in `extractor`.
+        layers: Names of layers, or strides; a stride selects the last layer of that stride.
+        weights: A local .safetensors file, as in `extractor`.
+        pretrained: False gives random weights.
+        seed: Random seed of random weights.
+
+    Returns:
+        The network, in train mode.
 
     Raises:
         InputError: `weights` are given, but `pretrained` is False.
         UnknownName: no such backbone or layer.
-        WeightsError: the weights cannot be had, or belong to another network.
+        WeightsError: the weights cannot be obtained, or belong to another network.
     """
     frozen = extractor(backbone, layers, weights=weights, pretrained=pretrained)
     net = frozen.net

@@ -1,1 +1,1 @@
-"""The data sets, one a file: a card, `index`, and a `DataModule`."""
+"""The data sets, one per file: a card, `index`, and a `DataModule`."""

@@ -1,14 +1,14 @@
-"""Images of your own, in whatever folders they lie: good parts, defective parts of any kinds, masks where there are some.
+"""Images of your own, in any folders: good parts, defective parts of any kinds, masks where there are some.
 
 What is recognised without being told:
 
 - a folder of images only: all are good;
-- `good/` (or ok, normal, pass, ...) beside other folders, each a kind of defect; a folder called defective, bad, ng, ...
-  may hold the kinds instead;
+- `good/` (or ok, normal, pass, ...) next to other folders, each a kind of defect; a folder called defective, bad, ng,
+  ... may hold the kinds instead;
 - `train/good`, `test/<kind>`, `ground_truth/<kind>`, as in MVTec AD;
-- masks beside their images (`x_mask.png`, `x.mask.png`), or in a tree of their own (`masks/`, `ground_truth/`, ...) that
-  repeats the images' folders, with or without `_mask`. Where no folder says which images are defective, the masks do:
-  those with an empty mask, or none, are good;
+- masks next to their images (`x_mask.png`, `x.mask.png`), or in a tree of their own (`masks/`, `ground_truth/`, ...)
+  that repeats the images' folders, with or without `_mask`. Where no folder tells which images are defective, the masks
+  do: those with an empty mask, or none, are good;
 - `train/images`, `train/masks`, `test/images`, `test/masks`, as for segmentation: the masks decide there too.
 
 Anything that could be meant in two ways is an error that names the argument which decides it.
@@ -83,13 +83,22 @@ def index(
     test_share: float = 0.2,
     seed: int = 0,
 ) -> list[Record]:
-    """Return a record for every image below `root`, or below its folder `category`.
+    """Return a record for every image below a folder; "auto" recognises what the module's description lists.
 
-    `good` and `defective` name folders, relative to there; one that is named as `defective` may hold a folder for each
-    kind. `masks` names the masks' folder, "beside" says that they lie beside the images, None that none count. A
-    mask pixel above `mask_above` is defective. Without a train folder, `test_share` of the good images are kept for
-    testing wherever there is a defective one to tell them from; `seed` draws which. A `test_share` of 1 says that nothing
-    shall be learned: all images are for testing, and neither a train folder nor good ones are needed.
+    Args:
+        root: The data set's folder.
+        category: A folder in `root` to read instead of all of it.
+        good: Folders of good parts, relative to the folder that is read.
+        defective: Folders of defective parts, likewise; one may hold a folder for each kind.
+        masks: The masks' folder, "beside" for masks next to their images, None to ignore all masks.
+        mask_above: A mask pixel above this value is defective.
+        test_share: Share of the good images for testing, in [0, 1], where there is no train folder but a defective
+            image to tell them from. With 1 nothing is trained: all images are for testing, and neither a train folder
+            nor good images are needed.
+        seed: Random seed of that split.
+
+    Returns:
+        One record per image, sorted by key.
 
     Raises:
         DataError: no such folder, no image, no good image, a mask without an image, or a layout with two meanings.
@@ -110,7 +119,7 @@ def index(
         raise DataError(
             f'{start} holds masks in {name}/ and beside images. Say which count: masks="{name}" or masks="beside".'
         )
-    if masks != "auto" and not plan.beside:  # masks lie elsewhere or do not count: these are no parts either
+    if masks != "auto" and not plan.beside:  # masks are elsewhere or ignored: these are no parts either
         parts = without_masks_beside(parts)
     if not parts:
         raise DataError(
@@ -148,7 +157,7 @@ class _Plan:
     beside: bool = False
 
     def kind(self, path: Path, mask: Path | None, above: int) -> tuple[str, Split]:
-        """Return an image's kind and split: from the nearest folder that says it, else from its mask."""
+        """Return an image's kind and split: from the nearest folder that tells, else from its mask."""
         told = next((self.splits[folder] for folder in path.parents if folder in self.splits), None)
         split = told or "train"
         for folder in path.parents:
@@ -206,7 +215,7 @@ def _within_splits(start: Path, splits: dict[Path, Split], learning: bool) -> _P
 
 
 def _masks_among_parts(start: Path, skip: set[Path]) -> list[Path]:
-    """Return the folders named for masks that hold images and lie deeper than `_mask_folders` looks, outside `skip`."""
+    """Return the folders named for masks that hold images outside `skip`, deeper than `_mask_folders` searches."""
     found = []
     for here, inner, _ in os.walk(start):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and Path(here, name) not in skip)
@@ -215,7 +224,7 @@ def _masks_among_parts(start: Path, skip: set[Path]) -> list[Path]:
 
 
 def _named(plan: _Plan, good: tuple[str, ...], defective: tuple[str, ...]) -> _Plan:
-    """Take the folders that were named, below `start` or below its split folders; the others are the other sort.
+    """Take the folders that were named, below `start` or below its split folders; the others are the opposite.
 
     A folder named for good parts, as `test/good`, holds good ones even where others were named.
     """
@@ -358,7 +367,7 @@ def _masks_in_tree(plan: _Plan, parts: list[Path]) -> dict[Path, Path]:
     for folder, mask in masks:
         where = mask.parent.relative_to(folder)
         fitting = by_place.get((where, stem_of_part(mask))) or by_place.get((where, mask.stem), [])
-        if len(plan.mask_folders) > 1:  # one for each split: it marks what lies beside it
+        if len(plan.mask_folders) > 1:  # one for each split: it belongs to the images next to it
             fitting = [path for path in fitting if folder.parent in path.parents]
         if plan.good or plan.kinds:
             defective = [path for path in fitting if any(folder in plan.kinds for folder in path.parents)]
@@ -440,7 +449,7 @@ def _tuple(names: Names | Literal["auto"]) -> tuple[str, ...]:
 
 
 class Folder(DataModule):
-    """Images of your own, in whatever folders they lie; see `index` for the names it recognises and takes."""
+    """Images of your own, in any folders; see `index` for the names it recognises and takes."""
 
     card = CARD
     index = staticmethod(index)

@@ -1,8 +1,8 @@
 """KolektorSDD: the surfaces of 50 electrical commutators, eight each; an image is defective if its mask is not empty.
 
 It was made for supervised learning and has no one-class split (its own is a threefold cross-validation by commutator).
-Ours keeps a commutator's surfaces together: all good surfaces of about 80 % of the commutators train, the good ones of the
-others and every defective one test.
+Ours keeps a commutator's surfaces together: all good surfaces of about 80 % of the commutators are for training, the
+good ones of the others and every defective one for testing.
 """
 
 from __future__ import annotations
@@ -44,9 +44,18 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None, *, train_share: float = 0.8, seed: int = 0) -> list[Record]:
-    """Return all records. This reads the masks: they alone tell who is defective. The one kind is "defect".
+    """Return the records of KolektorSDD. The one kind of defect is "defect".
 
-    `train_share` of the good images, at least that and in whole commutators, train; `seed` draws which.
+    This reads the masks: they alone tell which images are defective.
+
+    Args:
+        root: The data set's folder, or the one that holds it.
+        category: "commutators" or None.
+        train_share: Share of the good images for training, in (0, 1]; at least that, in whole commutators.
+        seed: Random seed of the split.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: the category is not "commutators".

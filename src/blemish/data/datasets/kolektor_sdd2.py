@@ -1,8 +1,8 @@
 """KolektorSDD2: surfaces of production items in colour; an image is defective if its mask is not empty.
 
-Its training half was made for supervised learning and holds defective images. Learning from good ones only leaves them
-out: they are neither trained on nor, being no part of the official test, tested. The archive's two stray copies of training
-image 10301 and its mask are left out as well.
+Its training half was made for supervised learning and holds defective images. We train on good images only and leave
+the defective ones out: they are neither trained on nor, being no part of the official test, tested. The archive's two
+stray copies of training image 10301 and its mask are left out as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,16 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None) -> list[Record]:
-    """Return the good training and all test records. This reads the masks. The one kind is "defect".
+    """Return the good training and all test records of KolektorSDD2. The one kind of defect is "defect".
+
+    This reads the masks: they alone tell which images are defective.
+
+    Args:
+        root: The data set's folder, or the one that holds it.
+        category: "production_items" or None.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: the category is not "production_items".
@@ -58,7 +67,7 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
 
 
 STRAY = ("10301 (copy)", "10301_GT (copy)")
-"""Stems of files in the published archive that repeat image 10301 and its mask; the published counts are without them."""
+"""Stems of files in the archive that repeat image 10301 and its mask; the published counts are without them."""
 
 
 def _half(base: Path, split: Split) -> list[Record]:

@@ -1,10 +1,10 @@
-"""Magnetic Tile: crops of magnetic tiles, every one of another size, each tile at up to six exposures.
+"""Magnetic Tile: crops of magnetic tiles, each of a different size, each tile at up to six exposures.
 
-There is no official one-class split. Papers draw 80 % of the good images by file. The number in a file's name counts the
-camera's frames, and no two files share one; but a tile's exposures follow each other within a few dozen frames, in rising
-order, so drawing by file puts the same tile, darker or brighter, on both sides. By default we therefore draw by tile: good
-images stay together where the exposure rises from one frame to the next or at most `TILE_FRAMES` lie between them. That
-rarely joins two neighbouring tiles, which does no harm. `by="file"` draws as the papers do.
+There is no official one-class split. Papers draw 80 % of the good images by file. The number in a file's name counts
+the camera's frames, and no two files share one; but a tile's exposures follow each other within a few dozen frames, in
+rising order, so splitting by file puts the same tile, darker or brighter, on both sides. By default we therefore split
+by tile: good images stay together where the exposure rises from one frame to the next or at most `TILE_FRAMES` are
+between them. That rarely joins two neighbouring tiles, which does no harm. `by="file"` splits as the papers do.
 """
 
 from __future__ import annotations
@@ -58,9 +58,18 @@ def index(
     seed: int = 0,
     by: Literal["tile", "file"] = "tile",
 ) -> list[Record]:
-    """Return all records. Kinds are the folders' names without "MT_".
+    """Return the records of Magnetic Tile. Kinds are the folders' names without "MT_".
 
-    `train_share` of the good images (by tile: at least that) train; `seed` draws which. All others test.
+    Args:
+        root: The data set's folder, or the one that holds it.
+        category: "magnetic_tile" or None.
+        train_share: Share of the good images for training, in (0, 1]; by tile at least that. All others are for
+            testing.
+        seed: Random seed of the split.
+        by: Split whole tiles, or single files as the papers do.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: the category is not "magnetic_tile", or `by` is neither "tile" nor "file".
@@ -83,7 +92,13 @@ def index(
 
 
 def tiles(paths: Iterable[Path]) -> dict[Path, str]:
-    """Name the tile of every image: the number of its first frame.
+    """Group images by tile.
+
+    Args:
+        paths: Image files named expE_num_N: exposure E, frame N.
+
+    Returns:
+        The name of every image's tile: the number of its first frame.
 
     Raises:
         DataError: a file is not named expE_num_N.

@@ -52,7 +52,14 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None) -> list[Record]:
-    """Return the records of one category, or of all that are there.
+    """Return the records of MPDD.
+
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.

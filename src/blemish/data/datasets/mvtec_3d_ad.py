@@ -77,10 +77,16 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None, *, depth: bool = True) -> list[Record]:
-    """Return the records of one category, or of all that are there.
+    """Return the records of MVTec 3D-AD. Good records have no mask: theirs is empty.
 
-    `other["xyz"]` is a TIFF of the image's size with the x, y and z of each pixel; without `depth` it is left out and
-    need not be there. Good records have no mask: theirs is empty.
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+        depth: Whether to add each image's depth as `other["xyz"]`, a TIFF of the image's size with the x, y and z of
+            each pixel; if False, it need not exist.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.

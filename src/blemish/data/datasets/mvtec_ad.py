@@ -1,4 +1,4 @@
-"""MVTec AD: fifteen objects and textures, photographed one by one, with every defect drawn to the pixel."""
+"""MVTec AD: fifteen objects and textures, photographed one by one, with every defect annotated to the pixel."""
 
 from __future__ import annotations
 
@@ -130,7 +130,14 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None) -> list[Record]:
-    """Return the records of one category, or of all that are there.
+    """Return the records of MVTec AD.
+
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.

@@ -65,9 +65,15 @@ PRIVATE = ("test_private", "test_private_mixed")
 
 
 def index(root: Path | str, category: str | None = None, *, private: bool = False) -> list[Record]:
-    """Return the records of one category, or of all that are there.
+    """Return the records of MVTec AD 2.
 
-    With `private` the images of the two private tests follow: their label is None and their kind the test's name.
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+        private: Whether to add the images of the two private tests; their label is None and their kind the test's name.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.

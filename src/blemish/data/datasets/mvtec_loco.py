@@ -1,7 +1,8 @@
-"""MVTec LOCO AD: parts that are broken (structural), and parts that are whole but wrong (logical).
+"""MVTec LOCO AD: parts that are broken (structural), and parts that are intact but wrong (logical).
 
-A logical defect has no single true region: where a pushpin is missing, any part of the compartment is a right answer. So
-every instance has its own mask, and a configuration says from which covered area on it counts as found (saturation).
+A logical defect has no single true region: where a pushpin is missing, any part of the compartment is a right answer.
+So every instance has its own mask, and a configuration gives the covered area from which it counts as found
+(saturation).
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ CARD = DatasetCard(
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """From which covered area on a defect counts as wholly found.
+    """The covered area from which a defect counts as fully detected.
 
-    `threshold` is a share of the instance's area, in (0, 1], if `relative`; otherwise a number of pixels of the
-    original image, and never more than the instance's area.
+    Attributes:
+        defect: Name of the defect.
+        threshold: If `relative`, a share of the instance's area, in (0, 1]; otherwise a number of pixels of the
+            original image, and never more than the instance's area.
+        relative: Whether the threshold is a share.
     """
 
     defect: str
@@ -79,7 +83,14 @@ class Saturation:
 
 
 def index(root: Path | str, category: str | None = None) -> list[Record]:
-    """Return the records of one category, or of all that are there. Every instance of a defect has its own mask.
+    """Return the records of MVTec LOCO AD. Every instance of a defect has its own mask.
+
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.
@@ -89,7 +100,14 @@ def index(root: Path | str, category: str | None = None) -> list[Record]:
 
 
 def saturation(root: Path | str, category: str) -> dict[int, Saturation]:
-    """Return the saturation of every defect of a category by the value of its mask's pixels.
+    """Read the saturation of every defect of a category.
+
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category.
+
+    Returns:
+        The saturations by the pixel value of the defect's masks.
 
     Raises:
         UnknownName: no such category.

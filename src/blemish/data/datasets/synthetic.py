@@ -1,7 +1,7 @@
-"""A small inspection task made on the spot: six products with their defects and exact masks, in MVTec's tree.
+"""A small inspection task made locally: six products with their defects and exact masks, in MVTec's layout.
 
-For demonstrations, tests and first steps without a network. It is easier than a factory; numbers on it say that a chain
-works, not how good a method is.
+For demonstrations, tests and first steps without a network. It is easier than a factory; numbers on it show that a
+pipeline works, not how good a method is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,14 @@ CARD = DatasetCard(
 
 
 def index(root: Path | str, category: str | None = None) -> list[Record]:
-    """Return the records of one category, or of all that are there.
+    """Return the records of the synthetic inspection task.
+
+    Args:
+        root: Folder that holds the categories, or the folder of one category.
+        category: The category; None for all that are there.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category.

@@ -1,4 +1,4 @@
-"""VisA: twelve objects, single, several or complex; who trains and who tests is listed in a CSV file."""
+"""VisA: twelve objects, single, several or complex; a CSV file lists the training and the test images."""
 
 from __future__ import annotations
 
@@ -72,10 +72,16 @@ COLUMNS = ("object", "split", "label", "image", "mask")
 
 
 def index(root: Path | str, category: str | None = None, *, split: str = "1cls") -> list[Record]:
-    """Return the records of one category, or of all that are there. The one kind of defect is "anomaly".
+    """Return the records of VisA. The one kind of defect is "anomaly".
 
-    `split` names the CSV file: "1cls" trains on good images only; "2cls_fewshot" and "2cls_highshot" are the official
-    supervised settings, whose training records include defective ones.
+    Args:
+        root: Folder that holds the categories or the unpacked archive, or the folder of one category.
+        category: The category; None for all that are there.
+        split: Name of the CSV file: "1cls" trains on good images only; "2cls_fewshot" and "2cls_highshot" are the
+            official supervised settings, whose training records include defective ones.
+
+    Returns:
+        The records, sorted by key.
 
     Raises:
         UnknownName: no such category or split.

@@ -1,6 +1,7 @@
-"""What can go wrong with a surface, whatever it is: scratches, stains, dents, holes, cracks, fibres, corrosion.
+"""Defects of any surface: scratches, stains, dents, holes, cracks, fibres, corrosion.
 
-Shapes are fields (H, W) that say how much of each pixel is covered, in [0, 1]. Lengths as in `surface`.
+Shapes are covers (H, W) in [0, 1]: how much of each pixel they cover. Lengths are in units, as in `surface`; positions
+are (x, y) from the centre of the image.
 """
 
 from __future__ import annotations
@@ -17,13 +18,30 @@ FINER = 2
 
 
 def somewhere(rng: Rng, reach: float = 90) -> tuple[float, float]:
-    """Return a place at most `reach` units from the centre in x and in y."""
+    """Draw a position near the centre.
+
+    Args:
+        rng: Random generator.
+        reach: Largest distance from the centre in x and in y, in units.
+
+    Returns:
+        The position (x, y), in units.
+    """
     x, y = rng.uniform(-reach, reach, 2)
     return float(x), float(y)
 
 
 def around(rng: Rng, nearest: float, farthest: float) -> tuple[float, float]:
-    """Return a place whose distance from the centre lies between two bounds."""
+    """Draw a position in a ring around the centre.
+
+    Args:
+        rng: Random generator.
+        nearest: Inner radius, in units.
+        farthest: Outer radius, in units.
+
+    Returns:
+        The position (x, y), in units.
+    """
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(nearest, farthest)
     return float(distance * np.cos(angle)), float(distance * np.sin(angle))
 
@@ -31,7 +49,20 @@ def around(rng: Rng, nearest: float, farthest: float) -> tuple[float, float]:
 def blob(
     size: int, rng: Rng, at: ArrayLike, radius: float, *, rough: float = 0.25, edge: float = 1.5, stretch: float = 1.0
 ) -> Field:
-    """Return an irregular round shape; its edge is `edge` units soft and moves by up to about `rough` of the radius."""
+    """Draw an irregular round shape.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator.
+        at: Centre of the shape, in units.
+        radius: Its mean radius, in units.
+        rough: About how far the edge moves, as a share of the radius.
+        edge: Width of the soft edge, in units.
+        stretch: Length of the shape divided by its width.
+
+    Returns:
+        (size, size) cover of the shape.
+    """
     x, y = grid(size)
     across, along = placed(x, y, at, rng.uniform(0, np.pi))
     along = along / np.float32(stretch)
@@ -44,7 +75,18 @@ def blob(
 
 
 def path(rng: Rng, start: ArrayLike, angle: float, length: float, *, wander: float = 0.05) -> NDArray[np.float64]:
-    """Return (n, 2) points of a line of about 2-unit steps whose direction drifts by `wander` radians a step."""
+    """Draw a line whose direction drifts, in steps of about 2 units.
+
+    Args:
+        rng: Random generator.
+        start: Position midway between the line's ends, in units.
+        angle: Initial direction, in radians.
+        length: Length of the line, in units.
+        wander: Standard deviation of the change of direction per step, in radians.
+
+    Returns:
+        (n, 2) points of the line, in units.
+    """
     steps = max(3, round(length / 2))
     turns = angle + np.cumsum(rng.normal(0, wander, steps))
     moves = np.stack([np.cos(turns), np.sin(turns)], axis=1) * (length / steps)
@@ -53,7 +95,16 @@ def path(rng: Rng, start: ArrayLike, angle: float, length: float, *, wander: flo
 
 
 def stroke(size: int, line: NDArray[np.float64], width: ArrayLike) -> Field:
-    """Return a line drawn with a pen whose width in units is one number, or one a point."""
+    """Draw a line with a pen.
+
+    Args:
+        size: Side of the image in pixels.
+        line: (n, 2) points, in units.
+        width: Width of the pen, in units: one number, or one per point.
+
+    Returns:
+        (size, size) cover of the line.
+    """
     canvas = np.zeros((size * FINER, size * FINER), np.uint8)
     pixels = (line / UNITS + 0.5) * size * FINER * 16
     widths = np.broadcast_to(np.asarray(width, dtype=np.float64), len(line)) * size * FINER / UNITS
@@ -64,7 +115,19 @@ def stroke(size: int, line: NDArray[np.float64], width: ArrayLike) -> Field:
 
 
 def scratch(surface: Surface, rng: Rng, at: ArrayLike, length: float, *, angle: float, shine: float = 0.25) -> Surface:
-    """Return the surface with a groove whose bottom is `shine` brighter than the surface, deepest in its middle."""
+    """Add a groove that is deepest in its middle.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Middle of the scratch, in units.
+        length: Its length, in units.
+        angle: Its direction, in radians.
+        shine: How much brighter than the surface its bottom is, in [0, 1].
+
+    Returns:
+        The scratched surface.
+    """
     size = len(surface.height)
     line = path(rng, at, angle, length, wander=0.02)
     pressure = np.sin(np.linspace(0.15, np.pi - 0.05, len(line))) ** 0.5
@@ -74,7 +137,19 @@ def scratch(surface: Surface, rng: Rng, at: ArrayLike, length: float, *, angle: 
 
 
 def stain(surface: Surface, rng: Rng, at: ArrayLike, radius: float, tint: ArrayLike, edge: float = 3.0) -> Surface:
-    """Return the surface with a dried drop: uneven, darker towards its rim, with a few splashes."""
+    """Add a dried drop: uneven, darker towards its rim, with a few splashes.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Centre of the drop, in units.
+        radius: Its mean radius, in units.
+        tint: (3,) factor of the colour under it.
+        edge: Width of its soft edge, in units.
+
+    Returns:
+        The stained surface.
+    """
     size = len(surface.height)
     drop = blob(size, rng, at, radius, rough=0.3, edge=edge, stretch=rng.uniform(1, 1.5))
     inner = cv2.GaussianBlur(drop, (0, 0), radius * size / UNITS / 5)
@@ -86,7 +161,18 @@ def stain(surface: Surface, rng: Rng, at: ArrayLike, radius: float, tint: ArrayL
 
 
 def dent(surface: Surface, rng: Rng, at: ArrayLike, radius: float, depth: float) -> Surface:
-    """Return the surface with a smooth hollow."""
+    """Add a smooth hollow.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Centre of the hollow, in units.
+        radius: Its smaller radius, in units.
+        depth: Its depth, in units.
+
+    Returns:
+        The dented surface.
+    """
     x, y = grid(len(surface.height))
     across, along = placed(x, y, at, rng.uniform(0, np.pi))
     within = np.maximum(1 - (across**2 + (along / rng.uniform(1, 1.5)) ** 2) / radius**2, 0)
@@ -94,12 +180,34 @@ def dent(surface: Surface, rng: Rng, at: ArrayLike, radius: float, depth: float)
 
 
 def hole(surface: Surface, cover: Field, colour: ArrayLike, rim: float = 1.0) -> Surface:
-    """Return the surface with an opening that shows `colour`; its edge falls by `rim` units."""
+    """Add an opening.
+
+    Args:
+        surface: The intact surface.
+        cover: (H, W) cover of the opening.
+        colour: (3,) RGB in [0, 1] that it shows.
+        rim: How far its edge falls, in units.
+
+    Returns:
+        The surface with the hole.
+    """
     return surface.raised(-rim * cover).painted(colour, cover).glossed(0, cover)
 
 
 def crack(surface: Surface, rng: Rng, at: ArrayLike, length: float, *, angle: float, wander: float = 0.35) -> Surface:
-    """Return the surface with a dark, jagged opening that thins out at both ends and branches."""
+    """Add a dark, jagged opening that thins out at both ends and may branch.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Middle of the crack, in units.
+        length: Its length, in units.
+        angle: Its initial direction, in radians.
+        wander: Standard deviation of the change of direction per step, in radians.
+
+    Returns:
+        The cracked surface.
+    """
     size = len(surface.height)
     line = path(rng, at, angle, length, wander=wander)
     width = 2.4 * np.sin(np.linspace(0.1, np.pi - 0.1, len(line))) * rng.uniform(0.6, 1.3, len(line))
@@ -111,7 +219,19 @@ def crack(surface: Surface, rng: Rng, at: ArrayLike, length: float, *, angle: fl
 
 
 def fibre(surface: Surface, rng: Rng, at: ArrayLike, length: float, colour: ArrayLike, width: float = 1.2) -> Surface:
-    """Return the surface with a curled fibre or hair lying on it, and its thin shadow."""
+    """Add a curled fibre or hair on top of the surface, with its thin shadow.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Middle of the fibre, in units.
+        length: Its length, in units.
+        colour: (3,) RGB in [0, 1].
+        width: Its width, in units.
+
+    Returns:
+        The surface with the fibre.
+    """
     size = len(surface.height)
     line = path(rng, at, rng.uniform(0, 2 * np.pi), length, wander=0.16)
     thread = stroke(size, line, width)
@@ -120,7 +240,17 @@ def fibre(surface: Surface, rng: Rng, at: ArrayLike, length: float, colour: Arra
 
 
 def corrosion(surface: Surface, rng: Rng, at: ArrayLike, radius: float) -> Surface:
-    """Return the surface with rust: a rough, pitted, brown patch that crumbles into specks at its edge."""
+    """Add rust: a rough, pitted, brown patch that crumbles into specks at its edge.
+
+    Args:
+        surface: The intact surface.
+        rng: Random generator.
+        at: Centre of the patch, in units.
+        radius: Its mean radius, in units.
+
+    Returns:
+        The rusty surface.
+    """
     size = len(surface.height)
     patch = blob(size, rng, at, radius, rough=0.4, edge=radius)
     grain = 0.5 * clouds(rng, size, 3) + 0.5 * clouds(rng, size, 8)

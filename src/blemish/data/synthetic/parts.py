@@ -16,7 +16,17 @@ Rng = np.random.Generator
 
 
 def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """A turned steel flange with six bolt holes, lying a little askew on a rubber belt."""
+    """Paint a turned steel flange with six bolt holes, slightly rotated on a rubber belt.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the part.
+        kind: "good" or a kind of defect of the flange.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     u, v = placed(x, y, rng.normal(0, 1.0, 2), rng.normal(0, 0.03))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -51,7 +61,17 @@ def flange(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 
 
 def blister(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """A pharmaceutical blister: nine pills under clear domes, sealed to embossed aluminium foil."""
+    """Paint a pharmaceutical blister: nine pills under clear domes, sealed to embossed aluminium foil.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the part.
+        kind: "good" or a kind of defect of the blister.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     u, v = placed(x, y, rng.normal(0, 1.5, 2), rng.normal(0, 0.01))
     emboss = np.cos((u + v) * np.pi / 3.2) * np.cos((u - v) * np.pi / 3.2)
@@ -77,7 +97,17 @@ def blister(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 
 
 def bottle_cap(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """A ribbed screw cap of blue plastic with a white print, on a light table."""
+    """Paint a ribbed screw cap of blue plastic with a white print, on a light table.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the part.
+        kind: "good" or a kind of defect of the cap.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     u, v = placed(x, y, rng.normal(0, 0.8, 2), rng.normal(0, 0.015))
     r, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -115,7 +145,7 @@ def bottle_cap(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 
 
 def _bitten(edge: Field, fault: Rng, at: NDArray[np.float64], radius: float) -> Field:
-    """Return the distance to the edge of a part with a piece broken out at `at`, in the picture's coordinates."""
+    """Return the distance to the edge of a part with a piece broken out at `at`, in the image's coordinates."""
     bite = marks.blob(len(edge), fault, at, radius, rough=0.45, edge=12)
     return np.where(bite > 0, np.minimum(edge, 6 - 12 * bite), edge)
 
@@ -160,7 +190,7 @@ def _only_on(cover: Field, marked: Surface, surface: Surface) -> Surface:
 
 
 def _pocket(surface: Surface, u: Field, v: Field, per_unit: float, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """Return the foil with one pocket: its seat, a pill (or what is left of it), and the clear dome above."""
+    """Return the foil with one pocket: its seat, a pill (or what is left of it), and the clear dome above it."""
     r = np.hypot(u, v)
     lie, turn, tone = as_field(rng.normal(0, 1.6, 2)), rng.uniform(0, 2 * np.pi), rng.normal(1, 0.015)
     seat = inside(32 - r, per_unit)
@@ -225,7 +255,7 @@ def _print(u: Field, v: Field) -> Field:
 
 
 def _spoil(ink: Field, u: Field, v: Field, fault: Rng) -> Field:
-    """Return the print with a part doubled by slipping, or with a part that did not take."""
+    """Return the print with one area doubled by slipping, or with one area that did not take."""
     size = len(ink)
     turn, distance = fault.uniform(0, 2 * np.pi), fault.choice([20.0, 72.0])
     place = (distance * np.cos(turn), distance * np.sin(turn))

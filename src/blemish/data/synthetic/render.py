@@ -1,7 +1,7 @@
-"""Pictures of good and defective parts, computed: six products, and what goes wrong with them.
+"""Computed images of good and defective parts: six products, and what goes wrong with them.
 
 `render` paints the same part twice, with and without its defect, and photographs both with the same camera. The mask is
-where the two pictures differ, so it is exact by construction.
+where the two images differ, so it is exact by construction.
 """
 
 from __future__ import annotations
@@ -40,20 +40,28 @@ _PAINTERS: Mapping[str, Painter] = {
 
 SMALLEST, LARGEST = 64, 2048
 FAINTEST = 3.0 / 255
-"""A change below this, well within the noise, is left out of picture and mask."""
+"""A change below this, well within the noise, is left out of image and mask."""
 VISIBLE = 9.0 / 255
-"""The mean change inside a mask is at least this, or the defect is drawn again."""
+"""The mean change inside a mask is at least this, or another defect is drawn."""
 TRIES = 40
 
 
 def render(
     category: str, kind: str, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return a picture (size, size, 3) uint8 RGB and the mask (size, size) of its defect.
+    """Compute an image of a part and the mask of its defect.
 
-    `kind` is "good" or one of `CATEGORIES[category]`. With the same state of `rng` a defective picture equals the good
-    one everywhere outside the mask, and nothing inside it is beyond what a defect of this kind changes. A good part's
-    mask is empty; a defect covers at least 20 pixels at size 256.
+    With the same state of `rng` a defective image equals the good one everywhere outside the mask, and inside it
+    nothing changes beyond what a defect of this kind changes. A defect covers at least 20 pixels at size 256.
+
+    Args:
+        category: One of `CATEGORIES`.
+        kind: "good" or one of `CATEGORIES[category]`.
+        size: Side of the image in pixels, 64 to 2048.
+        rng: Random generator.
+
+    Returns:
+        The image, (size, size, 3) uint8 RGB, and the mask, (size, size), empty for a good part.
 
     Raises:
         UnknownName: no such category or kind.

@@ -1,4 +1,4 @@
-"""Materials that fill the picture: denim, brushed steel, oak veneer."""
+"""Materials that fill the image: denim, brushed steel, oak veneer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ PITCH = 6.0
 
 
 def fabric(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """Denim: blue warp over two of three white wefts, a diagonal rib, every thread a little different."""
+    """Paint denim: blue warp over two of three white wefts, a diagonal rib, every thread slightly different.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the material.
+        kind: "good" or a kind of defect of the fabric.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     drift = rng.uniform(0, 3 * PITCH, 2)
     u, v = placed(x, y, drift, rng.normal(0, 0.02))
@@ -66,7 +76,17 @@ def _weave(u: Field, v: Field, tones: Field, wear: Field, fuzz: Field) -> Surfac
 
 
 def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """Brushed stainless steel: fine streaks of every length in one direction, and a broad sheen across them."""
+    """Paint brushed stainless steel: fine streaks of every length in one direction, and a broad sheen across them.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the material.
+        kind: "good" or a kind of defect of the metal.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     fine = rng.standard_normal((size, size), dtype=np.float32)
     streaks = sum(
@@ -99,7 +119,17 @@ def brushed_metal(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
 
 
 def wood_veneer(size: int, rng: Rng, kind: str, fault: Rng) -> Surface:
-    """Oak veneer: growth rings cut lengthwise, dark pores along the grain, colour that wanders slowly."""
+    """Paint oak veneer: growth rings cut lengthwise, dark pores along the grain, colour that varies slowly.
+
+    Args:
+        size: Side of the image in pixels.
+        rng: Random generator of the material.
+        kind: "good" or a kind of defect of the veneer.
+        fault: Random generator of the defect.
+
+    Returns:
+        The surface, (size, size).
+    """
     x, y = grid(size)
     side, slope = rng.uniform(-90, 90), rng.normal(0, 0.06)
     u = x + slope * y + 5 * clouds(rng, size, 90, 220) + 0.8 * clouds(rng, size, 14, 90)

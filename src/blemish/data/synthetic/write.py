@@ -1,4 +1,4 @@
-"""Writing the synthetic inspection task: each category in MVTec's tree, whole or not at all, the same for one seed."""
+"""Writing the synthetic inspection task: each category in MVTec's layout, complete or not at all, the same per seed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from blemish.data.synthetic.render import CATEGORIES, LARGEST, SMALLEST, render
 TRAIN, TEST_GOOD, PER_DEFECT = 40, 12, 6
 NOTE = "synthetic.json"
 EDITION = 1
-"""Raised when the pictures change, so that an older copy is not taken for a new one."""
+"""Increased when the images change, so that an older copy is not taken for a new one."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What decides the pictures of one category."""
+    """What determines the images of one category."""
 
     category: str
     train: int
@@ -44,7 +44,7 @@ class _Order:
         return {"edition": EDITION, **asdict(self)}
 
     def pictures(self) -> Iterator[tuple[str, str, int]]:
-        """Yield (split, kind, number) of every picture."""
+        """Yield (split, kind, number) of every image."""
         yield from (("train", GOOD, i) for i in range(self.train))
         yield from (("test", GOOD, i) for i in range(self.test_good))
         yield from (("test", kind, i) for kind in CATEGORIES[self.category] for i in range(self.per_defect))
@@ -57,7 +57,7 @@ class _Order:
                 yield f"ground_truth/{kind}/{number:03}_mask.png"
 
     def draw(self, split: str, kind: str, number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        name = f"{self.category}/{split}/{kind}/{number}"  # its own random numbers: other counts change no picture
+        name = f"{self.category}/{split}/{kind}/{number}"  # its own random state: other counts change no image
         return render(self.category, kind, self.size, np.random.default_rng([self.seed, zlib.crc32(name.encode())]))
 
 
@@ -72,15 +72,27 @@ def make(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
-    """Make the data set below `root` and return `root`; a category that is there already, made the same way, is kept.
+    """Make the synthetic data set.
 
-    `train` and `test_good` count good pictures, `per_defect` those of each kind of defect; `size` is their side in
-    pixels. `progress` is called with the pictures done and the pictures wanted. A category appears whole or not at all.
+    A category appears complete or not at all; one that is there already, made the same way, is kept.
+
+    Args:
+        root: Folder to which the categories are written.
+        categories: Names from `CATEGORIES`; None for all.
+        train: Number of good training images.
+        test_good: Number of good test images.
+        per_defect: Number of test images of each kind of defect.
+        size: Side of an image in pixels, 64 to 2048.
+        seed: Random seed, at least 0.
+        progress: Called with the number of images done and wanted.
+
+    Returns:
+        `root`.
 
     Raises:
         UnknownName: no such category.
         InputError: a count below 1, a size outside 64 .. 2048, a negative seed.
-        DataError: a category's folder is there but holds something else, or is not whole.
+        DataError: a category's folder is there but holds something else, or is not complete.
         StorageError: `root` cannot be written.
     """
     root = Path(root)
@@ -105,7 +117,7 @@ def make(
 
 
 def _is_there(order: _Order, folder: Path) -> bool:
-    """Say whether the category is made already; raise if something else is in its place."""
+    """Return whether the category is complete already; raise if its folder holds something else."""
     with storage_errors(folder):
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
@@ -126,7 +138,7 @@ def _is_there(order: _Order, folder: Path) -> bool:
 
 
 def _make_category(order: _Order, root: Path, done: int, total: int, progress: Progress | None) -> int:
-    """Make one category in a hidden neighbour and rename it into place; return how many pictures are done."""
+    """Make one category in a hidden folder next to it and rename that; return how many images are done."""
     folder = root / order.category
     part = root / f".{order.category}.{uuid.uuid4().hex}.part"
 
