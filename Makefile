@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs method-figures bench bench-methods backbones texnet clean help bench-line node-example
+.PHONY: demo test test-fast check docs method-figures bench bench-methods bench-pages backbones texnet clean help bench-line node-example
 
 help:             ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/'
@@ -20,9 +20,14 @@ demo: $(INSTALLED) ## make a synthetic inspection task, fit, test, write the rep
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not gpu and not network" $(ARGS)
 
-check: $(INSTALLED) ## style, types, layers, generated pages
+test-fast: $(INSTALLED) ## the quick tests: no training to the end, no exports, no processes killed
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not network" $(ARGS)
+
+check: $(INSTALLED) ## style, docstrings, types, layers, generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/docstrings.py
+	$(BIN)/pydoclint --quiet --config pyproject.toml src
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
@@ -40,8 +45,11 @@ bench: $(INSTALLED) ## measure ours beside the rival: DATA=FOLDER WEIGHTS=FILE R
 			$(if $(RIVAL),--rival $(RIVAL)) --out runs/bench/$$name.json || exit 1; done
 	$(BIN)/python tools/performance.py
 
-bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md and docs/measured
+bench-methods: $(INSTALLED) ## every method with its quick preset: DATA=FOLDER; writes docs/methods-measured.md and docs/measured/methods.csv
 	$(BIN)/python benchmarks/methods.py $(if $(DATA),--data $(DATA) --export docs/measured) --page docs/methods-measured.md
+
+bench-pages: $(INSTALLED) ## table, page and manifest of a benchmark's cells: CELLS=FOLDER; writes docs/bench-here
+	$(BIN)/python tools/measured.py $(CELLS) --out docs/bench-here
 
 bench-line: $(INSTALLED) ## an exported model beside the rival's: DATA=CATEGORY WEIGHTS=FILE, RIVAL=PYTHON; writes docs/line-measured.md
 	$(BIN)/python benchmarks/line.py --data $(DATA) --weights $(WEIGHTS) $(if $(RIVAL),--rival $(RIVAL)) \

@@ -30,6 +30,7 @@ from blemish.core import registry
 from blemish.core.card import Preset
 from blemish.core.environment import environment
 from blemish.core.files import read_json, write_json, write_text
+from blemish.core.tables import markdown_table
 from blemish.data.record import Record
 from blemish.evaluation.evaluate import truth_mask
 from blemish.imaging.images import resize_mask
@@ -185,12 +186,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
             return " / ".join(map(shown, value))
         return f"{value:.2f}" if isinstance(value, float) else str(value)
 
-    return [
-        "",
-        f"| {' | '.join(head)} |",
-        "|" + "---|" * len(head),
-        *(f"| {' | '.join(map(shown, row))} |" for row in rows),
-    ]
+    return ["", *markdown_table(head, (map(shown, row) for row in rows)).splitlines()]
 
 
 def page(found: dict[str, dict[str, Any]], seed: int, by_hand: str) -> str:

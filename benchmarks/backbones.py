@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from blemish.core import registry
 from blemish.core.environment import environment
 from blemish.core.files import read_json, write_json, write_text
+from blemish.core.tables import markdown_table
 from blemish.data import synthetic
 from blemish.data.reader import Loader
 from blemish.evaluation.evaluate import evaluate
@@ -147,14 +148,14 @@ def by_kind(cells: list[Cell], results: dict[Cell, dict[str, Any]]) -> list[str]
         if len(counts) < 2:
             continue
         names = list(dict.fromkeys(c.backbone for c in chosen))
-        lines += [f"### {dataset}", "", f"| kind | images | {' | '.join(names)} |", f"|---|---{'|---' * len(names)}|"]
+        rows = []
         for kind, count in counts.items():
-            row = []
+            row = [kind, str(count)]
             for name in names:
                 by_seed = [results[c]["kinds"][kind]["auroc"] for c in chosen if c.backbone == name]
                 row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
-            lines.append(f"| {kind} | {count} | {' | '.join(row)} |")
-        lines.append("")
+            rows.append(row)
+        lines += [f"### {dataset}", "", *markdown_table(["kind", "images", *names], rows).splitlines(), ""]
     head = ["## image AUROC by kind of defect", "", "Each kind against all good parts.", ""]
     return [*head, *lines] if lines else [*head, "No data set has several kinds.", ""]
 
@@ -177,28 +178,23 @@ def table(
         "",
     ]
     for metric in METRICS:
-        lines += [
-            f"## {metric.replace('_', ' ')}",
-            "",
-            f"| data | {' | '.join(names)} |",
-            f"|---{'|---' * len(names)}|",
-        ]
+        rows = []
         for dataset in (*datasets, "mean"):
-            row = []
+            row = [dataset]
             for name in names:
                 chosen = [c for c in cells if c.backbone == name and dataset in (c.dataset, "mean")]
                 by_seed = [np.mean([results[c]["metrics"][metric] for c in chosen if c.seed == seed]) for seed in seeds]
                 row.append(f"{np.mean(by_seed):.4f} ± {np.std(by_seed):.4f}")
-            lines.append(f"| {dataset} | {' | '.join(row)} |")
-        lines.append("")
+            rows.append(row)
+        lines += [f"## {metric.replace('_', ' ')}", "", markdown_table(["data", *names], rows)]
     lines += by_kind(cells, results) if kinds else []
     keys = list(times[names[0]])
     lines += ["## Forward pass", "", f"Milliseconds an image at {cells[0].size} px, float32.", ""]
-    lines += [f"| backbone | {' | '.join(keys)} |", f"|---{'|---' * len(keys)}|"]
-    lines += [f"| {name} | {' | '.join(f'{times[name][key]:.1f}' for key in keys)} |" for name in names]
+    rows = [[name, *(f"{times[name][key]:.1f}" for key in keys)] for name in names]
+    lines += [markdown_table(["backbone", *keys], rows)]
     made = environment()
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    return "\n".join([*lines, "", f"Made with {versions}; {made['platform']}."]) + "\n"
+    return "\n".join([*lines, f"Made with {versions}; {made['platform']}."]) + "\n"
 
 
 def cells(given: argparse.Namespace) -> Iterator[Cell]:

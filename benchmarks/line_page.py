@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from blemish.core.tables import markdown_table
+
 RIVAL = "rival, fp32, OpenVINO"
 ENVIRONMENTS = {
     "core": "blemish, core, with ONNX Runtime",
@@ -23,6 +25,10 @@ def page(found: dict[str, Any]) -> str:
 
 def paragraph(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), 130, break_long_words=False, break_on_hyphens=False)
+
+
+def part(title: str, head: list[str], rows: list[list[str]], text: str) -> str:
+    return "\n".join([f"## {title}", "", markdown_table(head, rows), paragraph(text)])
 
 
 def head(found: dict[str, Any]) -> str:
@@ -57,25 +63,26 @@ def head(found: dict[str, Any]) -> str:
 def installed(found: dict[str, Any]) -> str:
     sizes = found["sizes"]
     core = sizes["core"]["MB"]
-    rows = ["## Installed size", "", "| environment | MB | of it |", "|---|---|---|"]
+    rows = []
     for key, name in ENVIRONMENTS.items():
         if key in sizes:
             largest = ", ".join(f"{package} {size:,.0f}" for package, size in sizes[key]["largest"][:6])
-            rows.append(f"| {name} | {sizes[key]['MB']:,.0f} | {largest} |")
+            rows.append([name, f"{sizes[key]['MB']:,.0f}", largest])
     text = "Files below `site-packages`, without pip and compiled caches."
     if "rival" in sizes:
         whole, least = sizes["rival"]["MB"], sizes["rival"]["least"]
         text += f""" Ours is 1/{whole / core:.1f} of the rival's (goal: at most 1/10). Without all that serves
             NVIDIA cards, or
             exporting alone, the rival's would be {least:,.0f} MB, and ours 1/{least / core:.1f} of that."""
-    return "\n".join([*rows, "", paragraph(text)])
+    return part("Installed size", ["environment", "MB", "of it"], rows, text)
 
 
 def start(found: dict[str, Any]) -> str:
     median = {name: float(np.median(values)) for name, values in found["cold"].items()}
-    rows = ["## Cold start", "", "| | seconds, median | all |", "|---|---|---|"]
-    for name, values in found["cold"].items():
-        rows.append(f"| {name} | {median[name]:.2f} | {', '.join(f'{value:.2f}' for value in sorted(values))} |")
+    rows = [
+        [name, f"{median[name]:.2f}", ", ".join(f"{value:.2f}" for value in sorted(values))]
+        for name, values in found["cold"].items()
+    ]
     text = "A fresh process from its start to its end, with one decision on one image; files in the disk cache."
     if "rival" in median:
         python, command = (median["rival"] / median[f"ours, {name}"] for name in ("Runtime", "blemish inspect"))
@@ -83,22 +90,23 @@ def start(found: dict[str, Any]) -> str:
             (goal: at most 1/5).
             The rival's inferencer finds its compiled model in the cache that its first start, not counted, has
             filled."""
-    return "\n".join([*rows, "", paragraph(text)])
+    return part("Cold start", ["", "seconds, median", "all"], rows, text)
 
 
 def latency(found: dict[str, Any]) -> str:
     sides = found["sides"]
-    rows = ["## Latency of one image", "", "| | whole, p50 | p90 | alone, p50 | p90 |", "|---|---|---|---|---|"]
+    rows = []
     for name, side in sides.items():
-        cells = " | ".join(f"{side[key][p]:.1f}" for key in ("whole", "alone") for p in ("p50", "p90"))
         computes = f" (computes in {side['precision']})" if "precision" in side else ""
-        rows.append(f"| {name}{computes} | {cells} |")
+        numbers = (f"{side[key][p]:.1f}" for key in ("whole", "alone") for p in ("p50", "p90"))
+        rows.append([name + computes, *numbers])
     count = next(iter(sides.values()))["images"]
     text = f"""Milliseconds, {count} images a side. Whole: from the file to score, decision, map and mask; ours
         also enlarges the map
         to the image's size and finds regions. Alone: the engine's call; the rival's holds resizing, normalising and
         thresholds, as its graph does."""
-    return "\n".join([*rows, "", paragraph(text), "", paragraph(compared(found))])
+    table = part("Latency of one image", ["", "whole, p50", "p90", "alone, p50", "p90"], rows, text)
+    return "\n".join([table, "", paragraph(compared(found))])
 
 
 def compared(found: dict[str, Any]) -> str:
@@ -127,15 +135,10 @@ def compared(found: dict[str, Any]) -> str:
 def where(found: dict[str, Any]) -> str:
     kinds = found["kinds"]
     total = {name: sum(values.values()) for name, values in kinds.items()}
-    rows = [
-        "## What bounds int8",
-        "",
-        "| ONNX Runtime, ms an image | fp32 | share | int8 | share |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for kind in kinds["fp32"]:
-        cells = [f"{kinds[n][kind]:.1f} | {100 * kinds[n][kind] / total[n]:.0f} %" for n in ("fp32", "int8")]
-        rows.append(f"| {kind} | {' | '.join(cells)} |")
+        shares = ((f"{kinds[n][kind]:.1f}", f"{100 * kinds[n][kind] / total[n]:.0f} %") for n in ("fp32", "int8"))
+        rows.append([kind, *(text for pair in shares for text in pair)])
     left = 1 - kinds["fp32"]["convolutions"] / total["fp32"]
     text = f"""From ONNX Runtime's profile; profiling and other programs on the machine add to it, the shares
         count. int8 concerns
@@ -144,16 +147,16 @@ def where(found: dict[str, Any]) -> str:
         {1 / left:.1f}x as fast in this engine. The search in the bank stays in float32. Here convolutions gain
         {kinds["fp32"]["convolutions"] - kinds["int8"]["convolutions"]:.1f} ms, and going from float32 to 8 bits and back
         costs {kinds["int8"]["between float32 and 8 bits"]:.1f} ms."""
-    return "\n".join([*rows, "", paragraph(text)])
+    head = ["ONNX Runtime, ms an image", "fp32", "share", "int8", "share"]
+    return part("What bounds int8", head, rows, text)
 
 
 def quality(found: dict[str, Any]) -> str:
     sides, parity = found["sides"], found["parity"]["int8"]
-    rows = ["## What each finds", "", "| | image AUROC | AUPRO | escapes | false rejects |", "|---|---|---|---|---|"]
-    for name, side in sides.items():
-        rows.append(
-            f"| {name} | {side['image_AUROC']:.4f} | {side['AUPRO']:.4f} | {side['escapes']} | {side['false_rejects']} |"
-        )
+    rows = [
+        [name, f"{side['image_AUROC']:.4f}", f"{side['AUPRO']:.4f}", str(side["escapes"]), str(side["false_rejects"])]
+        for name, side in sides.items()
+    ]
     some = next(iter(sides.values()))
     text = f"""The {some["bad"]} defective and {some["good"]} good test parts; maps at the images' own size. Ours chose
         its threshold on held-out good parts, the rival on these very test parts. Layers of int8 stayed in float32 until
@@ -171,7 +174,7 @@ def quality(found: dict[str, Any]) -> str:
         text += """ The rival's file was exported without its dynamic batch: with its defaults and the torch in
             its environment the
             batch was fixed at two images, and the file refused one."""
-    return "\n".join([*rows, "", paragraph(text)])
+    return part("What each finds", ["", "image AUROC", "AUPRO", "escapes", "false rejects"], rows, text)
 
 
 def foot(found: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@
 
 FOLDER holds `piped_paper/` and `magnetic_tile/`; without it the demo's images are made. Each cell is a process of its own,
 kept as JSON in --out and not computed twice, so a stopped run goes on. Methods without a preset (they are not trained) see
-the same 128 x 128 pixels. Nothing is chosen on test images: trained methods keep their last step. --export copies each
-cell to another folder as well; those in docs/measured are what the methods' pages show.
+the same 128 x 128 pixels. Nothing is chosen on test images: trained methods keep their last step. --export writes
+each cell as a row of methods.csv in another folder as well; that in docs/measured is what the methods' pages show.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))  # of measured_table
+
+import measured_table
 from blemish.core import registry
 from blemish.core.card import Preset
 from blemish.core.environment import environment
 from blemish.core.files import read_json, write_json, write_text
+from blemish.core.tables import escape_markdown, markdown_table
 from blemish.data import synthetic
 from blemish.evaluation.evaluate import evaluate
 from blemish.inference.inspector import Inspector
 from blemish.training.random_state import seeded
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+COLUMNS = ("method", "image AUROC", "pixel AUROC", "AUPRO", "fit, s", "ms an image", "peak, MB", "parameters")
 TRAIN_IMAGES = 160
 PLAIN = Preset(128, 8)
 
@@ -82,6 +87,19 @@ def measure(method: str, kind: str, folder: Path, seed: int) -> dict[str, Any]:
     }
 
 
+def row(method: str, cell: dict[str, Any]) -> list[str]:
+    """Return a method's row of the page's table."""
+    if "failed" in cell:
+        return [method, f"failed: {escape_markdown(cell['failed'])}", *[""] * (len(COLUMNS) - 2)]
+    shown = []
+    for metric in METRICS:
+        value = cell["metrics"].get(metric)
+        within = "" if value is None else f" ({value['low']:.3f} to {value['high']:.3f})"
+        shown.append("" if value is None else f"{value['value']:.3f}{within if 'AUROC' in metric else ''}")
+    costs = f"{cell['fit_seconds']:.0f}", f"{cell['score_ms']:.1f}", f"{cell['peak_mb']:.0f}", f"{cell['parameters']:,}"
+    return [method, *shown, *costs]
+
+
 def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
     lines = [
         "# Methods measured",
@@ -102,21 +120,7 @@ def page(cells: dict[tuple[str, str], dict[str, Any]], names: list[str]) -> str:
             continue
         first = max(found.values(), key=lambda cell: cell["train"])
         lines += ["", f"## {name}", "", f"{first['train']} good images to learn from, {first['test']} to test.", ""]
-        lines += ["| method | image AUROC | pixel AUROC | AUPRO | fit, s | ms an image | peak, MB | parameters |"]
-        lines += ["|---|---|---|---|---|---|---|---|"]
-        for method, cell in found.items():
-            if "failed" in cell:
-                lines.append(f"| {method} | failed: {cell['failed']} | | | | | | |")
-                continue
-            shown = []
-            for metric in METRICS:
-                value = cell["metrics"].get(metric)
-                within = "" if value is None else f" ({value['low']:.3f} to {value['high']:.3f})"
-                shown.append("" if value is None else f"{value['value']:.3f}{within if 'AUROC' in metric else ''}")
-            costs = (
-                f"{cell['fit_seconds']:.0f} | {cell['score_ms']:.1f} | {cell['peak_mb']:.0f} | {cell['parameters']:,}"
-            )
-            lines.append(f"| {method} | {' | '.join(shown)} | {costs} |")
+        lines += markdown_table(COLUMNS, (row(method, cell) for method, cell in found.items())).splitlines()
     busiest = max((cell.get("load", 0.0) for cell in cells.values()), default=0.0)
     if busiest > 1.3 * (os.cpu_count() or 1):
         lines += [
@@ -136,7 +140,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(registry.methods()), help="default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"), help="folder of the finished cells")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
-    parser.add_argument("--export", type=Path, help="folder to copy the finished cells to (docs/measured)")
+    parser.add_argument("--export", type=Path, help="folder of methods.csv, to which finished cells go (docs/measured)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=15.0, help="minutes a cell may take (default 15)")
     parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
@@ -155,7 +159,8 @@ def main() -> None:
                 write_json(path, run(call, given.limit))
             cell = cells[method, name] = read_json(path)
             if given.export:
-                write_json(given.export / path.name, cell)
+                key = {"method": method, "dataset": name, "seed": given.seed}
+                measured_table.put(given.export / "methods.csv", key, cell)
             print(f"{method:<12} {name:<20} {said(cell)}", flush=True)
             if given.page:
                 write_text(given.page, page(cells, list(sets(given.data))))

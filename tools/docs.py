@@ -23,6 +23,7 @@ import method_pages
 from blemish.cli import app
 from blemish.core import registry
 from blemish.core.files import write_text
+from blemish.core.tables import markdown_table
 from blemish.literature import taxonomy
 from blemish.literature.drawing import svg
 
@@ -47,15 +48,12 @@ def datasets() -> str:
         lines += [f"- Layout: {'; '.join(f'`{line}`' for line in card.layout)}"]
         lines += [f"- Disputed: {dispute}" for dispute in card.disagreements]
         if card.counts:
-            lines += [
-                "",
-                "| category | train good | validation good | test good | test defective |",
-                "|---|---|---|---|---|",
-            ]
+            head = ["category", "train good", "validation good", "test good", "test defective"]
+            rows = []
             for category, c in card.counts.items():
                 cells = (c.train_good, c.validation_good, c.test_good, c.test_defective)
-                lines += [f"| {category} | " + " | ".join("–" if v is None else str(v) for v in cells) + " |"]
-            lines += [f"\nCounts: {card.counts_source}"]
+                rows.append([category, *("–" if v is None else str(v) for v in cells)])
+            lines += ["", markdown_table(head, rows), f"Counts: {card.counts_source}"]
         lines += [""]
     return "\n".join(lines)
 
@@ -63,8 +61,8 @@ def datasets() -> str:
 def command_line() -> str:
     group = get_command(app)
     codes = (
-        "Exit codes: 0 done (`inspect`: all good); 1 `inspect` or `watch --once` found a defect, cells of `bench` failed, "
-        "or `info --root` found a copy incomplete; 2 an error; 130 stopped."
+        "Exit codes: 0 done (`inspect`: all good); 1 `inspect` or `watch --once` found a defect, cells of `benchmark` "
+        "failed, or `info --root` found a copy incomplete; 2 an error; 130 stopped."
     )
     parts = [f"# Command line\n\n{codes}\n"]
     with typer.Context(group, info_name="blemish", max_content_width=100, terminal_width=100) as context:

@@ -1,12 +1,12 @@
-"""Draw what each method sees on the demo's images: docs/images/methods/<name>.webp, and beside it what was measured.
+"""Draw what each method sees on the demo's images: docs/images/methods/<name>.webp, and keep what was measured.
 
     python tools/method_figures.py [--methods stpm padim] [--again]
 
 Each method is fitted with its `quick` preset (methods that are not trained: at the same 128 pixels) on one product of the
 demo's images, its threshold is chosen on good parts held out, and three test parts are drawn that were named beforehand.
 Every method is a process of its own with a time limit; what is there is kept, so a stopped run goes on. What was measured
-goes to docs/measured/demo/<name>.json, from which the pages are made; no number is typed. CHEAPER says for which methods
-the preset was made smaller still, because they are slow; the caption on the page says so too.
+goes to docs/measured/demo.csv, from which the pages are made; no number is typed. CHEAPER says for which methods the preset
+was made smaller still, because they are slow; the caption on the page says so too.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import measured_table
 from blemish.core import registry
 from blemish.core.card import Preset
-from blemish.core.files import write_atomically, write_json
+from blemish.core.files import write_atomically
 from blemish.data import Synthetic, synthetic
 from blemish.data.record import Record
 
@@ -54,7 +55,7 @@ def preset(method: str) -> tuple[Preset, dict[str, Any]]:
     return Preset(other.image_size, other.batch_size, {**quick.params, **other.params}), changed
 
 
-def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
+def draw(method: str, images: Path, figure: Path, table: Path) -> None:
     """Fit one method, measure it on all test parts of the product, and draw the three parts."""
     from blemish.evaluation.evaluate import evaluate
     from blemish.inference.inspector import Inspector
@@ -81,10 +82,10 @@ def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
     verdicts = [inspector.inspect(record.image) for record in records]
     content = picture(records, verdicts, calibration.threshold)
     write_atomically(figure, lambda part: _spill(part, content))
-    write_json(
-        facts,
+    measured_table.put(
+        table,
+        {"method": method},
         {
-            "method": method,
             "category": CATEGORY,
             "shown": list(SHOWN),
             "preset": {"image_size": chosen.image_size, "batch_size": chosen.batch_size, **chosen.params},
@@ -94,10 +95,15 @@ def draw(method: str, images: Path, figure: Path, facts: Path) -> None:
             "false_reject_rate": RATE,
             "test": len(data.test_records),
             "metrics": {name: report.metrics[name]._asdict() for name in METRICS if name in report.metrics},
-            "decisions": report.decisions,
+            "decisions": {rate: counted(report.decisions[rate]) for rate in ("escape_rate", "false_reject_rate")},
             "fit_seconds": fit,
         },
     )
+
+
+def counted(rate: Mapping[str, Any]) -> dict[str, int]:
+    """Return what a rate is a share of; the rest follows from it."""
+    return {"count": rate["count"], "of": rate["of"]}
 
 
 def picture(records: list[Record], verdicts: list[Any], threshold: float) -> bytes:
@@ -168,8 +174,9 @@ def main() -> int:
         return 0
     failed = []
     for method in given.methods:
-        figure, facts = places(given.docs, method)
-        if figure.exists() and facts.exists() and not given.again:
+        figure, table = places(given.docs, method)
+        known = [row["method"] for row in measured_table.read(table)]
+        if figure.exists() and method in known and not given.again:
             continue
         said = attempt(
             [sys.executable, __file__, "--one", method, "--images", str(given.images), "--docs", str(given.docs)],
@@ -181,8 +188,8 @@ def main() -> int:
 
 
 def places(docs: Path, method: str) -> tuple[Path, Path]:
-    """Return where a method's figure and its facts are kept."""
-    return docs / "images" / "methods" / f"{method}.webp", docs / "measured" / "demo" / f"{method}.json"
+    """Return where a method's figure is kept, and the table of what was measured."""
+    return docs / "images" / "methods" / f"{method}.webp", docs / "measured" / "demo.csv"
 
 
 def attempt(call: list[str], limit: float) -> str:

@@ -1,21 +1,20 @@
 """Write docs/methods.md and a page for each method, from its file, its card, and what was measured.
 
-Numbers come from the cards (what others printed, with their settings) and from docs/measured/ (what we measured: cells of
-benchmarks/methods.py, and of tools/method_figures.py in docs/measured/demo/). None is typed here.
+Numbers come from the cards (what others printed, with their settings) and from docs/measured/ (what we measured:
+methods.csv by benchmarks/methods.py, demo.csv by tools/method_figures.py). None is typed here.
 """
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import measured_table
 import method_source
 from blemish.core import registry
 from blemish.core.card import Card, Reported
-from blemish.core.files import read_json
 from blemish.literature.entries import known_name
 from blemish.literature.results import disputes_of
 
@@ -57,10 +56,10 @@ def page(name: str, docs: Path = DOCS) -> str:
 
 def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> list[str]:
     """Show the maps on the demo's images, and say what was done, and whether it is better than chance."""
-    kept = docs / "measured" / "demo" / f"{name}.json"
-    if not kept.exists():
+    kept = [row for row in measured_table.read(docs / "measured" / "demo.csv") if row["method"] == name]
+    if not kept:
         return ["## What it sees\n", "No figure has been made yet: `make method-figures`.\n"]
-    made = read_json(kept)
+    made = kept[0]
     kinds = ", ".join(shown.partition("/")[0].replace("_", " ") for shown in made["shown"])
     image, pixel = (made["metrics"].get(metric) for metric in ("image_AUROC", "pixel_AUROC"))
     said = [
@@ -206,11 +205,10 @@ def learned_from(dataset: str) -> str:
 
 
 def cells(name: str, docs: Path = DOCS) -> Iterator[Measured]:
-    """Yield (data set, seed, cell) of what benchmarks/methods.py measured: <method>-<dataset>-seed<n>.json."""
-    for path in sorted((docs / "measured").glob(f"{name}-*.json")):
-        said = re.fullmatch(r"[^-]+-(.+?)(?:-seed(\d+))?", path.stem)
-        if said is not None:
-            yield said[1], int(said[2] or 0), read_json(path)
+    """Yield (data set, seed, cell) of what benchmarks/methods.py measured of a method."""
+    for row in measured_table.read(docs / "measured" / "methods.csv"):
+        if row["method"] == name:
+            yield row["dataset"], row["seed"], row
 
 
 def fitted(cell: dict[str, Any], card: Card, source: method_source.Source) -> str:

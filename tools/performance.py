@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from blemish.core.files import read_json, write_text
+from blemish.core.tables import markdown_table
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("forward", "coreset", "patchcore", "padim", "metrics", "whole_run", "startup")
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| work | ours | anomalib 2.7.0 | ratio | goal | |", "|---|---|---|---|---|---|"]
+    shown = []
     for row in rows:
         theirs = "" if row["rival"] is None else f"{row['rival']:,.3g} {row['unit']}"
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}x"
-        lines.append(
-            f"| {row['work']} | {row['ours']:,.3g} {row['unit']} | {theirs} | {ratio} | {row['goal']} | {row['note']} |"
-        )
-    return lines
+        shown.append([row["work"], f"{row['ours']:,.3g} {row['unit']}", theirs, ratio, str(row["goal"]), row["note"]])
+    return markdown_table(["work", "ours", "anomalib 2.7.0", "ratio", "goal", ""], shown).splitlines()
 
 
 def growth(rows: list[dict[str, Any]], picture: Path) -> list[str]:
@@ -39,13 +38,11 @@ def growth(rows: list[dict[str, Any]], picture: Path) -> list[str]:
         name, count, what = re.match(r"growth: (\w+).*? ([\d,]+) (?:patches|images): (.*)", row["work"]).groups()  # type: ignore[union-attr]
         images = int(count.replace(",", "")) // (1024 if "patches" in row["work"] else 1)
         found.setdefault(name, {}).setdefault(images, {})[what] = row["ours"]
-    lines = [
-        "| training images | " + " | ".join(f"{n}, s | {n}, MB" for n in found) + " |",
-        "|---|" + "---|---|" * len(found),
-    ]
+    lines = []
     for images in (100, 1000, 10_000):
-        cells = [f"{found[n][images]['time']:.2f} | {found[n][images]['peak memory']:,.0f}" for n in found]
-        lines.append(f"| {images:,} | " + " | ".join(cells) + " |")
+        each = ((f"{f[images]['time']:.2f}", f"{f[images]['peak memory']:,.0f}") for f in found.values())
+        lines.append([f"{images:,}", *(text for pair in each for text in pair)])
+    head = ["training images", *(f"{name}, {unit}" for name in found for unit in ("s", "MB"))]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for axis, what, unit in zip(axes, ("time", "peak memory"), ("seconds", "MB"), strict=True):
         for name, at in found.items():
@@ -55,7 +52,7 @@ def growth(rows: list[dict[str, Any]], picture: Path) -> list[str]:
         axis.legend()
     figure.savefig(picture, dpi=110, metadata={"Software": None})
     plt.close(figure)
-    return lines
+    return markdown_table(head, lines).splitlines()
 
 
 def main() -> None:

@@ -21,12 +21,13 @@ import numpy as np
 from blemish.core import registry
 from blemish.core.environment import environment
 from blemish.core.files import read_json, write_json, write_text
+from blemish.core.tables import markdown_table
 from blemish.data.datamodule import DataModule
 from blemish.evaluation.evaluate import evaluate
 from blemish.inference.inspector import Inspector
 from blemish.training.random_state import seeded
 
-METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+METRICS, TITLES = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO"), ("image AUROC", "pixel AUROC", "AUPRO")
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,23 @@ def table(found: dict[Cell, dict[str, Any]]) -> str:
         "taken on a machine that may have been busy otherwise: they give an order of magnitude only. How backbones",
         "compare: [backbones](backbones.md).",
         "",
-        "| data | px | method | backbone | image AUROC | pixel AUROC | AUPRO | fit s | images/s |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
+    head = ["data", "px", "method", "backbone", *TITLES, "fit s", "images/s"]
+    rows = []
     for cell, row in found.items():
-        values = " | ".join(_interval(row["metrics"][name]) for name in METRICS)
-        lines.append(
-            f"| {cell.dataset} | {cell.size} | {cell.method} | {cell.backbone} | {values} | "
-            f"{row['fit_seconds']:.1f} | {row['images_per_second']:.1f} |"
-        )
-    lines += ["", "Means over the sets at 256 px:", ""]
-    lines += ["| method | backbone | image AUROC | pixel AUROC | AUPRO | sets |", "|---|---|---|---|---|---|"]
+        values = (_interval(row["metrics"][name]) for name in METRICS)
+        speeds = f"{row['fit_seconds']:.1f}", f"{row['images_per_second']:.1f}"
+        rows.append([cell.dataset, str(cell.size), cell.method, cell.backbone, *values, *speeds])
+    lines += [markdown_table(head, rows), "Means over the sets at 256 px:", ""]
+    means = []
     for method, backbone in dict.fromkeys((c.method, c.backbone) for c in found):
-        rows = [r for c, r in found.items() if (c.method, c.backbone, c.size) == (method, backbone, 256)]
-        means = " | ".join(f"{np.mean([r['metrics'][name]['value'] for r in rows]):.4f}" for name in METRICS)
-        lines.append(f"| {method} | {backbone} | {means} | {len(rows)} |")
+        own = [r for c, r in found.items() if (c.method, c.backbone, c.size) == (method, backbone, 256)]
+        values = (f"{np.mean([r['metrics'][name]['value'] for r in own]):.4f}" for name in METRICS)
+        means.append([method, backbone, *values, str(len(own))])
+    lines += [markdown_table(["method", "backbone", *TITLES, "sets"], means)]
     made = environment()
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    lines += ["", f"Made with {versions}; {made['platform']}."]
+    lines += [f"Made with {versions}; {made['platform']}."]
     lines += [
         "",
         "Data: Magnetic Tile (Huang, Qiu, Yuan, The Visual Computer 2020; split by tile, 80 % of the good ones for",

@@ -64,7 +64,8 @@ def test_a_planted_defect_stays_in_its_square(harness, defect) -> None:
     assert bool(spread.max() > 0.5) == (defect == "colour")
 
 
-def test_scores_that_follow_the_grain_are_found_out_and_all_numbers_are_shown(harness) -> None:
+def test_scores_that_follow_the_grain_are_found_out(harness) -> None:
+    """Scores that follow the grain are found out and all numbers are shown."""
     rng = np.random.default_rng(3)
 
     def row(part: str, kind: str) -> dict:

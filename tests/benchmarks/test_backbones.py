@@ -53,7 +53,8 @@ def test_a_file_is_the_embedded_network_with_its_weights(harness) -> None:
     assert "/" not in harness.Cell(str(shipped), "tile", "f", "folder", 64, 9, 9, 0).name
 
 
-def test_a_file_and_the_embedded_network_of_its_name_stay_apart_in_the_table(harness) -> None:
+def test_a_file_and_the_embedded_network_stay_apart(harness) -> None:
+    """A file and the embedded network of its name stay apart in the table."""
     cells = [
         harness.Cell(name, "tile", "f", "folder", 64, 9, 9, 0) for name in ("texnet_s", "runs/texnet_s.safetensors")
     ]

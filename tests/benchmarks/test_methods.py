@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blemish.core.files import read_json, write_json
+from blemish.core.files import write_json
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "methods.py"
 
@@ -19,7 +19,7 @@ def harness():
     return module
 
 
-def test_finished_cells_are_exported_under_their_own_names(harness, tmp_path, monkeypatch, capsys) -> None:
+def test_finished_cells_are_exported_as_rows_of_a_table(harness, tmp_path, monkeypatch, capsys) -> None:
     metrics = {name: {"value": 0.9, "low": 0.8, "high": 0.95} for name in harness.METRICS}
     cell = {
         "metrics": metrics,
@@ -41,7 +41,8 @@ def test_finished_cells_are_exported_under_their_own_names(harness, tmp_path, mo
     )
     harness.main()
     assert [call[-3] for call in calls] == ["padim"], "only the cell that is not there is computed"
-    assert read_json(tmp_path / "measured" / "padim-piped_pa_bft01_tl-seed0.json") == cell
-    assert read_json(tmp_path / "measured" / "padim-magnetic_tile-seed0.json")["failed"] == "no disk"
+    failed, kept = harness.measured_table.read(tmp_path / "measured" / "methods.csv")
+    assert kept == {"method": "padim", "dataset": "piped_pa_bft01_tl", "seed": 0, **cell}
+    assert (failed["dataset"], failed["failed"]) == ("magnetic_tile", "no disk")
     assert "| padim | 0.900 (0.800 to 0.950) |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "no disk" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def tools() -> Iterator[dict[str, ModuleType]]:
 @pytest.fixture(scope="session")
 def scripts() -> Iterator[dict[str, ModuleType]]:
     """The scripts of tools/ that import each other."""
-    names = ("method_source", "method_pages", "method_figures", "docs")
+    names = ("measured_table", "measured", "method_source", "method_pages", "method_figures", "docs")
     sys.path.insert(0, str(TEXNET.parent))
     try:
         yield {name: importlib.import_module(name) for name in names}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from blemish.core import registry
-from blemish.core.files import read_json
 from blemish.core.types import Prediction
 from blemish.data.record import Record
 from blemish.imaging.images import encode_png, read
@@ -26,7 +25,8 @@ def verdict(score: float, map: np.ndarray | None) -> Prediction:
     return Prediction("x", score, defective=score >= 2, map=map)
 
 
-def test_a_figure_has_one_scale_of_colours_and_outlines_the_truth(scripts, tmp_path) -> None:
+def test_a_figure_has_one_scale_and_outlines_the_truth(scripts, tmp_path) -> None:
+    """A figure has one scale of colours and outlines the truth."""
     draw = scripts["method_figures"].picture
     parts = [part(tmp_path, kind, marked=kind != "good") for kind in ("good", "hole", "dirt")]
     maps = [np.full((64, 64), value, np.float32) for value in (0.0, 0.5, 1.0)]
@@ -89,7 +89,8 @@ def test_a_run_draws_what_is_missing_and_names_what_failed(scripts, tmp_path, mo
     asked = ["method_figures.py", "--docs", str(tmp_path), "--images", str(tmp_path / "images")]
     monkeypatch.setattr(sys, "argv", [*asked, "--one", "padim"])
     assert figures.main() == 0
-    facts = read_json(tmp_path / "measured" / "demo" / "padim.json")
+    (facts,) = scripts["measured_table"].read(tmp_path / "measured" / "demo.csv")
+    assert facts["decisions"]["escape_rate"]["of"] + facts["decisions"]["false_reject_rate"]["of"] == 36
     assert (facts["train"], facts["held_out"], facts["test"]) == (3, 3, 36)
     assert (tmp_path / "images" / "methods" / "padim.webp").stat().st_size < 60 * 1024
     monkeypatch.setattr(figures, "attempt", lambda call, limit: f"failed: {call[-5]}")

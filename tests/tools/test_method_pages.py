@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from blemish.core import registry
-from blemish.core.files import read_json, write_json
 from blemish.engine import Engine
 from blemish.imaging.images import read
 from parts import write_folder
@@ -50,7 +49,8 @@ def test_a_page_names_every_parameter_with_its_default(name) -> None:
 
 
 @pytest.mark.parametrize("name", registry.methods())
-def test_a_page_gives_the_card_and_every_published_number_with_its_source(name) -> None:
+def test_a_page_gives_the_card_and_every_published_number(name) -> None:
+    """A page gives the card and every published number with its source."""
     text, card = written(name), registry.method_card(name)
     for said in (card.idea[1:], card.paper.url, card.paper.venue, str(card.paper.year), card.code, *card.differs):
         assert said in text
@@ -62,9 +62,10 @@ def test_a_page_gives_the_card_and_every_published_number_with_its_source(name) 
 
 
 @pytest.mark.parametrize("name", registry.methods())
-def test_a_page_shows_what_is_kept_of_our_measurements(name) -> None:
+def test_a_page_shows_what_is_kept_of_our_measurements(scripts, name) -> None:
     found = [row for row in rows(written(name)) if row[0] == "here"]
-    kept = [read_json(path) for path in (DOCS / "measured").glob(f"{name}-*.json")]
+    table = scripts["measured_table"].read(DOCS / "measured" / "methods.csv")
+    kept = [row for row in table if row["method"] == name]
     for cell in kept:
         for metric, value in cell.get("metrics", {}).items():
             assert any(row[2] == metric and row[3].startswith(f"{100 * value['value']:.1f} ") for row in found)
@@ -76,7 +77,8 @@ def test_the_figure_is_there_and_small_and_its_facts_are_said(scripts, name) -> 
     figure = DOCS / "images" / "methods" / f"{name}.webp"
     assert figure.stat().st_size <= 60 * 1024
     assert read(figure).shape[1] in range(380, 480)
-    facts, text = read_json(DOCS / "measured" / "demo" / f"{name}.json"), written(name)
+    table, text = scripts["measured_table"].read(DOCS / "measured" / "demo.csv"), written(name)
+    (facts,) = [row for row in table if row["method"] == name]
     assert f"](../images/methods/{name}.webp)" in text
     for metric in facts["metrics"].values():
         if metric is not facts["metrics"]["pixel_AUPRO"]:
@@ -114,11 +116,16 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     pages = scripts["method_pages"]
     quick = {"image_size": 128, "batch_size": 8, **registry.method_card("stpm").presets["quick"].params}
     kept = {"metrics": {"image_AUROC": INTERVAL}, "train": 36, "test": 60}
-    write_json(tmp_path / "measured" / "stpm-paper-one-seed3.json", {**kept, "preset": quick})
-    write_json(tmp_path / "measured" / "stpm-two-seed0.json", {**kept, "preset": {**quick, "steps": 10_001}})
+
+    def keep(dataset: str, cell: dict, seed: int = 0) -> None:
+        key = {"method": "stpm", "dataset": dataset, "seed": seed}
+        scripts["measured_table"].put(tmp_path / "measured" / "methods.csv", key, cell)
+
+    keep("paper-one", {**kept, "preset": quick}, seed=3)
+    keep("two", {**kept, "preset": {**quick, "steps": 10_001}})
     unsure = {"image_AUROC": {**INTERVAL, "low": 0.48}}
-    write_json(tmp_path / "measured" / "stpm-chance-seed0.json", {**kept, "metrics": unsure, "preset": quick})
-    write_json(tmp_path / "measured" / "stpm-zero-seed0.json", {"failed": "not done after 15 minutes"})
+    keep("chance", {**kept, "metrics": unsure, "preset": quick})
+    keep("zero", {"failed": "not done after 15 minutes"})
     found = {row[1]: row for row in rows(pages.page("stpm", tmp_path)) if row[0] == "here"}
     assert found["paper-one"][3] == "91.2 (90.0 to 92.5)"
     assert found["paper-one"][4].startswith("128 px, batches of 8, `quick`, 400 steps")
@@ -141,7 +148,7 @@ def test_chance_is_called_chance(scripts, tmp_path, low, said) -> None:
         "metrics": {"image_AUROC": {**INTERVAL, "low": low}},
     }
     facts |= {"decisions": {"escape_rate": rate, "false_reject_rate": rate}}
-    write_json(tmp_path / "measured" / "demo" / "stpm.json", facts)
+    scripts["measured_table"].put(tmp_path / "measured" / "demo.csv", {"method": "stpm"}, facts)
     text = scripts["method_pages"].page("stpm", tmp_path)
     assert ("image scores are not told from chance" in text) == said
     assert "it has no maps" in text

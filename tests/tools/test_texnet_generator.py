@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 
 
-def test_a_seed_decides_every_pixel_and_another_seed_other_pieces(tools: dict[str, ModuleType]) -> None:
+def test_a_seed_decides_every_pixel(tools: dict[str, ModuleType]) -> None:
+    """A seed decides every pixel and another seed other pieces."""
     instances = tools["recipes"].instances
     for recipe in (0, 7, 18):
         one, two, other = (instances(recipe, 2, seed, 48) for seed in (3, 3, 4))
@@ -24,7 +25,8 @@ def test_there_are_many_painters_each_once(tools: dict[str, ModuleType]) -> None
     assert len(names) == len(set(names)) >= 32
 
 
-def test_every_painter_fills_its_range_and_draws_from_fixed_alike_for_all_pieces(tools: dict[str, ModuleType]) -> None:
+def test_every_painter_fills_its_range(tools: dict[str, ModuleType]) -> None:
+    """Every painter fills its range and draws from fixed alike for all pieces."""
     for painter in tools["painters"].PAINTERS:
         one, two = (painter(np.random.default_rng(recipe), np.random.default_rng(9), 72) for recipe in (1, 2))
         assert not np.array_equal(one, two), f"{painter.__name__}: the recipe decides nothing"
@@ -43,7 +45,8 @@ def test_every_painter_fills_its_range_and_draws_from_fixed_alike_for_all_pieces
         assert spread > 0.1, (painter.__name__, spread)
 
 
-def test_every_painter_repeats_itself_and_tells_pieces_apart_at_several_sides(tools: dict[str, ModuleType]) -> None:
+def test_every_painter_repeats_itself_at_several_sides(tools: dict[str, ModuleType]) -> None:
+    """Every painter repeats itself and tells pieces apart at several sides."""
     for painter in tools["painters"].PAINTERS:
         for recipe, side in ((3, 33), (4, 56), (5, 121), (6, 152)):
             one, again, other = (
@@ -55,7 +58,7 @@ def test_every_painter_repeats_itself_and_tells_pieces_apart_at_several_sides(to
             assert not np.array_equal(one, other), painter.__name__
 
 
-def test_pieces_of_one_recipe_are_more_alike_than_pieces_of_others(tools: dict[str, ModuleType]) -> None:
+def test_pieces_of_one_recipe_are_more_alike(tools: dict[str, ModuleType]) -> None:
     """Power spectra and mean colours: a recipe that drew anew at each call would fail this."""
     pieces = np.stack([tools["recipes"].instances(recipe, 4, 0, 64) for recipe in range(12)]).astype(np.float32)
     grey = pieces.mean(-1)

@@ -25,7 +25,8 @@ def loader(data: Folder, records: list) -> Loader:
     return Loader(records, data.imaging, batch_size=3)
 
 
-def test_the_bank_has_as_many_patches_of_each_image_and_no_others(tools, data) -> None:
+def test_the_bank_has_equally_many_patches_of_each_image(tools, data) -> None:
+    """The bank has as many patches of each image and no others."""
     good = loader(data, data.train_records)
     bank = tools["quick"].remember(net, good, 25, np.random.default_rng(0))
     assert bank.shape == (25, 6)

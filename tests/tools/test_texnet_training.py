@@ -88,7 +88,8 @@ def test_the_mask_is_where_the_picture_changed_visibly(tools: Tools) -> None:
 # --- episodes
 
 
-def test_an_episode_is_decided_by_its_seed_and_only_queries_are_spoilt(tools: Tools, pieces: np.ndarray) -> None:
+def test_an_episode_is_decided_by_its_seed(tools: Tools, pieces: np.ndarray) -> None:
+    """An episode is decided by its seed and only queries are spoilt."""
     draw = tools["episodes"].episode
     one, same, other = (draw(pieces, np.random.default_rng(seed), 4, 2, 2, 40) for seed in (1, 1, 2))
     assert one.images.shape == (4, 4, 3, 40, 40)
@@ -100,7 +101,7 @@ def test_an_episode_is_decided_by_its_seed_and_only_queries_are_spoilt(tools: To
     assert 0.5 < torch.stack(spoilt).float().mean() < 0.9  # three of four, a few too faint to be seen
 
 
-def test_a_coarse_camera_makes_faults_and_noise_as_soft_as_the_part(tools: Tools, pieces: np.ndarray) -> None:
+def test_a_coarse_camera_blurs_faults_as_it_blurs_the_part(tools: Tools, pieces: np.ndarray) -> None:
     """No two neighbours differ as they do in a sharp picture, and masks are as large as the pictures."""
     draw, views = tools["episodes"].episode, tools["episodes"].views
 
@@ -344,9 +345,10 @@ def test_the_discriminant_tells_gaussian_classes_apart(tools: Tools) -> None:
     assert not head.bias[3].any()
 
 
-def test_context_can_be_added_to_a_run_without_it_and_changes_nothing_at_first(
+def test_context_can_be_added_and_changes_nothing_at_first(
     tools: Tools, pieces: np.ndarray, plan: object, tmp_path: Path
 ) -> None:
+    """Context can be added to a run without it and changes nothing at first."""
     train = tools["train"]
     bare = train.train(pieces, replace(plan, context=False), tools["progress"].Clock(total=3), tmp_path / "bare", 3)
     learner = tools["learner"].Learner(plan)
@@ -385,7 +387,8 @@ def test_a_continued_log_holds_each_step_once(tools: Tools, tmp_path: Path) -> N
     assert log.read_text().split() == ["loss,step", "0.5,50", "0.5,100", "0.25,150"]
 
 
-def test_minutes_and_the_steps_they_came_to_give_the_same_schedule(tools: Tools) -> None:
+def test_minutes_and_steps_give_the_same_schedule(tools: Tools) -> None:
+    """Minutes and the steps they came to give the same schedule."""
     timed = tools["progress"].Clock(minutes=1.0)
     rates = []
     while not timed.done:
@@ -484,7 +487,7 @@ def test_an_unfinished_run_can_be_validated_with_any_share(
     assert coarse[:, 64:].abs().sum() == 0
 
 
-def test_the_shipped_network_ranks_unseen_materials_better_than_a_random_one(tools: Tools) -> None:
+def test_the_shipped_network_ranks_unseen_materials_better(tools: Tools) -> None:
     """Recipes beyond those of the training run: the separation of spoilt from good patches, over a few episodes."""
     validate = tools["validate"]
     random, trained = (

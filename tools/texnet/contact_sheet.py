@@ -1,7 +1,7 @@
 """Write a picture of what the network is trained on.
 
     python tools/texnet/contact_sheet.py --out sheet.png --recipes 12 --pieces 8
-    python tools/texnet/contact_sheet.py --out tasks.png --episode
+    python tools/texnet/contact_sheet.py --out tasks.webp --episode --recipes 8
 
 One row a material, each tile another piece of it; with --episode one row a task: its references, its pictures in
 question, and the masks of what is spoilt there.
@@ -44,7 +44,7 @@ def tasks(first: int, recipes: int, size: int, seed: int, gap: int = 2) -> NDArr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the PNG file to write")
+    parser.add_argument("--out", type=Path, required=True, help="the PNG or WebP file to write")
     parser.add_argument("--first", type=int, default=0, help="number of the first recipe (default 0)")
     parser.add_argument("--recipes", type=int, default=12, help="how many recipes, one a row (default 12)")
     parser.add_argument("--pieces", type=int, default=8, help="how many pieces of each (default 8)")
@@ -57,8 +57,9 @@ def main() -> None:
     else:
         page = sheet(options.first, options.recipes, options.pieces, options.size, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(options.out), cv2.cvtColor(page, cv2.COLOR_RGB2BGR)):
-        raise SystemExit(f"cannot write {options.out}; check the folder and the ending (.png)")
+    quality = [cv2.IMWRITE_WEBP_QUALITY, 90] if options.out.suffix == ".webp" else []
+    if not cv2.imwrite(str(options.out), cv2.cvtColor(page, cv2.COLOR_RGB2BGR), quality):
+        raise SystemExit(f"cannot write {options.out}; check the folder and the ending (.png, .webp)")
 
 
 if __name__ == "__main__":
