@@ -82,7 +82,7 @@ def test_the_page_on_python_runs_as_printed(tmp_path, monkeypatch, capsys) -> No
         assert (tmp_path / made).stat().st_size > 1000
 
 
-def test_an_array_in_the_order_of_opencv_scores_as_another_colour(tmp_path) -> None:
+def test_an_array_in_opencv_order_scores_as_another_colour(tmp_path) -> None:
     """What the page on Python warns of."""
     import cv2
 
@@ -161,7 +161,8 @@ def test_every_command_in_the_documents_exists(page, line) -> None:
             assert word.partition("=")[0] in known, f"{page}: {line}"
 
 
-def test_the_documents_show_commands_and_link_to_files_that_exist() -> None:
+def test_documents_link_to_commands_and_files_that_exist() -> None:
+    """The documents show commands and link to files that exist."""
     assert len(commands()) > 8
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -1,5 +1,6 @@
 """The house keeps its order: light imports, complete public names, no pickle, one way to read images."""
 
+import ast
 import pkgutil
 import re
 import subprocess
@@ -56,7 +57,8 @@ def test_every_data_set_is_a_public_name() -> None:
     assert {name: getattr(blemish.data, name).__name__ for name in others} == others
 
 
-def test_every_method_is_a_public_name_that_needs_no_torch_to_be_seen() -> None:
+def test_every_method_is_public_without_torch() -> None:
+    """Every method is a public name that needs no torch to be seen."""
     code = "import blemish.models as m, sys; print(*dir(m)); print(*m.__all__); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seen, public, loaded = done.stdout.splitlines()
@@ -103,3 +105,41 @@ def test_no_pickle_and_one_way_to_read_and_resize_images(path) -> None:
         assert not re.search(r"cv2\.(imread|imdecode|resize)\(|Image\.open", text), (
             "images are read by blemish.imaging.images"
         )
+
+
+def test_names_of_tests_stay_below_sixty_characters() -> None:
+    """What a name cannot hold stands in the docstring."""
+    found = [
+        name
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    ]
+    assert len(found) > 1000
+    assert [name for name in found if len(name) >= 60] == []
+
+
+def code_lines(path: Path) -> int:
+    """Lines that are neither blank, nor comments, nor in a docstring."""
+    text = path.read_text("utf-8")
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            told.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in told and line.strip() and not line.strip().startswith("#"))
+
+
+def test_files_keep_to_their_guide_values() -> None:
+    """The numbers of docs/design.md: methods 250 lines of code, files 500 in all, no small module with one user."""
+    lines = {
+        path.relative_to(SOURCE).as_posix(): len(path.read_text("utf-8").splitlines()) for path in SOURCE.rglob("*.py")
+    }
+    assert {name: count for name, count in lines.items() if count > 500} == {}
+    assert {p.name: code_lines(p) for p in (SOURCE / "models").glob("*.py") if code_lines(p) > 250} == {}
+    text = "\n".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
+    for name, count in lines.items():
+        module = Path(name).stem
+        if count < 30 and module not in ("__init__", "__main__") and not name.startswith("data/datasets/"):
+            package = ".".join(("blemish", *Path(name).parent.parts))
+            users = len(re.findall(rf"from {package}\.{module} import|from {package} import .*\b{module}\b", text))
+            assert users >= 2, f"{name} has {count} lines and {users} users: it belongs to its user"

@@ -1,7 +1,7 @@
 """Write docs/methods.md and a page for each method, from its file, its card, and what was measured.
 
-Numbers come from the cards (what others printed, with their settings) and from docs/measured/ (what we measured:
-methods.csv by benchmarks/methods.py, demo.csv by tools/method_figures.py). None is typed here.
+Numbers come from the cards (what others published, with their settings) and from docs/measured/ (what we measured:
+methods.csv by benchmarks/methods.py, demo.csv by tools/method_figures.py). None is written by hand.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from blemish.literature.results import disputes_of
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 CHANCE = 0.5  # of an AUROC
 Measured = tuple[str, int, dict[str, Any]]  # data set, seed, cell
-LONGEST = 100  # letters of a line of code
+LONGEST = 100  # characters of a line of code
 
 
 def index() -> str:
     """Return the page that lists all methods."""
     lines = [
         "# Methods\n",
-        "Each has a page: how it works, its maps, its parameters, and what others and we measured.\n",
+        "Each has a page: how it works, its maps, its parameters, and the numbers published and measured here.\n",
     ]
     lines += ["| method | family | idea | paper | year |", "|---|---|---|---|---|"]
     for name in registry.methods():
@@ -55,7 +55,7 @@ def page(name: str, docs: Path = DOCS) -> str:
 
 
 def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> list[str]:
-    """Show the maps on the demo's images, and say what was done, and whether it is better than chance."""
+    """Show the maps on the demo's images, how they were made, and whether they are better than chance."""
     kept = [row for row in measured_table.read(docs / "measured" / "demo.csv") if row["method"] == name]
     if not kept:
         return ["## What it sees\n", "No figure has been made yet: `make method-figures`.\n"]
@@ -66,7 +66,7 @@ def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> l
         f"Three test parts of the demo's `{made['category']}` ({kinds}), the true defect outlined; below them the map,"
     ]
     said += [
-        "one scale of colours for the three. Above each its raw score and what the threshold makes of it. The threshold"
+        "one scale of colours for the three. Above each its raw score and the decision at the threshold. The threshold"
     ]
     share = f"{100 * made['false_reject_rate']:g} %"
     said += [
@@ -83,9 +83,9 @@ def figure(name: str, card: Card, source: method_source.Source, docs: Path) -> l
     passed, rejected = (f"{rate['count']} of {rate['of']}" for rate in rates)
     said += [f"{passed} defects passed, {rejected} good parts were rejected."]
     if image["low"] <= CHANCE:
-        said += ["**Its image scores are not told from chance here**: the interval reaches one half."]
+        said += ["**Its image scores are not distinguishable from chance here**: the interval reaches one half."]
     if pixel and pixel["low"] <= CHANCE:
-        said += ["**Its maps are not told from chance here**: the interval reaches one half."]
+        said += ["**Its maps are not distinguishable from chance here**: the interval reaches one half."]
     said += ["The demo is easier than a factory; this shows what a map looks like, not how good a method is.\n"]
     alternative = f"{card.name}: three parts and their maps"
     return ["## What it sees\n", f"![{alternative}](../images/methods/{name}.webp)\n", "\n".join(said)]
@@ -120,16 +120,21 @@ def quick_start(name: str, card: Card, source: method_source.Source) -> list[str
 
 
 def parameters(card: Card, source: method_source.Source) -> list[str]:
-    """Return the class's own words and the table of its parameters, with what its quick preset changes if it has one."""
+    """Return the class's text and the table of its parameters, with what its quick preset changes if it has one."""
     quick = card.presets.get("quick")
-    columns = ["parameter", "type", "default", *(["`quick`"] if quick else [])]
+    columns = ["parameter", "type", "default", *(["`quick`"] if quick else []), "meaning"]
     lines = ["## Parameters\n", source.class_text + "\n", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in source.parameters:
-        row = [f"`{each.name}`", f"`{each.type.replace('|', chr(92) + '|')}`", f"`{each.default}`"]
+        row = [f"`{each.name}`", f"`{escaped(each.type)}`", f"`{each.default}`"]
         if quick:
             row += [f"`{literal(quick.params[each.name])}`" if each.name in quick.params else ""]
-        lines += [f"| {' | '.join(row)} |"]
+        lines += [f"| {' | '.join([*row, escaped(each.meaning)])} |"]
     return [*lines, ""]
+
+
+def escaped(text: str) -> str:
+    """Return text for a table's cell: its bars are escaped."""
+    return text.replace("|", r"\|")
 
 
 def facts(card: Card) -> list[str]:
@@ -143,7 +148,7 @@ def facts(card: Card) -> list[str]:
 
 
 def numbers(card: Card, source: method_source.Source, found: list[Measured]) -> list[str]:
-    """Return what others printed beside what we measured, each with its protocol."""
+    """Return what others published and what we measured, each with its protocol."""
     lines = ["## Published, and measured here\n"]
     if found:
         lines += [
@@ -158,9 +163,10 @@ def numbers(card: Card, source: method_source.Source, found: list[Measured]) -> 
         if "failed" in cell:
             lines += [f"| here | {dataset} | failed: {cell['failed']} | | seed {seed} |"]
             continue
-        said = f"{fitted(cell, card, source)}; seed {seed}; {cell['train']} good images learned from, {cell['test']} tested"
+        images = f"trained on {cell['train']} good images, tested on {cell['test']}"
+        said = f"{fitted(cell, card, source)}; seed {seed}; {images}"
         for metric, value in cell["metrics"].items():
-            chance = "; **not told from chance**" if "AUROC" in metric and value["low"] <= CHANCE else ""
+            chance = "; **not distinguishable from chance**" if "AUROC" in metric and value["low"] <= CHANCE else ""
             lines += [f"| here | {dataset} | {metric} | {percent(value)}{chance} | {said} |"]
     known = known_name(card.name)
     doubts = dict.fromkeys(d.says for r in card.reported for d in disputes_of(known, r.dataset, r.metric))
@@ -190,17 +196,17 @@ def training(card: Card, source: method_source.Source) -> list[str]:
 
 
 def their_protocol(reported: Reported) -> str:
-    """Return the setting of a published number, and how many good images its data set gives to learn from."""
-    return "; ".join(filter(None, [reported.setting or "setting not said", learned_from(reported.dataset)]))
+    """Return the setting of a published number, and how many good training images its data set has."""
+    return "; ".join(filter(None, [reported.setting or "setting not reported", learned_from(reported.dataset)]))
 
 
 def learned_from(dataset: str) -> str:
-    """Return how many good images the categories of a data set have to learn from, if its card counts them."""
+    """Return how many good training images the categories of a data set have, if its card counts them."""
     for found in registry.datasets().values():
         counts = [each.train_good for each in found.card.counts.values() if each.train_good is not None]
         if found.card.name == dataset and counts:
             low, high = min(counts), max(counts)
-            return f"{low} to {high} good images learned from a category, {statistics.mean(counts):.0f} in the mean"
+            return f"{low} to {high} good training images a category, {statistics.mean(counts):.0f} on average"
     return ""
 
 

@@ -1,9 +1,10 @@
-"""What a method's file says of itself, read without running it: explanation, class, parameters. Needs no torch."""
+"""What a method's file documents, read without running it: explanation, class, parameters. Needs no torch."""
 
 from __future__ import annotations
 
 import ast
-import inspect
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,16 +14,20 @@ import blemish.models
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword of a method's constructor; `type` and `default` as they are written."""
+    """One keyword of a method's constructor; `type` and `default` as they are written, `meaning` in Markdown."""
 
     name: str
     type: str
     default: str
+    meaning: str
 
 
 @dataclass(frozen=True)
 class Source:
-    """A method's file: what it does in one sentence, how (Markdown), its class and the class's parameters."""
+    """A method's file: what it does in one sentence, how (Markdown), its class and the class's parameters.
+
+    `class_text` is the class docstring before its sections.
+    """
 
     sentence: str
     explanation: str
@@ -40,29 +45,45 @@ def read(method: str) -> Source:
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and is_named(node.name, method)]
     (make,) = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     sentence = first.partition(":")[2].strip()
+    text, meanings = documented(ast.get_docstring(found) or "")
     return Source(
         sentence=sentence[0].upper() + sentence[1:],
         explanation=markdown(rest),
         class_name=found.name,
-        class_text=markdown(inspect.cleandoc(ast.get_docstring(found) or "")),
-        parameters=tuple(parameters(make.args)),
+        class_text=markdown(text),
+        parameters=tuple(parameters(make.args, meanings)),
     )
 
 
 def is_named(name: str, method: str) -> bool:
-    """Say whether a class is the method's own: its name is that of the file but for upper case and underscores."""
+    """Return whether a class is the method's own: its name is that of the file but for upper case and underscores."""
     return name.lower() == method.replace("_", "")
 
 
-def parameters(arguments: ast.arguments) -> list[Parameter]:
-    """Return the constructor's keywords; a method's constructor gives every one of them a default."""
+def documented(docstring: str) -> tuple[str, dict[str, str]]:
+    """Return a docstring's text before its sections, and the meaning of each name in `Args:` as one line."""
+    text, *sections = re.split(r"^(\w+):\n(?= {4})", docstring, flags=re.M)
+    entries = dict(zip(sections[::2], sections[1::2], strict=True)).get("Args", "")
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", entries, flags=re.M)
+    return text.strip(), {name: " ".join(meaning.split()) for name, meaning in found}
+
+
+def parameters(arguments: ast.arguments, meanings: Mapping[str, str]) -> list[Parameter]:
+    """Return the constructor's keywords; each has a default and a meaning."""
     named = [*arguments.posonlyargs, *arguments.args][1:]
     defaults = [*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)]
     every = [*named, *arguments.kwonlyargs]
     if len(defaults) != len(every):
         raise ValueError(f"{len(every)} parameters have {len(defaults)} defaults; every parameter needs one")
+    if unknown := [each.arg for each in every if each.arg not in meanings]:
+        raise ValueError(f"the class docstring does not document {', '.join(unknown)} in Args:")
     return [
-        Parameter(each.arg, "" if each.annotation is None else ast.unparse(each.annotation), written(default))
+        Parameter(
+            each.arg,
+            "" if each.annotation is None else ast.unparse(each.annotation),
+            written(default),
+            markdown(meanings[each.arg]),
+        )
         for each, default in zip(every, defaults, strict=True)
     ]
 

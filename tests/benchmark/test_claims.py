@@ -29,7 +29,8 @@ def test_one_owner_at_a_time(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_claim_of_a_killed_owner_is_taken_over_at_once_and_by_one_only(tmp_path) -> None:
+def test_a_killed_owners_claim_is_taken_over_by_one_only(tmp_path) -> None:
+    """The claim of a killed owner is taken over at once and by one only."""
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "True\n"

@@ -57,7 +57,8 @@ coreset_sampling_ratio = 0.5
     assert len(unified) == 4
 
 
-def test_a_cell_comes_back_from_json_and_its_identity_is_all_that_decides_it(made, tmp_path) -> None:
+def test_a_cell_survives_json_and_its_identity_is_complete(made, tmp_path) -> None:
+    """A cell comes back from json and its identity is all that decides it."""
     grid = parse({**LEAST, "datasets": [{"kind": "synthetic", "root": made, "categories": ["fabric"]}]})
     (cell,) = grid.cells(tmp_path)
     again = Cell.from_dict(json.loads(json.dumps(cell.as_dict())))

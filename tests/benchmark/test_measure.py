@@ -75,7 +75,8 @@ def test_the_protocol_decides_who_is_learned_from_and_tested(cell) -> None:
     assert at_most["stamps"]["counts"]["train"] == 3
 
 
-def test_changed_images_are_scored_otherwise_and_an_unchanged_one_the_same(cell) -> None:
+def test_changed_images_score_otherwise_unchanged_the_same(cell) -> None:
+    """Changed images are scored otherwise and an unchanged one the same."""
     plain = np.array(measure(cell)["scores"]["scores"])
     none = measure(dataclasses.replace(cell, protocol=Robustness("brightness", 1.0)))["scores"]
     dark = measure(dataclasses.replace(cell, protocol=Robustness("brightness", 0.4)))["scores"]
@@ -85,9 +86,8 @@ def test_changed_images_are_scored_otherwise_and_an_unchanged_one_the_same(cell)
 
 
 @pytest.mark.parametrize("method", ["patchcore", "fastflow"])
-def test_scores_are_the_same_with_and_without_the_cache_and_the_second_time_nothing_is_computed(
-    cell, tmp_path, monkeypatch, method
-) -> None:
+def test_the_cache_changes_no_score_and_spares_the_second_pass(cell, tmp_path, monkeypatch, method) -> None:
+    """Scores are the same with and without the cache and the second time nothing is computed."""
     params = TINY if method == "patchcore" else {"steps": 6, "flow_steps": 1}
     cell = dataclasses.replace(cell, method=method, params={**params, "seed": 3})
     plain = measure(cell)
@@ -129,7 +129,8 @@ def test_a_detector_that_several_cells_test_is_fitted_once(cell, tmp_path, monke
     assert measure(dataclasses.replace(cell, protocol=FewShot(2)), fitted=tmp_path)["stamps"]["fitted"] == "here"
 
 
-def test_a_kept_detector_that_cannot_be_read_is_fitted_anew_and_that_is_said(cell, tmp_path) -> None:
+def test_an_unreadable_kept_detector_is_fitted_anew(cell, tmp_path) -> None:
+    """A kept detector that cannot be read is fitted anew and that is said."""
     whole = measure(cell, fitted=tmp_path)
     (file,) = tmp_path.glob("*/model.safetensors")
     file.write_bytes(file.read_bytes()[:100])
@@ -139,7 +140,8 @@ def test_a_kept_detector_that_cannot_be_read_is_fitted_anew_and_that_is_said(cel
     assert measure(cell, fitted=tmp_path)["stamps"]["fitted"] == "for another cell"
 
 
-def test_an_interrupted_training_is_resumed_with_the_same_scores(cell, tmp_path, monkeypatch) -> None:
+def test_an_interrupted_training_resumes_to_the_same_scores(cell, tmp_path, monkeypatch) -> None:
+    """An interrupted training is resumed with the same scores."""
     params = {"steps": 6, "flow_steps": 1, "seed": 3}
     cell = dataclasses.replace(cell, method="fastflow", params=params)
     whole = measure(cell)
@@ -177,7 +179,8 @@ def test_patience_stops_by_half_of_the_held_out_images(cell, tmp_path) -> None:
         measure(dataclasses.replace(cell, patience=1))
 
 
-def test_a_unified_detector_is_one_for_all_and_measured_category_by_category(tmp_path, monkeypatch) -> None:
+def test_a_unified_detector_is_measured_by_category(tmp_path, monkeypatch) -> None:
+    """A unified detector is one for all and measured category by category."""
     made = synthetic.make(
         tmp_path / "made", categories=["fabric", "flange"], train=4, test_good=2, per_defect=1, size=64
     )

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from blemish.benchmark.backends import LocalBackend
-from blemish.benchmark.cells import results
 from blemish.benchmark.measure import measure
 from blemish.benchmark.process import measured
 from blemish.benchmark.reading import parse
+from blemish.benchmark.results import read_cells
 from blemish.benchmark.runner import Runner
 from blemish.core.errors import FormatError, InputError, StorageError
 from grids import cells, tiny
@@ -44,13 +44,15 @@ class Counting:
         self.closed = True
 
 
-def test_every_cell_is_done_once_and_what_is_there_is_not_done_again(tmp_path) -> None:
+def test_every_cell_is_done_once(tmp_path) -> None:
+    """Every cell is done once and what is there is not done again."""
     grid = cells(tmp_path, seeds=[0, 1, 2])
     place = Counting(slots=2)
     found = list(Runner(grid, tmp_path / "out", place))
     assert place.asked == [0, 1, 2]
     assert place.closed
-    assert [r["cell"] for r in results(tmp_path / "out")] == sorted((r["cell"] for r in found), key=lambda c: c["seed"])
+    written = read_cells(tmp_path / "out").cells
+    assert [cell.asked for cell in written] == sorted((r["cell"] for r in found), key=lambda c: c["seed"])
     assert list((tmp_path / "out" / "claims").iterdir()) == []
     again, more = Counting(), cells(tmp_path, seeds=[0, 1, 2, 3])
     runner = Runner(more, tmp_path / "out", again)
@@ -59,7 +61,8 @@ def test_every_cell_is_done_once_and_what_is_there_is_not_done_again(tmp_path) -
     assert again.asked == [3]
 
 
-def test_results_can_be_passed_on_for_they_do_not_say_where_the_images_lay(tmp_path) -> None:
+def test_results_do_not_say_where_the_images_were(tmp_path) -> None:
+    """Results can be passed on for they do not say where the images lay."""
     asked = []
 
     def noted(task):
@@ -70,11 +73,13 @@ def test_results_can_be_passed_on_for_they_do_not_say_where_the_images_lay(tmp_p
     assert asked == [str(tmp_path / "parts")], "whoever measures must know"
     (file,) = (tmp_path / "out" / "cells").iterdir()
     assert str(tmp_path) not in file.read_text()
-    (kept,) = results(tmp_path / "out")
-    assert kept["cell"]["source"]["root"] == "parts"
+    (kept,) = read_cells(tmp_path / "out").cells
+    assert kept.asked["source"]["root"] == "parts"
 
 
-def test_failures_are_kept_the_rest_goes_on_and_they_are_retried_when_asked(tmp_path) -> None:
+def test_failures_are_kept_and_retried_when_asked(tmp_path) -> None:
+    """Failures are kept the rest goes on and they are retried when asked."""
+
     def fails(task):
         if task["cell"]["seed"] == 1:
             raise RuntimeError("no such luck")
@@ -121,7 +126,8 @@ def test_the_time_left_is_that_of_the_methods_which_are_left(tmp_path) -> None:
     assert more.left() == 0.0
 
 
-def test_detectors_are_kept_for_the_cells_that_test_the_same_one(tmp_path) -> None:
+def test_detectors_are_kept_for_cells_that_share_them(tmp_path) -> None:
+    """Detectors are kept for the cells that test the same one."""
     robust = [{"kind": "robustness", "change": "blur", "strength": [1, 2]}, {"kind": "few-shot", "k": 2}]
     grid = parse({**tiny(tmp_path), "protocols": robust}).cells(tmp_path)
     asked = {}
@@ -154,7 +160,7 @@ def test_leaving_early_leaves_no_claim_and_no_half(tmp_path) -> None:
         next(running)
     assert place.closed
     assert list((tmp_path / "out" / "claims").iterdir()) == []
-    assert len(results(tmp_path / "out")) in (1, 2, 3)
+    assert len(read_cells(tmp_path / "out").cells) in (1, 2, 3)
     rest = Counting()
     assert len(list(Runner(grid, tmp_path / "out", rest))) == 3
 
@@ -177,7 +183,8 @@ def test_two_runners_share_a_folder_and_both_see_all_results(tmp_path, monkeypat
     assert sorted(places[0].asked + places[1].asked) == list(range(12))
 
 
-def test_a_foreign_file_and_a_folder_that_cannot_be_written_are_said(tmp_path) -> None:
+def test_foreign_files_and_unwritable_folders_are_reported(tmp_path) -> None:
+    """A foreign file and a folder that cannot be written are said."""
     (cell,) = cells(tmp_path)
     cell.path(tmp_path / "out").parent.mkdir(parents=True)
     for foreign in ("{}", "[]", "3", "null"):
@@ -199,7 +206,8 @@ def task(cell, **more) -> dict:
     return {"cell": cell.as_dict(), "device": "cpu", "features": None, "fitted": None, "keep": True, **more}
 
 
-def test_a_process_of_its_own_measures_the_same_and_prints_nothing_between(tmp_path) -> None:
+def test_a_process_of_its_own_measures_the_same(tmp_path) -> None:
+    """A process of its own measures the same and prints nothing between."""
     (cell,) = cells(tmp_path)
     processes: list[subprocess.Popen[bytes]] = []
     found = measured(task(cell), threads=1, started=processes.append)
@@ -244,7 +252,8 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_runner_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, how) -> None:
+def test_a_killed_or_stopped_runner_resumes(tmp_path, how) -> None:
+    """A runner that is killed or stopped goes on where it was."""
     tiny(tmp_path)
     with start(tmp_path) as runner:
         assert runner.stdout is not None
@@ -279,7 +288,8 @@ def test_jobs_run_side_by_side_with_the_same_results(tmp_path) -> None:
     assert (tmp_path / "out" / "features" / "maps").is_dir()
 
 
-def test_nothing_is_imported_from_the_folder_in_which_the_command_is_run(tmp_path, monkeypatch) -> None:
+def test_nothing_is_imported_from_the_working_folder(tmp_path, monkeypatch) -> None:
+    """Nothing is imported from the folder in which the command is run."""
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")
     monkeypatch.chdir(tmp_path)
     found = measured({"cell": {}, "device": "cpu", "features": None, "fitted": None})

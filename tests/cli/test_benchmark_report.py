@@ -51,7 +51,7 @@ def test_texts_need_neither_torch_nor_the_extra(tmp_path) -> None:
     cells = folder(tmp_path / "cells")
     code = (
         "import sys; from blemish.cli import app\n"
-        f"app(['bench-report', {str(cells)!r}, '--format', 'markdown,latex,csv'], standalone_mode=False)\n"
+        f"app(['benchmark-report', {str(cells)!r}, '--format', 'markdown,latex,csv'], standalone_mode=False)\n"
         "print([m for m in ('torch', 'scipy', 'matplotlib', 'jinja2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -70,7 +70,8 @@ def test_inspect_exit_codes_tell_good_defective_and_error_apart(model, place, tm
     assert "broken.png cannot be read" in done.stdout
 
 
-def test_a_model_without_a_threshold_never_says_that_all_is_good(place, tmp_path) -> None:
+def test_a_model_without_a_threshold_never_says_good(place, tmp_path) -> None:
+    """A model without a threshold never says that all is good."""
     done = blemish("fit", place / "parts", "--out", tmp_path, "--holdout", 0, "--json", *FAST)
     bare = json.loads(done.stdout)["model"]
     done = blemish("inspect", bare, place / "parts" / "test" / "good", "--device", "auto")
@@ -85,7 +86,8 @@ def test_python_words_are_values(place, tmp_path) -> None:
     assert params["seed"] == 7
 
 
-def test_pictures_of_parts_with_the_same_name_are_all_kept_and_each_run_has_its_own(model, place, tmp_path) -> None:
+def test_pictures_of_equal_names_are_all_kept(model, place, tmp_path) -> None:
+    """Pictures of parts with the same name are all kept and each run has its own."""
     bad = sorted((place / "parts" / "test" / "turned").glob("*.png"))[0]
     for folder in ("a", "b"):
         (tmp_path / "line" / folder).mkdir(parents=True)
@@ -174,7 +176,8 @@ def test_new_parts_are_tested_all_and_known_ones_left_out(model, fresh, tmp_path
     assert any(note.startswith("5 of 15 parts there were left out") for note in found["notes"])
 
 
-def test_an_undivided_folder_that_was_learned_from_is_tested_on_the_rest(fresh, tmp_path) -> None:
+def test_an_undivided_folder_is_tested_on_its_new_parts(fresh, tmp_path) -> None:
+    """An undivided folder that was learned from is tested on the rest."""
     shutil.copytree(fresh, tmp_path / "flat")
     for i, image in enumerate(stripes(20, (64, 64), seed=77)):
         write_png(tmp_path / "flat" / "good" / f"more-{i}.png", image)
@@ -239,7 +242,7 @@ def test_names_of_any_letters_stay_on_one_line(model, place, tmp_path) -> None:
     assert "cut\\noff.png" in done.stdout
 
 
-def test_the_number_of_parts_the_threshold_is_from_is_that_of_its_guarantee(place, tmp_path) -> None:
+def test_the_number_of_parts_is_that_of_the_guarantee(place, tmp_path) -> None:
     """With patience half of the held-out parts stop the training, and the other half alone give the threshold."""
     trained = ("--method", "stpm", "-s", "steps=2", "--patience", 1, "--image-size", 64, "--batch-size", 4)
     done = blemish("fit", place / "parts", "--out", tmp_path, *trained)
@@ -411,7 +414,8 @@ main()
 
 
 @pytest.mark.parametrize("error", ["RuntimeError('ugh')", "ModuleNotFoundError('ugh', name='x')"])
-def test_a_crash_keeps_its_traceback_and_never_looks_like_a_defective_part(error) -> None:
+def test_a_crash_never_looks_like_a_defective_part(error) -> None:
+    """A crash keeps its traceback and never looks like a defective part."""
     code = CRASH.format(error=error)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -444,7 +448,8 @@ def test_a_closed_pipe_never_looks_like_a_defective_part(arguments, unbuffered, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the full disk is that of Linux")
-def test_a_full_disk_under_the_output_never_looks_like_a_defective_part() -> None:
+def test_a_full_disk_never_looks_like_a_defective_part() -> None:
+    """A full disk under the output never looks like a defective part."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*COMMAND, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2

@@ -46,7 +46,8 @@ def exported(model) -> Path:
     return path
 
 
-def test_another_folder_of_the_same_name_is_not_what_the_model_was_fitted_on(tmp_path, monkeypatch, capsys) -> None:
+def test_another_folder_of_the_same_name_is_recognised(tmp_path, monkeypatch, capsys) -> None:
+    """Another folder of the same name is not what the model was fitted on."""
     here, there = tmp_path / "here", tmp_path / "there"
     write_folder(here / "parts", good=12)
     write_folder(there / "parts", good=12)
@@ -119,7 +120,8 @@ def test_what_cannot_be_exported_says_why(model, tmp_path) -> None:
     assert "Traceback" not in unknown.stderr
 
 
-def test_an_exported_file_is_tested_without_torch_as_the_saved_one_is(model, exported, tmp_path) -> None:
+def test_an_exported_file_is_tested_without_torch(model, exported, tmp_path) -> None:
+    """An exported file is tested without torch as the saved one is."""
     parts = model.parents[3] / "parts"
     code = (
         "import sys\n"
@@ -154,7 +156,8 @@ def test_without_what_draws_the_page_a_test_prints_its_numbers(model, exported, 
     assert (tmp_path / "line" / "report.json").is_file()
 
 
-def test_a_measurement_imports_nothing_from_the_folder_in_which_it_is_run(tmp_path, monkeypatch, capsys) -> None:
+def test_a_profile_imports_nothing_from_the_working_folder(tmp_path, monkeypatch, capsys) -> None:
+    """A measurement imports nothing from the folder in which it is run."""
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exit):
@@ -162,7 +165,8 @@ def test_a_measurement_imports_nothing_from_the_folder_in_which_it_is_run(tmp_pa
     assert "none.onnx does not exist" in capsys.readouterr().err
 
 
-def test_what_a_model_says_of_its_data_is_no_command_to_a_terminal_and_no_crash(capsys) -> None:
+def test_words_of_a_model_are_no_command_to_a_terminal(capsys) -> None:
+    """What a model says of its data is no command to a terminal and no crash."""
     for data in ({"root": "\x1b[2Jx", "dataset": "folder", "category": None}, {"root": "x"}, {"root": 3}):
         assert _parts(SimpleNamespace(about={"data": data}), None, "folder", None, []) == ([], [])
     said = capsys.readouterr().err
@@ -170,7 +174,8 @@ def test_what_a_model_says_of_its_data_is_no_command_to_a_terminal_and_no_crash(
     assert "\x1b" not in said
 
 
-def test_a_model_that_says_something_else_of_its_data_is_tested_all_the_same(exported, tmp_path) -> None:
+def test_a_model_with_other_data_in_its_words_is_tested(exported, tmp_path) -> None:
+    """A model that says something else of its data is tested all the same."""
     onnx = pytest.importorskip("onnx")
     told = onnx.load(exported)
     about = next(prop for prop in told.metadata_props if prop.key == "blemish.about")

@@ -51,7 +51,8 @@ def test_fit_says_how_long_it_trains_before_it_begins(begun, tmp_path, options, 
     assert not done.stdout
 
 
-def test_the_parameters_that_count_steps_are_those_that_methods_train_by() -> None:
+def test_the_parameters_that_count_steps_are_known() -> None:
+    """The parameters that count steps are those that methods train by."""
     sources = [path.read_text(encoding="utf-8") for path in Path(blemish.models.__path__[0]).glob("*.py")]
     used = {name for source in sources for name in re.findall(r"\bsteps=self\.(\w+)", source)}
     assert used == set(registry.TRAININGS)

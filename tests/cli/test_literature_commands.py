@@ -4,21 +4,15 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from blemish.literature import bibtex, leaderboard, papers
+from commands import blemish
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def blemish(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "blemish", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_papers_in_every_format_are_the_same_papers() -> None:
@@ -33,7 +27,8 @@ def test_papers_in_every_format_are_the_same_papers() -> None:
     assert len(blemish(*chosen, "--format", "markdown").stdout.splitlines()) == len(wanted) + 2
 
 
-def test_bibtex_by_option_by_word_and_with_options_on_either_side() -> None:
+def test_bibtex_by_option_by_word_and_with_options() -> None:
+    """Bibtex by option by word and with options on either side."""
     wanted = bibtex(papers(family="flow", venue="WACV"))
     assert wanted.startswith("@")
     assert blemish("papers", "--family", "flow", "--venue", "WACV", "--format", "bibtex").stdout == wanted
@@ -89,7 +84,8 @@ def test_a_narrow_terminal_tears_no_heading_and_loses_no_column(monkeypatch, tmp
     assert "[D1]" in every, "the last column"
 
 
-def test_leaderboard_for_machines_keeps_notes_out_of_the_way_and_numbers_whole() -> None:
+def test_leaderboard_for_machines_is_whole() -> None:
+    """Leaderboard for machines keeps notes out of the way and numbers whole."""
     done = blemish("leaderboard", "visa", "--metric", "aupro", "--every", "--format", "csv")
     table = leaderboard("visa", metric="aupro").table(every=True)
     assert list(csv.reader(io.StringIO(done.stdout))) == [list(table.head), *map(list, table.body)]
@@ -100,10 +96,15 @@ def test_leaderboard_for_machines_keeps_notes_out_of_the_way_and_numbers_whole()
 
 
 def test_survey_writes_and_says_where(tmp_path) -> None:
-    done = blemish("survey", "--out", tmp_path / "s", "--dataset", "btad", "--metric", "aupro")
+    said = {"method": "padim", "dataset": "btad", "category": "01", "seed": 0, "protocol": "one-class"}
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    (cells / "a.json").write_text(json.dumps({"cell": said, "metrics": {"pixel_AUPRO": 0.615}, "failed": None}))
+    done = blemish("survey", "--out", tmp_path / "s", "--dataset", "btad", "--metric", "aupro", "--ours", cells)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Written: ") == 4
     assert (tmp_path / "s" / "survey.tex").exists()
+    assert "61.5 (1 seed, 1 of 3 categories)" in (tmp_path / "s" / "survey.md").read_text(encoding="utf-8")
 
 
 def test_the_python_of_the_page_runs(capsys) -> None:

@@ -101,7 +101,8 @@ def test_a_signal_ends_it_cleanly_and_another_watcher_may_begin(line, options, p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals are those of POSIX")
-def test_in_a_terminal_the_status_renews_itself_and_results_stay_out_of_it(line, options, picture) -> None:
+def test_in_a_terminal_the_status_renews_itself(line, options, picture) -> None:
+    """In a terminal the status renews itself and results stay out of it."""
     import pty
 
     (line / "1.png").write_bytes(picture(20))

@@ -20,7 +20,8 @@ def test_a_method_has_a_place_that_its_card_names(name) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in registry.methods() if look_up("methods", name)])
-def test_a_method_that_numbers_were_printed_for_is_the_same_method_there(name) -> None:
+def test_methods_with_published_numbers_are_found_there(name) -> None:
+    """A method that numbers were printed for is the same method there."""
     card = registry.method_card(name)
     assert look_up("methods", card.name) == look_up("methods", name)
     found = paper_of(name, card)
@@ -40,13 +41,15 @@ def test_every_family_of_a_card_leads_to_a_place() -> None:
     assert set(tree()["card_families"].values()) <= set(node_ids())
 
 
-def test_a_method_without_a_place_is_an_error_that_says_what_to_do() -> None:
+def test_a_method_without_a_place_is_a_clear_error() -> None:
+    """A method without a place is an error that says what to do."""
     card = replace(registry.method_card("padim"), family="divination")
     with pytest.raises(DataError, match=r"'divination', which has no place.*card_families"):
         planted({"padim": card})
 
 
-def test_a_paper_makes_a_place_finer_only_inside_the_family_of_the_card() -> None:
+def test_a_paper_refines_a_place_only_inside_its_family() -> None:
+    """A paper makes a place finer only inside the family of the card."""
     assert place("ganomaly", registry.method_card("ganomaly")) == "reconstruction/gan"
     assert place("anoddpm", registry.method_card("anoddpm")) == "reconstruction/diffusion"
     assert place("padim", registry.method_card("padim")) == "embedding/memory-bank"

@@ -81,6 +81,7 @@ def test_json_that_is_nested_too_deeply_says_so(tmp_path) -> None:
         read_json(path)
 
 
-def test_half_a_letter_in_a_files_name_keeps_no_page_from_being_written(tmp_path) -> None:
+def test_half_a_letter_in_a_name_stops_no_page(tmp_path) -> None:
+    """Half a letter in a files name keeps no page from being written."""
     name = os.fsdecode(b"caf\xe9.png")
     assert write_text(tmp_path / "a.html", f"<b>{name}</b>").read_text() == r"<b>caf\udce9.png</b>"

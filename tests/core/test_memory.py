@@ -4,8 +4,12 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+
+from blemish.core.memory import peak_mb
 
 CODE = """
 import sys
@@ -50,3 +54,14 @@ def test_what_the_environment_says_is_left() -> None:
     kept, megabytes = freed("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
     assert not kept
     assert megabytes > 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a program's own peak")
+def test_the_peak_is_this_programs_own() -> None:
+    """A small program started by a large one does not report the large one's peak."""
+    held = np.ones(2**25)  # 256 MB
+    code = "from blemish.core.memory import peak_mb, resident_mb; print(resident_mb(), peak_mb())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    resident, peak = map(float, done.stdout.split())
+    assert 0 < resident <= peak < 200
+    assert peak_mb() > held.nbytes / 2**20

@@ -65,7 +65,8 @@ def logged(monkeypatch, seconds: float, count: int, **options) -> list[str]:
     return log.getvalue().splitlines()
 
 
-def test_without_a_terminal_a_line_every_half_minute_says_how_far_it_is(monkeypatch) -> None:
+def test_without_a_terminal_a_line_now_and_then_reports(monkeypatch) -> None:
+    """Without a terminal a line every half minute says how far it is."""
     assert logged(monkeypatch, 1, 100, total=100, note=lambda: "loss 0.5") == [
         "fit 30/100, 0:01:10 left, loss 0.5",
         "fit 60/100, 0:00:40 left, loss 0.5",
@@ -77,7 +78,9 @@ def test_without_a_terminal_a_line_every_half_minute_says_how_far_it_is(monkeypa
     assert logged(monkeypatch, 1, 29, total=100) == []
 
 
-def test_of_several_processes_one_says_it_and_a_log_that_takes_nothing_stops_no_work(monkeypatch) -> None:
+def test_one_of_several_processes_reports(monkeypatch) -> None:
+    """Of several processes one says it and a log that takes nothing stops no work."""
+
     class Full(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")

@@ -17,7 +17,8 @@ def test_a_wrong_argument_is_named_at_once_with_what_is_nearest(tmp_path) -> Non
     assert Folder(tmp_path, mask_above=8).options == {"mask_above": 8}
 
 
-def test_the_words_of_other_libraries_are_answered_with_ours_all_at_once(tmp_path) -> None:
+def test_words_of_other_libraries_are_answered_with_ours(tmp_path) -> None:
+    """The words of other libraries are answered with ours all at once."""
     theirs = ["name", "normal_dir", "abnormal_dir", "mask_dir", "normal_test_dir", "normal_split_ratio"]
     theirs += ["val_split_mode", "num_workers", "task", "transform"]
     with pytest.raises(InputError, match="Folder has no arguments 'name', 'normal_dir'") as told:

@@ -503,7 +503,8 @@ def test_scrambled_archives_stay_inside(tmp_path_factory, data, changes):
     assert {p.name for p in outer.iterdir()} == {"inside", "x.tar"}
 
 
-def test_a_directory_that_points_before_the_file_is_damage_and_a_full_disk_is_not(tmp_path):
+def test_a_damaged_directory_is_damage_a_full_disk_is_not(tmp_path):
+    """A directory that points before the file is damage and a full disk is not."""
     from blemish.data.download import _archive_errors
 
     with pytest.raises(DownloadError, match="damaged"), _archive_errors(tmp_path / "x.zip"):
@@ -520,7 +521,8 @@ def test_unknown_checksum(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
-def test_an_entry_described_at_great_length_is_refused_before_it_is_read(tmp_path, kind):
+def test_an_overlong_entry_is_refused_before_it_is_read(tmp_path, kind):
+    """An entry described at great length is refused before it is read."""
     described = tarfile.TarInfo("x")
     described.type, described.size = kind, 2**22
     path = tmp_path / "bomb.tar.gz"

@@ -46,7 +46,8 @@ def test_shuffling_is_new_each_time_and_repeats_with_the_seed(records) -> None:
     assert all(sorted(order) == sorted(r.key for r in records) for order in first)
 
 
-def test_images_are_kept_from_the_second_time_on_as_many_as_there_is_room_for(records, monkeypatch) -> None:
+def test_images_are_kept_as_many_as_there_is_room_for(records, monkeypatch) -> None:
+    """Images are kept from the second time on as many as there is room for."""
     read: list[str] = []
     prepare = Imaging.__call__
     monkeypatch.setattr(Imaging, "__call__", lambda self, source: read.append(source.name) or prepare(self, source))
@@ -78,7 +79,8 @@ def test_unreadable_images_are_skipped_with_a_count_or_raised(records) -> None:
     assert len(list(loader)) == 3  # known by now: no second warning, which would be an error here
 
 
-def test_skipped_images_are_announced_when_the_pass_is_left_early(records) -> None:
+def test_skipped_images_are_reported_when_a_pass_ends_early(records) -> None:
+    """Skipped images are announced when the pass is left early."""
     records[0].image.write_bytes(b"")
     loader = Loader(records, Imaging(size=(16, 16)), batch_size=2, on_error="skip")
     stream = iter(loader)
@@ -125,7 +127,8 @@ def test_other_errors_are_not_swallowed() -> None:
         list(read_ahead(lambda i: 1 // i, [1, 0]))
 
 
-def test_the_warning_of_what_was_skipped_says_nothing_to_a_terminal(records, tmp_path) -> None:
+def test_the_warning_of_skipped_images_is_printable(records, tmp_path) -> None:
+    """The warning of what was skipped says nothing to a terminal."""
     path = tmp_path / "a\x1b]0;title\x07\n.png"
     path.write_bytes(b"no image")
     with pytest.warns(UserWarning, match=r"1 of 8 images were skipped.*a\\x1b\]0;title\\x07\\n\.png cannot be read"):

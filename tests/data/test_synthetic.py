@@ -40,9 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("category", "kind"), KINDS)
 @pytest.mark.parametrize(("size", "seeds"), [(256, 1), (64, 4), (150, 1)])
-def test_the_mask_holds_every_changed_pixel_and_the_change_shows(
-    category: str, kind: str, size: int, seeds: int
-) -> None:
+def test_the_mask_holds_every_changed_pixel(category: str, kind: str, size: int, seeds: int) -> None:
+    """The mask holds every changed pixel and the change shows."""
     for seed in range(seeds):
         image, mask = render(category, kind, size, _rng(seed))
         good, nothing = render(category, "good", size, _rng(seed))

@@ -38,7 +38,8 @@ def saved(root, tmp_path_factory) -> Path:
 # --- one model, in each form
 
 
-def test_a_saved_file_and_its_inspector_are_models_with_their_threshold_and_imaging(saved, root, tmp_path) -> None:
+def test_saved_files_and_inspectors_are_models(saved, root, tmp_path) -> None:
+    """A saved file and its inspector are models with their threshold and imaging."""
     engine, inspector, other_size = Engine(), Inspector.load(saved), bottle(root, 96)
     by_file = engine.report(saved, other_size, out=tmp_path / "by file")
     by_object = engine.report(inspector, other_size)
@@ -54,7 +55,8 @@ def test_a_saved_file_and_its_inspector_are_models_with_their_threshold_and_imag
     assert engine.test(inspector, other_size, verbose=False)[0] == {n: m.value for n, m in by_file.metrics.items()}
 
 
-def test_the_report_lies_beside_the_model_or_where_it_shall_and_else_nowhere(saved, root, tmp_path) -> None:
+def test_the_report_is_next_to_the_model_or_where_asked(saved, root, tmp_path) -> None:
+    """The report lies beside the model or where it shall and else nowhere."""
     file = shutil.copy(saved, tmp_path / "part.safetensors")
     Engine().test(file, bottle(root), verbose=False)
     written = {"report.html", "report.json", "parts.csv", "regions.csv"}
@@ -75,7 +77,8 @@ def test_a_file_is_exported_beside_itself(saved, tmp_path) -> None:
         Engine().export(Inspector.load(file))
 
 
-def test_an_exported_file_is_tested_and_predicts_but_is_not_exported_again(saved, root, tmp_path) -> None:
+def test_an_exported_file_is_tested_but_not_exported_again(saved, root, tmp_path) -> None:
+    """An exported file is tested and predicts but is not exported again."""
     pytest.importorskip("onnx")
     file = shutil.copy(saved, tmp_path / "model.safetensors")
     engine, data = Engine(), bottle(root)
@@ -97,7 +100,8 @@ def test_an_exported_file_is_tested_and_predicts_but_is_not_exported_again(saved
 # --- seeds
 
 
-def test_another_seed_than_the_models_is_refused_and_the_models_is_recorded(root, tmp_path) -> None:
+def test_another_seed_than_the_models_is_refused(root, tmp_path) -> None:
+    """Another seed than the models is refused and the models is recorded."""
     with pytest.raises(InputError, match=r"engine's seed is 1, the model's is 0.*PatchCore\(seed=1\)"):
         Engine(tmp_path, seed=1).fit(PatchCore(**TINY), bottle(root))
     assert not list(tmp_path.iterdir()), "said before anything is done"
@@ -221,7 +225,8 @@ def test_a_report_of_other_data_is_not_overwritten(root, tmp_path) -> None:
     assert again.metrics == first.metrics
 
 
-def test_of_a_folder_that_is_for_testing_known_parts_are_left_out(root, tmp_path) -> None:
+def test_known_parts_of_a_test_folder_are_left_out(root, tmp_path) -> None:
+    """Of a folder that is for testing known parts are left out."""
     parts = root / "bottle"
     engine = Engine(tmp_path / "runs")
     inspector = engine.fit(PatchCore(coreset_sampling_ratio=0.2), Folder(parts, image_size=64), verbose=False)

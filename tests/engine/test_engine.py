@@ -75,7 +75,8 @@ def test_report_and_run_folder(fitted) -> None:
     assert {part.key for part in report.parts} == {r.key for r in data.test_records}
 
 
-def test_a_second_fit_of_one_model_is_refused_and_a_fresh_one_gets_a_new_folder(fitted, root) -> None:
+def test_a_second_fit_is_refused_and_a_fresh_model_gets_a_run(fitted, root) -> None:
+    """A second fit of one model is refused and a fresh one gets a new folder."""
     engine, model, data, _ = fitted
     with pytest.raises(AlreadyFitted, match=r"PatchCore\(\*\*model.params\)"):
         engine.fit(model, MVTec(root=root, category="cable", image_size=64))
@@ -120,7 +121,8 @@ def test_predict_from_paths_and_data(fitted) -> None:
         engine.predict(model)
 
 
-def test_a_model_fitted_elsewhere_needs_to_be_told_how_images_are_prepared(fitted, tmp_path) -> None:
+def test_a_model_fitted_elsewhere_needs_its_imaging(fitted, tmp_path) -> None:
+    """A model fitted elsewhere needs to be told how images are prepared."""
     _, model, data, _ = fitted
     other = Engine(tmp_path)
     with pytest.raises(InputError, match=r"does not know how its images are prepared.*model\.safetensors"):
@@ -171,7 +173,8 @@ engine.Engine(sys.argv[2], false_reject_rate=0.2).fit(model, data)
 
 
 @pytest.mark.parametrize("stage", ["learning", "saving", "calibrating"])
-def test_a_killed_fit_leaves_no_half_model_and_resumes_to_the_same(fitted, root, tmp_path, stage) -> None:
+def test_a_killed_fit_resumes_to_the_same_model(fitted, root, tmp_path, stage) -> None:
+    """A killed fit leaves no half model and resumes to the same."""
     done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(tmp_path), stage], check=False)
     assert done.returncode == -signal.SIGKILL
     folder = tmp_path / "patchcore-mvtec_ad-bottle" / "0001"
@@ -245,7 +248,7 @@ def test_testing_on_learned_parts_is_said(fitted) -> None:
     assert any("7 of 35 tested parts" in note and "flatter" in note for note in evaluate(inspector, stolen).notes)
 
 
-def test_learned_parts_are_known_under_other_names_in_tests_and_calibrations(fitted, tmp_path) -> None:
+def test_training_images_are_known_under_other_names(fitted, tmp_path) -> None:
     """`fit parts/good`, then `test parts`: the same files have other names, seen from another folder."""
     from blemish.data.record import Record
     from blemish.evaluation.evaluate import evaluate
@@ -323,7 +326,8 @@ def test_a_killed_training_goes_on_where_it_stopped(root, tmp_path, monkeypatch)
     assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(1, 13))
 
 
-def test_patience_stops_by_one_half_of_the_held_out_parts_and_the_threshold_comes_from_the_other(tmp_path) -> None:
+def test_patience_uses_half_of_the_held_out_images(tmp_path) -> None:
+    """Patience stops by one half of the held out parts and the threshold comes from the other."""
     parts = write_folder(tmp_path / "d" / "bottle", good=60)
     data = MVTec(root=parts.parent, category="bottle", image_size=64, train_batch_size=8)
     few = MVTec(root=parts.parent, category="bottle", image_size=64, holdout=0.02)

@@ -73,7 +73,8 @@ def test_decisions_follow_the_threshold(task) -> None:
     assert found.kinds[0]["count"] == 6
 
 
-def test_a_defective_part_without_a_mask_counts_at_image_level_and_is_named(task, tmp_path) -> None:
+def test_a_defective_part_without_a_mask_is_named(task, tmp_path) -> None:
+    """A defective part without a mask counts at image level and is named."""
     inspector, data = task
     records = list(data.test_records)
     bad = next(i for i, r in enumerate(records) if r.label == 1)
@@ -88,7 +89,7 @@ def test_a_defective_part_without_a_mask_counts_at_image_level_and_is_named(task
     assert any("or an empty one" in note for note in evaluate(inspector, records).notes)
 
 
-def test_a_defect_that_vanishes_at_the_networks_size_makes_no_good_image(tmp_path) -> None:
+def test_a_defect_that_vanishes_makes_no_good_image(tmp_path) -> None:
     """AUPIMO's thresholds come from good images: a defect found where the small mask has nothing would raise them all."""
     rng = np.random.default_rng(0)
     records, maps = [], {}

@@ -37,7 +37,8 @@ def test_one_class_and_unified_leave_every_record_where_it_is(made) -> None:
     assert made.changed(SPLIT.test, Imaging(), Path("unused")) == SPLIT.test
 
 
-def test_few_shot_draws_k_good_images_and_a_larger_k_contains_a_smaller() -> None:
+def test_few_shot_draws_nested_sets_of_good_images() -> None:
+    """Few shot draws k good images and a larger k contains a smaller."""
     found = {(k, d): FewShot(k, d).split(SPLIT) for k, d in itertools.product((1, 2, 4, 8), range(5))}
     for (k, draw), split in found.items():
         assert len(split.train) == k
@@ -51,7 +52,8 @@ def test_few_shot_draws_k_good_images_and_a_larger_k_contains_a_smaller() -> Non
 
 
 @pytest.mark.parametrize("overlap", [True, False])
-def test_noisy_training_holds_the_share_of_defective_images_and_tests_them_only_with_overlap(overlap) -> None:
+def test_noisy_training_holds_its_share_of_defects(overlap) -> None:
+    """Noisy training holds the share of defective images and tests them only with overlap."""
     split = Noisy(0.2, overlap, draw=3).split(SPLIT)
     moved = keys(split.train) - keys(SPLIT.train)
     assert len(split.train) == 24
@@ -174,6 +176,7 @@ JSON = (
 
 
 @given(st.sampled_from([*KINDS, "x"]), st.dictionaries(st.sampled_from(["k", "draw", "share", "strength", "y"]), JSON))
-def test_no_settings_do_anything_but_make_a_protocol_or_an_input_error(kind, settings) -> None:
+def test_any_settings_make_a_protocol_or_an_input_error(kind, settings) -> None:
+    """No settings do anything but make a protocol or an input error."""
     with contextlib.suppress(InputError):
         assert isinstance(protocol({"kind": kind, **settings}), Protocol)

@@ -102,7 +102,8 @@ def test_a_file_that_answers_differently_is_not_written(inspector, tmp_path, mon
     assert not read_json(tmp_path / "part.parity.failed.json")["passed"]
 
 
-def test_an_export_that_fails_leaves_the_file_of_before_and_its_report(inspector, tmp_path) -> None:
+def test_a_failed_export_leaves_the_earlier_file(inspector, tmp_path) -> None:
+    """An export that fails leaves the file of before and its report."""
     path = tmp_path / "part.onnx"
     export(inspector, path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -231,7 +232,8 @@ def test_int8_computes_in_integers_and_says_what_it_costs(inspector, data, tmp_p
     assert Runtime(tmp_path / "part.onnx").exported.precision == "int8"
 
 
-def test_int8_means_the_same_on_every_processor_and_in_both_engines(inspector, model, data, tmp_path) -> None:
+def test_int8_is_the_same_on_every_processor_and_engine(inspector, model, data, tmp_path) -> None:
+    """Int8 means the same on every processor and in both engines."""
     images = [image.numpy() for image in stripes(3, SIZE, seed=2)]
     stored = {
         t.name: onnx.numpy_helper.to_array(t) for t in quantised(model, images, tolerance=0.9)[0].graph.initializer

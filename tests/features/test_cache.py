@@ -30,7 +30,8 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(map(torch.equal, one, other))
 
 
-def test_looked_up_is_computed_bit_for_bit_in_any_order_and_by_another_cache(tmp_path, images, counted) -> None:
+def test_cached_features_are_bit_for_bit_those_computed(tmp_path, images, counted) -> None:
+    """Looked up is computed bit for bit in any order and by another cache."""
     net = extractor("texnet_s", (8, 16))
     plain = net(images[:3]), net(images[3:])
     with FeatureCache(tmp_path, digests(images)).open():
@@ -46,7 +47,8 @@ def test_looked_up_is_computed_bit_for_bit_in_any_order_and_by_another_cache(tmp
     assert caching.get() is None
 
 
-def test_other_networks_layers_precisions_and_batch_sizes_are_kept_apart(tmp_path, images, counted) -> None:
+def test_other_networks_and_batch_sizes_are_kept_apart(tmp_path, images, counted) -> None:
+    """Other networks layers precisions and batch sizes are kept apart."""
     cache = FeatureCache(tmp_path, digests(images))
     nets = [
         extractor("texnet_s", (8, 16)),
@@ -128,7 +130,8 @@ def test_another_users_file_is_neither_touched_nor_removed(tmp_path, images, mon
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
 
 
-def test_room_is_made_around_another_users_file_that_may_not_be_removed(tmp_path, images, monkeypatch) -> None:
+def test_room_is_made_around_another_users_file(tmp_path, images, monkeypatch) -> None:
+    """Room is made around another users file that may not be removed."""
     net = extractor("texnet_s", (16,))
     plain = net(images)
 

@@ -43,7 +43,8 @@ def test_frozen_whatever_is_asked() -> None:
     assert not any(p.requires_grad for p in features.parameters())
 
 
-def test_random_weights_are_always_the_same_and_the_hash_tells_weights_apart() -> None:
+def test_random_weights_are_the_same_and_hashes_tell_apart() -> None:
+    """Random weights are always the same and the hash tells weights apart."""
     one, two = (extractor("texnet_s", [8], pretrained=False) for _ in range(2))
     assert one.sha256 == two.sha256 != extractor("texnet_s", [8]).sha256
 
@@ -120,7 +121,8 @@ def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:
         extractor("mobilenetv2_100", [8], weights=str(tmp_path / "whole.safetensors"))
 
 
-def test_a_deeper_sibling_holds_all_that_is_needed_and_is_refused(tmp_path) -> None:
+def test_a_deeper_sibling_is_refused(tmp_path) -> None:
+    """A deeper sibling holds all that is needed and is refused."""
     deeper = _import_timm().create_model("resnet34", pretrained=False).state_dict()
     save_file(deeper, tmp_path / "resnet34.safetensors")
     extractor("resnet34", ["layer1"], weights=str(tmp_path / "resnet34.safetensors"))
@@ -158,7 +160,8 @@ def test_real_weights_from_a_file_agree_with_timms_own_loading() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["texnet_s", "resnet18"])
-def test_on_the_processor_a_few_images_at_a_time_give_what_all_at_once_give(backbone, monkeypatch) -> None:
+def test_a_few_images_at_a_time_equal_all_at_once(backbone, monkeypatch) -> None:
+    """On the processor a few images at a time give what all at once give."""
     features = extractor(backbone, [8, 16], pretrained=False)
     images = torch.rand(5, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     passes, network = [], features.net.forward

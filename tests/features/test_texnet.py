@@ -65,7 +65,8 @@ def test_sides_that_no_stride_divides_are_rounded_up() -> None:
         assert map.shape[2:] == (-(-61 // STRIDES[stage]), -(-70 // STRIDES[stage]))
 
 
-def test_a_subset_of_stages_gives_the_same_maps_and_builds_nothing_deeper(image: torch.Tensor) -> None:
+def test_a_subset_of_stages_gives_the_same_maps(image: torch.Tensor) -> None:
+    """A subset of stages gives the same maps and builds nothing deeper."""
     every = dict(zip(STAGES, texnet()(image), strict=True))
     net = texnet(stages=("stage3", "stage2"))
     assert net.stages == ("stage2", "stage3")
@@ -90,7 +91,7 @@ def test_stage_three_carries_what_stage_four_sees_around_it(image: torch.Tensor)
     torch.testing.assert_close(third[:, 128:], around[:, ranked:])
 
 
-def test_a_smooth_layer_is_half_of_itself_and_half_of_the_mean_of_what_is_beside_it() -> None:
+def test_a_smooth_layer_is_half_itself_half_its_neighbours() -> None:
     """Against the layer at every place, one place at a time; away from the border, where what lies beyond is made up."""
     layer = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, stride=2, padding=1), torch.nn.ReLU())
     everywhere = torch.nn.Conv2d(3, 5, 3, padding=1)
@@ -105,7 +106,7 @@ def test_a_smooth_layer_is_half_of_itself_and_half_of_the_mean_of_what_is_beside
             torch.testing.assert_close(found[:, :, i, j], dense[:, :, 2 * i, 2 * j] / 2 + sum(beside) / 8)
 
 
-def test_a_fine_texture_looks_the_same_on_its_even_and_on_its_odd_pixels() -> None:
+def test_fine_textures_look_alike_on_even_and_odd_pixels() -> None:
     """Stripes of two pixels are where a stride of 2 does most harm: it meets one of the two, and always the same."""
     stripes = (torch.arange(257) % 2).float().expand(1, 3, 256, 257)
     pictures, net = (stripes[..., :256], stripes[..., 1:]), texnet()
@@ -128,7 +129,8 @@ def test_unknown_and_no_stages_are_refused() -> None:
 # --- shipped weights
 
 
-def test_the_shipped_file_is_small_complete_and_matches_its_hash() -> None:
+def test_the_shipped_file_is_small_and_matches_its_hash() -> None:
+    """The shipped file is small complete and matches its hash."""
     assert SHIPPED.stat().st_size <= 4_000_000
     tensors, metadata = read_weights(SHIPPED)
     assert set(tensors) == set(texnet(weights=False).state_dict())
@@ -149,7 +151,8 @@ def test_loaded_weights_are_the_files_values_in_float32() -> None:
         assert torch.equal(state[name], value.float())
 
 
-def test_features_are_deterministic_and_not_those_of_a_random_network(image: torch.Tensor) -> None:
+def test_features_are_deterministic_and_not_random(image: torch.Tensor) -> None:
+    """Features are deterministic and not those of a random network."""
     torch.manual_seed(0)
     random = texnet(weights=False)(image)
     for one, two, other in zip(texnet()(image), texnet()(image), random, strict=True):
@@ -195,7 +198,7 @@ def test_features_choose_layers_by_stride_and_normalise(image: torch.Tensor) -> 
     assert texnet_features("texnet_s", [8, 16], None, False).sha256 != features.sha256
 
 
-def test_a_detector_saved_with_an_earlier_network_is_refused_and_what_to_do_is_said(tmp_path: Path) -> None:
+def test_a_detector_of_an_earlier_network_is_refused(tmp_path: Path) -> None:
     """Version 3 had no smoothing, its tensors other names; read into this network they would give other maps."""
     fitted = PatchCore(coreset_sampling_ratio=0.05).fit(Parts(stripes(8, (64, 64), seed=0)))
     meta, tensors = read_saved(fitted.save(tmp_path / "new.safetensors"))

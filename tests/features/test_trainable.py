@@ -34,7 +34,8 @@ def test_everything_learns(backbone) -> None:
     assert not any(m.training for m in free.eval().modules())
 
 
-def test_a_student_has_the_shapes_of_its_teacher_which_stays_frozen() -> None:
+def test_a_student_has_its_teachers_shapes() -> None:
+    """A student has the shapes of its teacher which stays frozen."""
     teacher = extractor("texnet_s", [4, 8, 16])
     student = trainable("texnet_s", teacher.layers, pretrained=False)
     image = torch.rand(2, 3, 64, 48)

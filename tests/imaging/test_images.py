@@ -211,7 +211,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path) -> None:
         read(tmp_path / "big.png", max_pixels=899)
 
 
-def test_a_picture_of_one_pixel_is_too_small_and_limits_can_be_set(tmp_path) -> None:
+def test_one_pixel_is_too_small_and_limits_can_be_set(tmp_path) -> None:
+    """A picture of one pixel is too small and limits can be set."""
     assert cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1), np.uint8))
     with pytest.raises(ImageError, match="1 x 1 pixels is too small"):
         Imaging()(tmp_path / "dot.png")
@@ -220,7 +221,8 @@ def test_a_picture_of_one_pixel_is_too_small_and_limits_can_be_set(tmp_path) -> 
         Imaging(max_pixels=500)(tmp_path / "a.png")
 
 
-def test_errors_name_the_file_and_impossible_white_levels_are_refused(tmp_path) -> None:
+def test_errors_name_the_file_and_white_levels_are_checked(tmp_path) -> None:
+    """Errors name the file and impossible white levels are refused."""
     assert cv2.imwrite(str(tmp_path / "thin.png"), np.zeros((40, 5), np.uint8))
     with pytest.raises(ImageError, match=r"thin\.png: an image of 5 x 40 pixels is too small"):
         Imaging()(tmp_path / "thin.png")

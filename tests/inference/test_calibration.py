@@ -106,7 +106,8 @@ class TestFromGood:
             assert found.note == ""
             assert defective(scores, found.threshold).sum() == 99 - rank
 
-    def test_too_few_parts_say_what_is_guaranteed_and_what_is_needed(self) -> None:
+    def test_too_few_parts_say_what_is_guaranteed(self) -> None:
+        """Too few parts say what is guaranteed and what is needed."""
         found = from_good(np.arange(98.0), 0.01)
         assert found.threshold == np.nextafter(97.0, np.inf)
         assert "1.02 %" in found.guarantee  # 1 in 99, rounded up

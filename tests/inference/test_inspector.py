@@ -104,7 +104,8 @@ def test_verdicts_are_json(inspector, parts) -> None:
     assert set(found) == {"key", "verdict", "score", "p_value", "threshold", "peak", "peak_at", "regions"}
 
 
-def test_half_precision_stays_within_its_bound_and_can_be_taken_back(inspector, parts) -> None:
+def test_half_precision_is_bounded_and_can_be_undone(inspector, parts) -> None:
+    """Half precision stays within its bound and can be taken back."""
     before = inspector.inspect(parts[1])
     try:
         half = inspector.accelerate(precision="bfloat16").inspect(parts[1])
@@ -227,7 +228,8 @@ def change_header(path, **changes) -> None:
         ({"backbones": '{"features": "0000"}'}, "not those it was saved with"),
     ],
 )
-def test_files_it_does_not_understand_are_refused_with_the_reason(inspector, tmp_path, changes, message) -> None:
+def test_unknown_files_are_refused_with_the_reason(inspector, tmp_path, changes, message) -> None:
+    """Files it does not understand are refused with the reason."""
     path = inspector.save(tmp_path / "m.safetensors")
     change_header(path, **changes)
     with pytest.raises((FormatError, ValueError), match=message):
@@ -262,7 +264,8 @@ def test_other_files_and_cut_off_files_are_refused(inspector, tmp_path) -> None:
         Inspector.load(path)
 
 
-def test_region_of_interest_and_ignored_places_never_raise_an_alarm(inspector) -> None:
+def test_ignored_areas_never_raise_an_alarm(inspector) -> None:
+    """Region of interest and ignored places never raise an alarm."""
     image = stripes(1, SIZE, seed=5)[0].permute(1, 2, 0).numpy()
     dirty = image.copy()
     dirty[:20, :20] = 1.0
@@ -282,7 +285,8 @@ def test_folders_written_by_the_tests_are_what_they_say(tmp_path) -> None:
     assert len(list(root.rglob("*.png"))) == 13
 
 
-def test_a_folder_that_cannot_be_looked_into_is_named_and_never_left_out(tmp_path, monkeypatch) -> None:
+def test_a_folder_that_cannot_be_read_is_never_left_out(tmp_path, monkeypatch) -> None:
+    """A folder that cannot be looked into is named and never left out."""
     for name in ("a.png", "shut/b.png", ".hidden/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -308,7 +312,8 @@ def test_a_folder_that_cannot_be_looked_into_is_named_and_never_left_out(tmp_pat
                 images_below(tmp_path)
 
 
-def test_a_file_that_cannot_be_asked_what_it_is_is_named_and_never_left_out(tmp_path, monkeypatch) -> None:
+def test_a_file_that_cannot_be_read_is_never_left_out(tmp_path, monkeypatch) -> None:
+    """A file that cannot be asked what it is is named and never left out."""
     (tmp_path / "a.png").write_bytes(b"")
     status = Path.stat
 

@@ -94,7 +94,8 @@ def test_openvino_reads_the_same_file(file, folder) -> None:
         assert a.error is not None or b.score == pytest.approx(a.score, rel=1e-4)
 
 
-def test_openvino_is_not_let_near_int8_that_nobody_compared_there(file, tmp_path) -> None:
+def test_openvino_refuses_int8_that_was_not_compared(file, tmp_path) -> None:
+    """Openvino is not let near int8 that nobody compared there."""
     small = onnx.load(file)
     next(prop for prop in small.metadata_props if prop.key == "blemish.precision").value = '"int8"'
     onnx.save(small, tmp_path / "int8.onnx")

@@ -85,7 +85,8 @@ def test_the_schema_finds_what_is_wrong(tmp_path, sheet, changed, said) -> None:
     assert any(said in line and line.startswith(sheet.rpartition("/")[2]) for line in found), found
 
 
-def test_the_schema_finds_what_is_twice_misplaced_or_out_of_order(tmp_path) -> None:
+def test_the_schema_finds_duplicates_and_disorder(tmp_path) -> None:
+    """The schema finds what is twice misplaced or out of order."""
     folder = copy(tmp_path)
     visa = folder / "results" / "visa.jsonl"
     lines = visa.read_text(encoding="utf-8").splitlines()
@@ -124,7 +125,8 @@ def test_one_aupro_of_anomalib_is_not_also_another_aupro(tmp_path) -> None:
     assert "in zero-shot and zero-shot as aupro_anomalib" in said
 
 
-def test_numbers_under_the_same_conditions_are_told_apart_or_allowed(tmp_path) -> None:
+def test_numbers_under_equal_conditions_are_told_apart(tmp_path) -> None:
+    """Numbers under the same conditions are told apart or allowed."""
     folder = copy(tmp_path)
     (said,) = filed_again(folder, "FoundAD", value=12.5)
     assert "FoundAD 12.5 and" in said

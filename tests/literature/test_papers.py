@@ -35,7 +35,8 @@ def test_text_is_found_without_its_accents() -> None:
     )
 
 
-def test_a_place_counts_with_all_below_it_and_under_its_short_name() -> None:
+def test_a_place_counts_with_all_below_it() -> None:
+    """A place counts with all below it and under its short name."""
     assert papers(family="memory-bank") == papers(family="embedding/memory-bank") == papers(family="Memory bank")
     assert set(papers(family="memory-bank")) < set(papers(family="embedding"))
     assert len(papers(code=True)) + len(papers(code=False)) == len(papers())

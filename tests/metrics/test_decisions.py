@@ -43,7 +43,8 @@ def test_the_f1_max_threshold_gives_the_f1_max() -> None:
         assert metrics.f1(labels, scores, threshold) == pytest.approx(value, abs=1e-15)
 
 
-def test_infinite_thresholds_pass_all_or_nothing_and_nan_is_refused() -> None:
+def test_infinite_thresholds_pass_all_or_nothing() -> None:
+    """Infinite thresholds pass all or nothing and nan is refused."""
     assert metrics.escape_rate(LABELS, SCORES, math.inf) == 1
     assert metrics.false_reject_rate(LABELS, SCORES, -math.inf) == 1
     with pytest.raises(InputError, match="NaN"):

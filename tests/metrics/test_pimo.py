@@ -42,7 +42,8 @@ def test_the_usual_bounds_on_images_of_real_size() -> None:
     np.testing.assert_allclose(aupimo(maps, masks, (2e-5, 1e-4)), [1, 0, 0.3], atol=1e-12)
 
 
-def test_depends_on_order_only_and_each_good_image_weighs_the_same() -> None:
+def test_only_order_counts_and_good_images_weigh_the_same() -> None:
+    """Depends on order only and each good image weighs the same."""
     maps, masks = scene(0)
     value = aupimo(maps, masks, BOUNDS)
     np.testing.assert_allclose(aupimo([np.exp(m) for m in maps], masks, BOUNDS), value, atol=1e-12)
@@ -85,7 +86,7 @@ def test_what_cannot_be_measured_is_refused(change, bounds, said) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 7, 11])
-def test_bounds_that_begin_with_one_pixel_are_reached_in_both_ways(count: int) -> None:
+def test_bounds_of_one_pixel_are_reached_in_both_ways(count: int) -> None:
     """The mean share of one pixel in one of some images is a sum, which may round to a little more than the bound."""
     rng = np.random.default_rng(0)
     maps, masks = [rng.normal(size=(100, 100)) for _ in range(count + 1)], [np.zeros((100, 100), bool)] * count

@@ -121,7 +121,8 @@ def test_perfect_constant_inverted_random() -> None:
     assert aupro([rng.random((64, 64)) for _ in masks], masks) == pytest.approx(0.15, abs=0.02)
 
 
-def test_every_region_weighs_the_same_and_an_unseen_one_costs_its_share() -> None:
+def test_every_region_weighs_the_same_and_unseen_ones_cost() -> None:
+    """Every region weighs the same and an unseen one costs its share."""
     mask = np.zeros((50, 50), bool)
     mask[:30, :30] = True
     mask[40, 40] = True

@@ -94,7 +94,8 @@ def test_invariant_to_monotone_transforms_order_and_shape() -> None:
         assert metric(labels.ravel()[order], scores.ravel()[order]) == value
 
 
-def test_large_scores_do_not_saturate_and_single_precision_counts() -> None:
+def test_large_scores_do_not_saturate() -> None:
+    """Large scores do not saturate and single precision counts."""
     assert auroc([0, 1], [1e5, 1e5 + 1]) == 1.0
     assert auroc([0, 1], np.array([1.0, np.nextafter(1.0, 2.0)])) == 1.0
     assert auroc([0, 1], np.array([1.0, np.nextafter(np.float32(1), np.float32(2))], np.float32)) == 1.0

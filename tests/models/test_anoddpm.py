@@ -51,7 +51,8 @@ def test_parameters_of_the_published_network() -> None:
     assert detector.stride == 32
 
 
-def test_noise_is_each_images_own_of_three_channels_and_its_depth() -> None:
+def test_noise_is_each_images_own_in_channels_and_depth() -> None:
+    """Noise is each images own of three channels and its depth."""
     detector, t = AnoDDPM(**TINY), torch.tensor([3, 11])
     found = detector.noise(torch.zeros(2, 3, 16, 24), t, torch.Generator().manual_seed(5))
     table = tables(2, 3, generator=torch.Generator().manual_seed(5))
@@ -61,7 +62,7 @@ def test_noise_is_each_images_own_of_three_channels_and_its_depth() -> None:
         torch.testing.assert_close(found[n, c], alone[0, 0])
 
 
-def test_the_first_loss_is_the_squared_error_of_the_predicted_noise() -> None:
+def test_the_first_loss_is_the_error_of_predicted_noise() -> None:
     """The U-Net begins at 0 everywhere: the loss is the noise's own mean square, over random times."""
     image = stripes(8, SIZE, seed=0)
     found = AnoDDPM(**{**TINY, "steps": 1}).fit(Parts(image)).losses
@@ -73,7 +74,8 @@ def test_the_first_loss_is_the_squared_error_of_the_predicted_noise() -> None:
 
 
 @pytest.mark.parametrize(("horizon", "below"), [(20, 20), (800, 50)])
-def test_the_network_sees_noised_parts_at_times_below_the_horizon(monkeypatch, horizon, below) -> None:
+def test_the_network_sees_noise_below_the_horizon(monkeypatch, horizon, below) -> None:
+    """The network sees noised parts at times below the horizon."""
     seen, image = [], stripes(4, SIZE, seed=0)
     detector = AnoDDPM(**{**TINY, "horizon": horizon})
 
@@ -204,7 +206,8 @@ def test_there_and_back_is_the_papers_loop(fitted) -> None:
         torch.testing.assert_close(found[i].double(), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_map_is_the_mean_squared_error_of_all_healings_and_the_image_its_peak(fitted) -> None:
+def test_map_is_the_mean_squared_error_of_reconstructions(fitted) -> None:
+    """Map is the mean squared error of all healings and the image its peak."""
     image = deface(stripes(2, SIZE, seed=4), 0)[0]
     twice = AnoDDPM(**{**fitted.params, "repeats": 2, "seed": 7})
     twice.adopt(fitted)

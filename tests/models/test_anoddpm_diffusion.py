@@ -25,7 +25,7 @@ def test_nothing_of_it_is_saved() -> None:
     assert not Diffusion(50).state_dict()
 
 
-def test_a_chain_of_steps_is_all_steps_at_once_in_mean_and_variance() -> None:
+def test_a_chain_of_steps_is_all_steps_at_once() -> None:
     """Linear in image and noise: follow the image's factor, and the sum of the squared factors of each step's noise."""
     diffusion = Diffusion(50)
     zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
@@ -49,7 +49,8 @@ def test_a_chain_of_steps_drawn() -> None:
     assert float(x.var()) == pytest.approx(1 - left, rel=0.02)
 
 
-def test_denoised_undoes_noised_and_times_belong_to_their_images() -> None:
+def test_denoised_undoes_noised_at_its_time() -> None:
+    """Denoised undoes noised and times belong to their images."""
     diffusion, generator = Diffusion(100), torch.Generator().manual_seed(0)
     x, noise = torch.randn(3, 2, 4, 5, generator=generator), torch.randn(3, 2, 4, 5, generator=generator)
     t = torch.tensor([0, 30, 60])

@@ -44,7 +44,8 @@ def test_the_defaults_are_the_papers() -> None:
     assert expected.items() <= AnoGAN().params.items()
 
 
-def test_distance_is_the_weighted_sum_of_residual_and_discrimination(fitted) -> None:
+def test_distance_is_residual_plus_discrimination(fitted) -> None:
+    """Distance is the weighted sum of residual and discrimination."""
     x = to_square(stripes(2, SIZE, seed=4), 16)
     with torch.no_grad():
         drawn = fitted.generator(torch.rand(2, 4, 1, 1))
@@ -117,7 +118,8 @@ def test_the_first_step_goes_down_the_gradient(fitted) -> None:
         torch.testing.assert_close(second[i], first[i] - 0.1 * z.grad[0].sign(), rtol=1e-3, atol=1e-4)
 
 
-def test_the_search_works_in_inference_mode_and_leaves_no_gradients_behind() -> None:
+def test_the_search_works_in_inference_mode() -> None:
+    """The search works in inference mode and leaves no gradients behind."""
     detector = AnoGAN(**{**TINY, "steps": 2, "search_steps": 3}).fit(Parts(stripes(8, SIZE, seed=0)))
     detector.zero_grad()
     image = stripes(2, SIZE, seed=4)

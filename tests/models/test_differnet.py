@@ -139,7 +139,8 @@ def test_the_map_is_the_blurred_size_of_the_mean_gradient(fitted) -> None:
     assert float(expected.max()) > 0
 
 
-def test_the_same_answer_whether_or_not_the_caller_records_gradients(fitted) -> None:
+def test_recording_gradients_changes_no_answer(fitted) -> None:
+    """The same answer whether or not the caller records gradients."""
     image = stripes(2, SIZE, seed=5)
     with torch.inference_mode():
         born_inside = image.clone()
@@ -170,7 +171,7 @@ def test_the_flow_learns_and_the_frozen_network_does_not(fitted) -> None:
         assert torch.equal(value, start.get_parameter(name)) == name.startswith("features.")
 
 
-def test_learning_sets_defaced_parts_apart_from_good_ones_not_seen_before(fitted) -> None:
+def test_learning_sets_unseen_defaced_parts_apart(fitted) -> None:
     """How far out they lie, beside good ones: hardly farther after one step, more than twice as far after forty."""
     good, (bad, _) = stripes(20, SIZE, seed=21), deface(stripes(20, SIZE, seed=22), 7)
     hardly = DifferNet(**{**TINY, "steps": 1}).fit(Parts(stripes(16, SIZE, seed=0)))

@@ -93,7 +93,8 @@ def test_textures_are_distorted_before_they_are_mixed() -> None:
     assert len(set(inside)) > 5, "the texture is .3 everywhere"
 
 
-def test_half_of_the_drawn_textures_have_no_colour_and_those_of_a_folder_keep_theirs(monkeypatch) -> None:
+def test_half_of_the_drawn_textures_have_no_colour(monkeypatch) -> None:
+    """Half of the drawn textures have no colour and those of a folder keep theirs."""
     monkeypatch.setattr(blemish.models.draem, "distort", lambda image, generator: image)
     image, colours = torch.zeros(3, *SIZE), torch.tensor([0.9, 0.5, 0.1]).view(3, 1, 1)
 
@@ -160,7 +161,8 @@ def test_the_rate_falls_to_a_fifth_and_a_25th(monkeypatch) -> None:
     assert rates == pytest.approx([1e-4] * 16 + [2e-5] * 2 + [4e-6] * 2)
 
 
-def test_map_is_the_probability_and_the_image_its_worst_neighbourhood(fitted) -> None:
+def test_map_is_a_probability_and_the_image_its_worst_spot(fitted) -> None:
+    """Map is the probability and the image its worst neighbourhood."""
     image = deface(stripes(2, SIZE, seed=4), 0)[0]
     with torch.inference_mode():
         score, map = fitted(image)

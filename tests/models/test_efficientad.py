@@ -71,7 +71,8 @@ def test_marks_are_the_quantiles_of_the_images_held_back(fitted) -> None:
 
 
 @pytest.mark.parametrize("border", ["zeros", "edge"])
-def test_score_and_map_are_the_mean_of_both_maps_on_their_scales(fitted, border) -> None:
+def test_score_and_map_are_means_on_their_scales(fitted, border) -> None:
+    """Score and map are the mean of both maps on their scales."""
     image = deface(stripes(2, SIZE, seed=3), 0)[0]
     fitted.border = border
     with torch.inference_mode():

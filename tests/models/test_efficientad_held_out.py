@@ -23,7 +23,8 @@ def test_every_image_is_on_one_side_in_the_share_wanted(count, share, held) -> N
     assert seen(learn) | seen(back) == seen(Parts(images))
 
 
-def test_the_order_and_the_batches_do_not_matter_but_the_seed_does() -> None:
+def test_order_and_batches_do_not_matter_but_the_seed_does() -> None:
+    """The order and the batches do not matter but the seed does."""
     images = stripes(40, (8, 8), seed=0)
     shuffled = images[torch.randperm(40, generator=torch.Generator().manual_seed(1))]
     one, other = (seen(hold_out(Parts(stack, size), 0.2)[1]) for stack, size in ((images, 8), (shuffled, 7)))

@@ -68,7 +68,8 @@ def test_kernels_take_turns() -> None:
     assert sides("3x3-1x1") == [3, 1, 3, 1]
 
 
-def test_features_are_normalised_over_channels_and_places_image_by_image() -> None:
+def test_features_are_normalised_image_by_image() -> None:
+    """Features are normalised over channels and places image by image."""
     detector = FastFlow(**TINY)
     image = stripes(2, SIZE, seed=1)
     for found, map in zip(detector.described(image), detector.features(image), strict=True):

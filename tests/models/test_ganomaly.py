@@ -48,7 +48,8 @@ def test_the_defaults_are_the_codes() -> None:
     assert {"w_adv": 1, "w_con": 50, "w_enc": 1}.items() <= GANomaly().params.items()
 
 
-def test_a_discriminator_that_has_won_begins_anew_and_so_after_a_resumption(monkeypatch, tmp_path) -> None:
+def test_a_discriminator_that_has_won_begins_anew(monkeypatch, tmp_path) -> None:
+    """A discriminator that has won begins anew and so after a resumption."""
     real = GANomaly.discriminator_loss
     data, kept = Parts(stripes(12, SIZE, seed=0)), {**TINY, "steps": 6}
     begun: list[torch.Tensor] = []

@@ -73,7 +73,8 @@ def test_the_file_holds_no_more_than_it_must(tmp_path: Path) -> None:
     assert detector.save(tmp_path / "p.safetensors").stat().st_size < everything + 100_000
 
 
-def test_channels_are_fixed_by_the_seed_and_limited_by_the_backbone() -> None:
+def test_channels_are_fixed_by_the_seed() -> None:
+    """Channels are fixed by the seed and limited by the backbone."""
     assert torch.equal(PaDiM(seed=3).channels, PaDiM(seed=3).channels)
     assert not torch.equal(PaDiM(seed=3).channels, PaDiM(seed=4).channels)
     every = PaDiM(dims=10_000)

@@ -121,7 +121,8 @@ def test_bank_size_by_ratio_and_by_number() -> None:
     assert len(PatchCore(coreset_size=10_000).fit(Parts(stripes(8, SIZE, 0))).bank) == patches
 
 
-def test_more_patches_than_the_memory_holds_still_give_a_bank_that_covers_them() -> None:
+def test_more_patches_than_memory_still_give_a_covering_bank() -> None:
+    """More patches than the memory holds still give a bank that covers them."""
     parts = Parts(stripes(24, SIZE, 0))
     whole = PatchCore(**TINY).fit(parts)
     small = PatchCore(**TINY, memory=800 * whole.bank.shape[1] * 4 / 2**30).fit(parts)  # 800 of 1536 patches
@@ -134,7 +135,8 @@ def test_more_patches_than_the_memory_holds_still_give_a_bank_that_covers_them()
     assert cover(small.bank) <= 1.5 * cover(whole.bank)
 
 
-def test_what_is_taken_over_is_searched_also_where_a_score_came_before(monkeypatch) -> None:
+def test_an_adopted_bank_is_searched_after_a_score(monkeypatch) -> None:
+    """What is taken over is searched also where a score came before."""
     monkeypatch.setattr("blemish.ops.neighbours.WORTH", 0)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     used, other = (PatchCore(coreset_size=256).eval() for _ in range(2))

@@ -56,7 +56,8 @@ def test_noise_is_gaussian_and_as_strong_as_asked() -> None:
     assert float((noise.abs() < 0.3).float().mean()) == pytest.approx(0.683, abs=0.01)
 
 
-def test_adaptor_and_discriminator_learn_the_frozen_network_does_not(fitted) -> None:
+def test_adaptor_and_discriminator_learn_the_rest_is_frozen(fitted) -> None:
+    """Adaptor and discriminator learn the frozen network does not."""
     start = SimpleNet(**TINY)
     for name, value in fitted.named_parameters():
         assert torch.equal(value, start.get_parameter(name)) == name.startswith("features.")

@@ -59,7 +59,7 @@ def test_the_loss_is_minus_the_bound_of_one_draw(fitted) -> None:
     assert float(found) == pytest.approx(-float((likelihood - distance).mean()) / pixels - constant, rel=1e-4)
 
 
-def test_the_bound_is_the_mean_log_ratio_over_the_codes_distribution(fitted) -> None:
+def test_the_bound_is_the_mean_log_ratio(fitted) -> None:
     """E over q(z | x) of log p(x | z) + log p(z) - log q(z | x), by Monte Carlo, every density torch's own."""
     image = stripes(1, SIZE, seed=4)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_map_is_the_squared_error_from_the_mean_code(fitted) -> None:
     torch.testing.assert_close(score, expected.flatten(1).max(1).values)
 
 
-def test_sampled_scores_average_the_error_over_the_codes_distribution(fitted) -> None:
+def test_sampled_scores_average_the_error(fitted) -> None:
     """E |x - decode(z)|² over 300 draws of ours against as many of torch's, for codes made vague."""
     sampled = VAE(**{**TINY, "sigma": 0.0, "samples": 300})
     sampled.encoder, sampled.decoder, sampled.losses = copy.deepcopy(fitted.encoder), fitted.decoder, fitted.losses

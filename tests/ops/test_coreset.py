@@ -97,7 +97,8 @@ def test_every_pick_is_the_farthest_up_to_rounding(name: str) -> None:
     assert picks[:100].tolist() == brute(points, 100)
 
 
-def test_dropping_levels_by_hand_small_active_sets_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_levels_small_sets_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropping levels by hand small active sets and tiles change nothing."""
     expected = {name: greedy_coreset(points, 300).picks.tolist() for name, points in WHOLE.items()}
     monkeypatch.setattr(coreset, "ACTIVE", 16)  # ties then overflow it
     assert {name: greedy_coreset(points, 300).picks.tolist() for name, points in WHOLE.items()} == expected
@@ -238,7 +239,8 @@ def test_a_longer_stream_covers_all_points_within_its_radius(limit: int, times: 
     assert cover(points, bank) <= 1.5 * best
 
 
-def test_the_radius_of_a_selection_is_its_cover_even_where_no_pick_lowered_a_limit() -> None:
+def test_the_radius_of_a_selection_is_its_cover() -> None:
+    """The radius of a selection is its cover even where no pick lowered a limit."""
     for name, count in (("clustered", 3), ("normal", 1), ("normal", 50), ("sphere", 200)):
         found = greedy_coreset(REAL[name], count)
         assert found.radius == pytest.approx(cover(REAL[name], REAL[name][found.picks]), rel=1e-3), name

@@ -103,7 +103,8 @@ def test_a_ridge_that_rounding_swallows_is_doubted() -> None:
     gather([level * 60 for level in draw(SHAPES["three grids"], 30, 0, 0.0)], (30,)).whitening(0.01)
 
 
-def test_samples_of_other_grids_and_no_numbers_are_refused_as_what_they_are() -> None:
+def test_samples_of_other_grids_are_refused() -> None:
+    """Samples of other grids and no numbers are refused as what they are."""
     moments = gather(draw(SHAPES["one grid"], 4, 0, 0.0), (4,))
     with pytest.raises(InputError, match="one size"):
         moments.update([torch.zeros(1, 5, 3, 2)])

@@ -30,7 +30,7 @@ def test_a_member_is_at_distance_zero_even_away_from_the_origin() -> None:
 @pytest.mark.parametrize("exported", [False, True])
 @pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("offset", [100, 1000])
-def test_the_nearest_are_found_however_far_from_the_origin_all_lie(
+def test_the_nearest_are_found_far_from_the_origin(
     offset: int, k: int, exported: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ranked by norms about the origin, one in fifty is wrong at 100 and nearly all at 1000."""
@@ -77,7 +77,8 @@ def test_bounds_lose_nobody(name: str, k: int, by: str, monkeypatch: pytest.Monk
     assert all(len(set(row)) == k for row in indices.tolist())
 
 
-def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
+def test_bounds_are_lower_bounds_and_spare_measurements() -> None:
+    """Bounds are below the distances and hardly any is measured."""
     bank = CASES["most variance in front"]
     search = neighbours.Search(bank, neighbours.leads(bank), by="floats")
     centre, axes = search.leads
@@ -94,7 +95,8 @@ def test_bounds_are_below_the_distances_and_hardly_any_is_measured() -> None:
 
 
 @pytest.mark.parametrize("by", BYTES)
-def test_bytes_are_kept_as_they_are_said_to_be_and_spare_nearly_all_distances(by: str) -> None:
+def test_bytes_are_kept_as_documented_and_spare_distances(by: str) -> None:
+    """Bytes are kept as they are said to be and spare nearly all distances."""
     queries, bank = CASES["most variance in front"][:100], CASES["most variance in front"][100:]
     lie = neighbours.leads(bank)
     tiles = byte_tiles.ByteTiles(bank, *lie, by)

@@ -78,7 +78,8 @@ def test_a_quarter_turn_swaps_the_axes() -> None:
     np.testing.assert_allclose(turned, straight[::-1], rtol=0.2)
 
 
-def test_a_defects_shape_is_where_turned_noise_of_any_size_exceeds_the_threshold(monkeypatch) -> None:
+def test_a_defects_shape_is_thresholded_rotated_noise(monkeypatch) -> None:
+    """A defects shape is where turned noise of any size exceeds the threshold."""
     asked = []
 
     def field(size, cells, *, angle, generator):

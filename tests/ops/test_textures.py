@@ -26,7 +26,8 @@ def image() -> torch.Tensor:
     return torch.rand(3, *SIZE, generator=seeded(0))
 
 
-def test_textures_are_pictures_decided_by_the_seed_and_all_different() -> None:
+def test_textures_are_images_decided_by_the_seed() -> None:
+    """Textures are pictures decided by the seed and all different."""
     found = [texture(SIZE, seeded(s)) for s in range(40)]
     for one in found:
         assert one.shape == (3, *SIZE)

@@ -19,7 +19,8 @@ def part(key: str, label: int, score: float, defective: bool) -> PartResult:
     return PartResult(key, key, "good" if label == 0 else "crack", label, score, 0.1, defective)
 
 
-def test_mistakes_come_first_and_the_worst_of_them_before_others() -> None:
+def test_mistakes_come_first_the_worst_before_others() -> None:
+    """Mistakes come first and the worst of them before others."""
     parts = [
         part("fine", 0, 0.1, False),
         part("alarm", 0, 0.7, True),

@@ -77,7 +77,8 @@ def by_key(report: Report) -> dict[str, PartResult]:
     return {part.key: part for part in report.parts}
 
 
-def test_a_report_says_where_each_part_was_looked_at_and_where_its_defect_is(report, tmp_path) -> None:
+def test_a_report_says_where_each_part_and_its_defect_are(report, tmp_path) -> None:
+    """A report says where each part was looked at and where its defect is."""
     parts = by_key(report)
     caught, escape, bare, good = (parts[f"{name}.png"] for name in ("caught0", "escape0", "bare", "g0"))
     assert [r.box for r in caught.regions] == [(40, 30, 60, 40)]
@@ -99,7 +100,8 @@ def test_a_report_says_where_each_part_was_looked_at_and_where_its_defect_is(rep
     assert PartResult.from_dict(old).regions == ()
 
 
-def test_of_a_noisy_map_the_highest_regions_are_kept_and_the_report_says_so(tmp_path) -> None:
+def test_the_highest_regions_of_a_noisy_map_are_kept(tmp_path) -> None:
+    """Of a noisy map the highest regions are kept and the report says so."""
     pixels = np.zeros((*SIZE, 3), np.uint8)
     pixels[::3, ::3] = np.linspace(190, 255, 32 * 43).astype(np.uint8).reshape(32, 43)[..., None]
     records = [write(tmp_path, "g.png", "good", 0.1), write(tmp_path, "n.png", "noise", 0.9)]
@@ -135,7 +137,8 @@ def test_a_place_outside_the_region_of_interest_is_no_peak() -> None:
     assert inspector.decide("x", Raw(0.1, None, (16, 16))).peak is None
 
 
-def test_the_text_has_the_confusion_matrix_and_the_recall_of_each_kind(report) -> None:
+def test_the_text_has_confusion_matrix_and_recall_by_kind(report) -> None:
+    """The text has the confusion matrix and the recall of each kind."""
     text = report.text()
     assert re.search(r"^ +passed +rejected\ngood +4 +1\ndefective +3 +7$", text, re.M)
     assert re.search(r"^recall +0.7000 .* 7 of 10 defective parts are rejected$", text, re.M)
@@ -227,7 +230,8 @@ def test_each_run_that_finds_pictures_has_a_folder_of_its_own(tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page is not looked at")
-def test_a_click_enlarges_a_part_and_the_table_sorts_and_filters(page, tmp_path) -> None:
+def test_a_click_enlarges_and_the_table_sorts_and_filters(page, tmp_path) -> None:
+    """A click enlarges a part and the table sorts and filters."""
     script = """
       document.querySelectorAll(".parts button.open")[1].click();
       document.querySelector("#large [value=heat]").click();

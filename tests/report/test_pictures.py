@@ -69,7 +69,8 @@ def test_pictures_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_verdict_is_printed_in_one_short_line_and_as_a_table_in_a_notebook(part) -> None:
+def test_a_verdict_prints_as_a_line_and_as_a_table(part) -> None:
+    """A verdict is printed in one short line and as a table in a notebook."""
     verdict = Bright().inspect(part)
     assert len(repr([verdict] * 3)) < 400
     said = "score 0.9281, threshold 0.2, p_value 0.03226, regions 1, map 40 x 60"

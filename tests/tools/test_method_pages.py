@@ -35,17 +35,21 @@ def test_the_pages_are_those_of_the_methods() -> None:
 
 
 @pytest.mark.parametrize("name", registry.methods())
-def test_a_page_names_every_parameter_with_its_default(name) -> None:
+def test_a_page_names_every_parameter_with_its_default_and_meaning(name) -> None:
     quick = registry.method_card(name).presets.get("quick")
-    head = ["parameter", "type", "default", *(["`quick`"] if quick else [])]
-    assert head in rows(written(name)), "a preset that the method does not have has no column"
-    found = {row[0].strip("`"): row[2].strip("`") for row in rows(written(name)) if len(row) == len(head)}
+    head = ["parameter", "type", "default", *(["`quick`"] if quick else []), "meaning"]
+    table = rows(written(name))
+    assert head in table, "a preset that the method does not have has no column"
+    start = table.index(head) + 2
     parameters = inspect.signature(registry.method(name)).parameters
-    for parameter in parameters.values():
-        assert ast.literal_eval(found[parameter.name]) == parameter.default
-    for key, value in ({} if quick is None else quick.params).items():
-        (cell,) = [row[3].strip("`") for row in rows(written(name)) if row[0] == f"`{key}`" and len(row) == 4]
-        assert ast.literal_eval(cell) == value
+    found = {row[0].strip("`"): row[1:] for row in table[start : start + len(parameters)]}
+    assert list(found) == list(parameters)
+    for key, (_, default, *preset, meaning) in found.items():
+        assert ast.literal_eval(default.strip("`")) == parameters[key].default
+        assert meaning.endswith(".")
+        if quick is not None and key in quick.params:
+            assert ast.literal_eval(preset[0].strip("`")) == quick.params[key]
+    assert "Args:" not in written(name)
 
 
 @pytest.mark.parametrize("name", registry.methods())
@@ -129,10 +133,10 @@ def test_cells_say_how_they_were_fitted(scripts, tmp_path) -> None:
     found = {row[1]: row for row in rows(pages.page("stpm", tmp_path)) if row[0] == "here"}
     assert found["paper-one"][3] == "91.2 (90.0 to 92.5)"
     assert found["paper-one"][4].startswith("128 px, batches of 8, `quick`, 400 steps")
-    assert found["paper-one"][4].endswith("seed 3; 36 good images learned from, 60 tested")
+    assert found["paper-one"][4].endswith("seed 3; trained on 36 good images, tested on 60")
     assert "`steps=10_001`" in found["two"][4]
     assert "quick" not in found["two"][4]
-    assert found["chance"][3] == "91.2 (48.0 to 92.5); **not told from chance**"
+    assert found["chance"][3] == "91.2 (48.0 to 92.5); **not distinguishable from chance**"
     assert found["zero"][2] == "failed: not done after 15 minutes"
     assert "We have not measured it" in pages.page("padim", tmp_path)
 
@@ -150,7 +154,7 @@ def test_chance_is_called_chance(scripts, tmp_path, low, said) -> None:
     facts |= {"decisions": {"escape_rate": rate, "false_reject_rate": rate}}
     scripts["measured_table"].put(tmp_path / "measured" / "demo.csv", {"method": "stpm"}, facts)
     text = scripts["method_pages"].page("stpm", tmp_path)
-    assert ("image scores are not told from chance" in text) == said
+    assert ("image scores are not distinguishable from chance" in text) == said
     assert "it has no maps" in text
     assert "so that at most 5 % of new good parts are rejected" in text
     assert "Smaller than `quick`, because the method is slow: `steps=7`." in text
@@ -177,7 +181,15 @@ def test_docstrings_become_markdown(scripts) -> None:
     source = scripts["method_source"]
     assert source.markdown("a * b < c, `x * y`\n\n        f * g") == "a \\* b &lt; c, `x * y`\n\n        f * g"
     make = ast.parse("def f(self, a: int = 2, *, b: str | None = 'x', c=20_000): ...").body[0]
-    found = [(p.name, p.type, p.default) for p in source.parameters(make.args)]
-    assert found == [("a", "int", "2"), ("b", "str | None", '"x"'), ("c", "", "20_000")]
+    arguments = "Args:\n    a: Said on\n        two lines: so.\n    b: x * y.\n    c: Last."
+    text, meanings = source.documented(f"A class.\n\nMore.\n\n{arguments}\n\nRaises:\n    Error: d: no.")
+    assert text == "A class.\n\nMore."
+    assert meanings == {"a": "Said on two lines: so.", "b": "x * y.", "c": "Last."}
+    found = [(p.name, p.type, p.default, p.meaning) for p in source.parameters(make.args, meanings)]
+    assert found[0] == ("a", "int", "2", "Said on two lines: so.")
+    assert found[1:] == [("b", "str | None", '"x"', "x \\* y."), ("c", "", "20_000", "Last.")]
     with pytest.raises(ValueError, match="needs one"):
-        source.parameters(ast.parse("def f(self, a, b=1): ...").body[0].args)
+        source.parameters(ast.parse("def f(self, a, b=1): ...").body[0].args, meanings)
+    with pytest.raises(ValueError, match="does not document c in Args"):
+        source.parameters(make.args, {"a": "A.", "b": "B."})
+    assert source.documented("A class without sections.") == ("A class without sections.", {})

@@ -40,7 +40,8 @@ def test_optimise_learns_and_leaves_eval_mode() -> None:
     assert not module.training
 
 
-def test_no_gradient_is_kept_in_memory_also_of_what_lies_outside_the_module() -> None:
+def test_no_gradient_is_kept_outside_the_module_either() -> None:
+    """No gradient is kept in memory also of what lies outside the module."""
     module, _ = line_fit(2)
     assert [p.grad for p in module.parameters()] == [None, None]
     module, other = nn.Linear(1, 1), nn.Linear(1, 1)

@@ -315,7 +315,8 @@ def test_checks_draw_nothing_from_the_training(uninterrupted) -> None:
         Learner().fit(Points())
 
 
-def test_half_precision_computes_in_it_and_keeps_float32_weights() -> None:
+def test_half_precision_keeps_float32_weights() -> None:
+    """Half precision computes in it and keeps float32 weights."""
     module, kinds = nn.Linear(3, 1), set()
 
     def loss(batch: Batch) -> Tensor:
@@ -430,7 +431,8 @@ def learn_together(batch: int, folder: Path | None, steps: int) -> dict[str, obj
     return {"net": net.state_dict(), "losses": losses, "dice": dice, "after": after}
 
 
-def test_two_processes_learn_what_one_does_with_batches_twice_as_large(tmp_path) -> None:
+def test_two_processes_equal_one_with_double_batches(tmp_path) -> None:
+    """Two processes learn what one does with batches twice as large."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

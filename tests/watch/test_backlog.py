@@ -8,7 +8,8 @@ def part(path: str = "a.png", size: int = 10, mtime: int = 1) -> FileState:
     return FileState(path, size, mtime)
 
 
-def test_a_file_is_complete_when_nothing_has_changed_for_the_settle_time() -> None:
+def test_a_file_is_complete_after_the_settle_time() -> None:
+    """A file is complete when nothing has changed for the settle time."""
     backlog = Backlog(settle=1.0, give_up=5.0)
     backlog.add(part(), 100.0)
     assert backlog.take(100.9, 9) == []
@@ -20,7 +21,8 @@ def test_a_file_is_complete_when_nothing_has_changed_for_the_settle_time() -> No
     assert backlog.take(102.5, 9) == [], "it is taken once"
 
 
-def test_a_file_that_is_known_to_have_been_quiet_need_not_wait_but_has_its_time_to_become_readable() -> None:
+def test_a_quiet_file_need_not_wait() -> None:
+    """A file that is known to have been quiet need not wait but has its time to become readable."""
     backlog = Backlog(settle=1.0, give_up=5.0)
     backlog.add(part(), 100.0, quiet=3600.0)
     assert backlog.take(100.0, 9) == [part()]
@@ -28,7 +30,8 @@ def test_a_file_that_is_known_to_have_been_quiet_need_not_wait_but_has_its_time_
     assert backlog.has_had_its_time(part(), 106.0)
 
 
-def test_what_cannot_be_read_is_tried_after_growing_pauses_until_its_time_is_over() -> None:
+def test_unreadable_files_are_retried_after_growing_pauses() -> None:
+    """What cannot be read is tried after growing pauses until its time is over."""
     backlog = Backlog(settle=1.0, give_up=20.0)
     backlog.add(part(), 0.0)
     tries = []
@@ -61,7 +64,8 @@ def test_pauses_are_bounded_also_beyond_the_given_time() -> None:
         now += LONGEST_PAUSE
 
 
-def test_the_one_written_first_goes_first_and_no_more_than_asked() -> None:
+def test_the_oldest_goes_first_and_no_more_than_asked() -> None:
+    """The one written first goes first and no more than asked."""
     backlog = Backlog(settle=0.0, give_up=0.0)
     for i in (3, 1, 4, 2):
         backlog.add(part(f"{i}.png", mtime=i), 0.0)
@@ -69,7 +73,8 @@ def test_the_one_written_first_goes_first_and_no_more_than_asked() -> None:
     assert len(backlog) == 4
 
 
-def test_what_a_sweep_does_not_find_any_more_goes_unless_it_is_being_looked_at() -> None:
+def test_files_that_a_sweep_misses_are_dropped_unless_taken() -> None:
+    """What a sweep does not find any more goes unless it is being looked at."""
     backlog = Backlog(settle=1.0, give_up=0.0)
     backlog.add(part("taken", mtime=0), 0.0)
     backlog.add(part("complete"), 0.0)

@@ -33,7 +33,8 @@ def filled(folder: Path, count: int, **options) -> Path:
 
 @settings(max_examples=60)
 @given(cut=st.integers(0, 10_000))
-def test_wherever_the_file_ends_whole_lines_stay_and_the_torn_one_goes(tmp_path_factory, cut) -> None:
+def test_a_torn_last_line_goes_and_whole_lines_stay(tmp_path_factory, cut) -> None:
+    """Wherever the file ends whole lines stay and the torn one goes."""
     folder = tmp_path_factory.mktemp("torn")
     path = filled(folder, 5)
     whole = path.read_bytes()
@@ -54,7 +55,7 @@ def test_wherever_the_file_ends_whole_lines_stay_and_the_torn_one_goes(tmp_path_
 
 @settings(max_examples=60)
 @given(at=st.integers(0, 5), junk=st.binary(min_size=1, max_size=60))
-def test_damage_inside_is_moved_aside_and_its_part_is_open_again(tmp_path_factory, at, junk) -> None:
+def test_damage_inside_is_moved_aside_and_its_part_reopened(tmp_path_factory, at, junk) -> None:
     """As a power cut leaves it: a page that never reached the disk, with whole lines after it or at the end."""
     folder = tmp_path_factory.mktemp("damaged")
     path = filled(folder, 6)
@@ -108,7 +109,8 @@ def test_no_damage_keeps_the_journal_from_opening(tmp_path, text) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be taken away there")
 @pytest.mark.parametrize("rotate", [None, 50])
 @pytest.mark.parametrize("how", ["renamed", "removed", "replaced", "cut"])
-def test_a_file_that_is_taken_away_while_it_is_open_loses_no_line(tmp_path, how, rotate) -> None:
+def test_a_file_taken_away_while_open_loses_no_line(tmp_path, how, rotate) -> None:
+    """A file that is taken away while it is open loses no line."""
     said: list[str] = []
     kept = Journal(tmp_path, rotate_bytes=rotate, say=said.append)
     add(kept, 0)
@@ -133,7 +135,8 @@ def test_a_file_that_is_taken_away_while_it_is_open_loses_no_line(tmp_path, how,
     assert sorted(names) == ["1.png", "2.png", *(["x"] if how == "replaced" else [])]
 
 
-def test_nothing_is_on_the_disk_before_commit_and_everything_after(tmp_path) -> None:
+def test_nothing_is_on_the_disk_before_commit(tmp_path) -> None:
+    """Nothing is on the disk before commit and everything after."""
     kept = Journal(tmp_path, say=print)
     add(kept, 0)
     assert part(0) in kept
@@ -145,7 +148,8 @@ def test_nothing_is_on_the_disk_before_commit_and_everything_after(tmp_path) -> 
     kept.close()
 
 
-def test_a_commit_that_fails_leaves_the_file_as_it_was_and_keeps_the_lines(tmp_path, monkeypatch) -> None:
+def test_a_failed_commit_leaves_the_file_and_keeps_the_lines(tmp_path, monkeypatch) -> None:
+    """A commit that fails leaves the file as it was and keeps the lines."""
     kept = Journal(tmp_path, say=print)
     add(kept, 0)
     kept.commit()

@@ -121,7 +121,8 @@ def line(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-def test_the_command_killed_and_restarted_says_what_the_inspector_says(padim, line, tmp_path) -> None:
+def test_the_killed_command_says_what_the_inspector_says(padim, line, tmp_path) -> None:
+    """The command killed and restarted says what the inspector says."""
     import hashlib
 
     from blemish.inference.inspector import Inspector

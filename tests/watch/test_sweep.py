@@ -50,7 +50,8 @@ def test_new_files_are_found_once(tmp_path, looking) -> None:
     assert looking.finish() == ["b/d.png"]
 
 
-def test_of_many_finished_files_only_a_share_is_asked_yet_every_change_is_found(tmp_path, looking, monkeypatch) -> None:
+def test_a_share_of_finished_files_finds_every_change(tmp_path, looking, monkeypatch) -> None:
+    """Of many finished files only a share is asked yet every change is found."""
     monkeypatch.setattr(find, "ASKED", 10)
     for i in range(100):
         touch(tmp_path / f"{i}.png")
@@ -84,7 +85,8 @@ def test_a_file_replaced_by_renaming_is_noticed_at_once(tmp_path, looking, monke
     assert looking.finish() == ["7.png"]
 
 
-def test_beyond_the_limit_files_stay_in_their_folder_and_are_counted(tmp_path) -> None:
+def test_files_beyond_the_limit_stay_and_are_counted(tmp_path) -> None:
+    """Beyond the limit files stay in their folder and are counted."""
     looking = Looking(tmp_path, limit=10)
     for i in range(25):
         touch(tmp_path / f"{i}.png")
@@ -97,9 +99,8 @@ def test_beyond_the_limit_files_stay_in_their_folder_and_are_counted(tmp_path) -
     assert len(found) == len(set(found)) == 25
 
 
-def test_a_folder_that_may_not_be_listed_keeps_its_files_waiting_and_is_said_once(
-    tmp_path, looking, monkeypatch
-) -> None:
+def test_an_unlistable_folder_keeps_its_files_waiting(tmp_path, looking, monkeypatch) -> None:
+    """A folder that may not be listed keeps its files waiting and is said once."""
     touch(tmp_path / "shut" / "a.png")
     touch(tmp_path / "b.png")
     looking.sweep()

@@ -75,7 +75,8 @@ def test_a_file_that_is_still_being_written_waits(line, tmp_path, model, start, 
     assert entry["score"] == pytest.approx(float(read(line / "slow.png").mean()))
 
 
-def test_a_file_that_stops_half_way_and_goes_on_later_is_not_lost(line, tmp_path, model, start) -> None:
+def test_a_file_that_stops_half_way_is_not_lost(line, tmp_path, model, start) -> None:
+    """A file that stops half way and goes on later is not lost."""
     content = noise(2)
     (line / "stalled.png").write_bytes(content[:5000])
     start()
@@ -87,7 +88,8 @@ def test_a_file_that_stops_half_way_and_goes_on_later_is_not_lost(line, tmp_path
     assert entry["verdict"] == "good"
 
 
-def test_an_unreadable_file_becomes_an_error_and_the_rest_goes_on(line, tmp_path, model) -> None:
+def test_an_unreadable_file_becomes_an_error(line, tmp_path, model) -> None:
+    """An unreadable file becomes an error and the rest goes on."""
     (line / "a.png").write_bytes(png(20)[:50])
     (line / "b.jpg").write_text("no image at all")
     (line / "c.bmp").write_bytes(b"")
@@ -116,7 +118,8 @@ def test_a_file_written_anew_is_another_part(line, tmp_path, model, start) -> No
     assert len({entry["overlay"] for entry in lines(tmp_path / "out")}) == 3
 
 
-def test_a_file_written_anew_while_it_is_looked_at_is_judged_by_its_last_content(line, tmp_path, model) -> None:
+def test_a_rewritten_file_gets_the_verdict_of_its_last_content(line, tmp_path, model) -> None:
+    """A file written anew while it is looked at is judged by its last content."""
     (line / "x.png").write_bytes(png(220))
     looked = model.stream
 
@@ -244,7 +247,8 @@ def test_a_full_disk_while_writing_a_picture(line, tmp_path, model, monkeypatch)
     assert [p.name for p in (tmp_path / "out" / "overlays").iterdir()] == [Path(entry["overlay"]).name]
 
 
-def test_a_slow_model_shows_what_waits_and_is_given_only_what_it_asks_for(line, tmp_path, model, start) -> None:
+def test_a_slow_model_is_given_only_what_it_asks_for(line, tmp_path, model, start) -> None:
+    """A slow model shows what waits and is given only what it asks for."""
     for i in range(30):
         (line / f"{i:02d}.png").write_bytes(png(20))
     looked, go = model.stream, threading.Event()
@@ -310,7 +314,8 @@ def test_stopping_while_the_disk_is_full_loses_nothing(line, tmp_path, model, mo
     assert once(tmp_path, model).good == 1
 
 
-def test_a_broken_model_ends_it_naming_the_parts_and_keeping_what_is_known(line, tmp_path, model) -> None:
+def test_a_broken_model_ends_it_and_names_the_parts(line, tmp_path, model) -> None:
+    """A broken model ends it naming the parts and keeping what is known."""
     for i in range(3):
         (line / f"{i}.png").write_bytes(png(20))
     looked = model.stream
@@ -338,7 +343,8 @@ def test_a_score_that_is_no_number_is_an_error_not_a_verdict(line, tmp_path, mod
     assert "no number" in lines(tmp_path / "out")[0]["error"]
 
 
-def test_a_part_that_is_taken_away_after_it_was_read_keeps_its_verdict(line, tmp_path, model) -> None:
+def test_a_part_taken_away_after_reading_keeps_its_verdict(line, tmp_path, model) -> None:
+    """A part that is taken away after it was read keeps its verdict."""
     for name in ("x.png", "y.png"):
         (line / name).write_bytes(png(20))
     looked = model.stream

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from blemish.core.tables import Table
-    from blemish.literature import Node, Publication
+    from blemish.literature import Node, Ours, Publication
 
 papers_app = typer.Typer(
     help="List the papers of the field: filter, sort, cite.", invoke_without_command=True, rich_markup_mode=None
@@ -140,7 +140,7 @@ def leaderboard(
     """Show what was reached on a data set: published, quoted, re-run and our numbers in columns that are never mixed."""
     from blemish.literature import leaderboard as gather
 
-    board = gather(dataset, setting=setting, metric=metric, ours=ours, recalled=recalled, sort=sort)
+    board = gather(dataset, setting=setting, metric=metric, ours=_ours(ours), recalled=recalled, sort=sort)
     if form is BoardFormat.json:
         return print_json(board.as_dict())
     table = board.table(every=every)
@@ -169,9 +169,17 @@ def survey(
     from blemish.literature import survey as write
     from blemish.literature.survey import DATASETS, METRICS
 
-    paths = write(out, datasets=dataset or DATASETS, metrics=metric or METRICS, ours=ours, recalled=recalled)
+    paths = write(out, datasets=dataset or DATASETS, metrics=metric or METRICS, ours=_ours(ours), recalled=recalled)
     for path in paths:
         typer.echo(f"Written: {path}")
+
+
+def _ours(folder: Path | None) -> tuple[Ours, ...] | None:
+    if folder is None:
+        return None
+    from blemish.benchmark.results.ours import ours
+
+    return ours(folder)
 
 
 def _show_papers(found: tuple[Publication, ...], form: PaperFormat) -> None:

@@ -1,1 +1,1 @@
-"""What every room stands on: types, errors, the detector's contract, files, arguments, the registry."""
+"""What all other packages build on: types, errors, the detector's contract, files, arguments, the registry."""

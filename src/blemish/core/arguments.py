@@ -1,6 +1,6 @@
-"""Arguments checked against what a function takes: keywords, texts like "steps=400", and names that other libraries use.
+"""Arguments checked against what a function takes: keywords, texts like "steps=400", and other libraries' names.
 
-A text's value is JSON (400, 0.1, [1, 2], null), one of Python's words (True, False, None), or else a string.
+A text's value is JSON (400, 0.1, [1, 2], null), one of Python's constants (True, False, None), or else a string.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ WORK = {
     "export_type": "`format`",
     **_each("export_root model_file_name", "`path`"),
 }
-"""What a word of other libraries for an argument of models and engines is here."""
+"""Other libraries' names for arguments of models and engines, and what each is here."""
 
 DATA = {
     "name": "leave it out, every fit has a run folder with a number",
@@ -80,15 +80,21 @@ DATA = {
     **_each("train_augmentations val_augmentations test_augmentations", "leave it out, methods that turn images do it"),
     "center_crop": "say `crop`",
 }
-"""What a word of other libraries for an argument of data sets is here."""
+"""Other libraries' names for arguments of data sets, and what each is here."""
 
 
 def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str], words: Mapping[str, str]) -> None:
-    """Refuse the names given to `kind` ("Engine.fit") that are not known, all at once.
+    """Refuse the names of arguments that are not known, all at once.
+
+    Args:
+        kind: What takes the arguments, for the message ("Engine.fit").
+        given: Names of the arguments given.
+        known: Names of the arguments that exist.
+        words: Other libraries' names for arguments, and what each is here.
 
     Raises:
-        InputError: there are some, all of them `words` of other libraries; the message says what they are here.
-        UnknownName: there is another one; the message suggests the nearest.
+        InputError: some are unknown, all of them in `words`; the message says what they are here.
+        UnknownName: one is unknown and not in `words`; the message suggests the nearest.
     """
     known = list(dict.fromkeys(known))
     unknown = [name for name in given if name not in known]
@@ -104,7 +110,14 @@ def refuse_unknown(kind: str, given: Iterable[str], known: Iterable[str], words:
 
 
 def known_arguments(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function of `kind` ("Engine.fit"), so that keywords it does not have are refused by `refuse_unknown`."""
+    """Make a decorator by which keywords that a function does not have are refused by `refuse_unknown`.
+
+    Args:
+        kind: What the function is called in the message ("Engine.fit").
+
+    Returns:
+        The decorator; a function that takes any keyword is left as it is.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = inspect.signature(function).parameters
@@ -123,7 +136,11 @@ def known_arguments(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def known_hyperparameters(made: type) -> None:
-    """Let a class's own constructor, if it has one, refuse keywords that it does not have, and numbers that are none."""
+    """Let a class's own constructor, if it has one, refuse keywords that it does not have, and NaN and infinity.
+
+    Args:
+        made: The class; it is changed in place.
+    """
     if "__init__" in vars(made):
         checked = known_arguments(made.__name__)(_finite(vars(made)["__init__"]))
         setattr(made, "__init__", checked)  # noqa: B010 - mypy forbids the other way
@@ -155,10 +172,18 @@ def named_values(
     unless: Collection[str] = (),
     words: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the arguments of `function` that the pairs name, in the types of its signature.
+    """Parse texts into arguments of a function, in the types of its signature.
 
-    `kind` ("parameter of patchcore") and `flag` ("--set") are for the errors; arguments in `unless` cannot be named.
-    `words` say what other libraries' words for an argument are here.
+    Args:
+        function: Its signature has the names and types.
+        pairs: Texts name=value.
+        kind: What the names are, for the messages ("parameter of patchcore").
+        flag: Option that the texts were given with, for the messages ("--set").
+        unless: Arguments that cannot be named.
+        words: Other libraries' names for arguments, and what each is here.
+
+    Returns:
+        The values by name.
 
     Raises:
         UnknownName: the function has no such argument.
@@ -189,7 +214,7 @@ def _value(text: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Say whether a value is of a parameter's annotated type; a whole number is a float too, a bool is no number."""
+    """Return whether a value is of a parameter's annotated type; an integer is a float too, a bool is neither."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, UnionType):
         return any(_fits(value, one) for one in inner)

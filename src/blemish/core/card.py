@@ -1,4 +1,4 @@
-"""What we know about a method or a data set, as frozen data beside its code."""
+"""What is known about a method or a data set, as frozen data next to its code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A number somebody printed, in percent; `source` says who printed it, `setting` under which conditions."""
+    """A published number.
+
+    Attributes:
+        dataset: Name of the data set.
+        metric: Name of the metric.
+        value: In percent.
+        source: Who published it.
+        setting: The conditions ("256 px, 700 epochs").
+    """
 
     dataset: str
     metric: str
@@ -32,7 +40,13 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Settings for one purpose: the side of the network's input in pixels, images a batch, changed parameters."""
+    """Settings for one purpose.
+
+    Attributes:
+        image_size: Side of the network's input, in pixels.
+        batch_size: Images per batch.
+        params: Hyper-parameters that differ from the constructor's defaults.
+    """
 
     image_size: int
     batch_size: int
@@ -41,10 +55,20 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a method is. `family` is for tables only; no code branches on it.
+    """What a method is.
 
-    `presets` holds "paper" (what the paper trains with; its parameters are the constructor's defaults) and "quick" (a few
-    minutes on two cores) for methods that are trained. `not_exported` says why a method cannot be exported, if it cannot.
+    Attributes:
+        name: The method's name as printed.
+        idea: The idea in one line.
+        family: For tables only; no code branches on it.
+        paper: The publication.
+        code: Address of the official code, if there is any.
+        code_licence: Licence of that code.
+        differs: Where we differ from the paper or its code.
+        reported: Published numbers.
+        presets: For methods that are trained: "paper" (what the paper trains with; its hyper-parameters are the
+            constructor's defaults) and "quick" (a few minutes on two cores).
+        not_exported: Why the method cannot be exported; empty if it can.
     """
 
     name: str
@@ -61,9 +85,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A file that can be downloaded. An empty `url` means it must be fetched by hand from the data set's home page.
+    """A file that can be downloaded.
 
-    `size` is in bytes. `checksum` is "sha256:..." or "md5:...", empty if nobody published one.
+    Attributes:
+        name: Name of the file.
+        url: Its address; empty if it must be fetched by hand from the data set's home page.
+        size: In bytes.
+        checksum: "sha256:..." or "md5:..."; empty if none was published.
     """
 
     name: str
@@ -74,7 +102,15 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many images a category holds; `None` where the source does not say."""
+    """How many images a category holds; None where the source does not report it.
+
+    Attributes:
+        train_good: Good images for training.
+        test_good: Good test images.
+        test_defective: Defective test images.
+        validation_good: Good images for validation.
+        kinds: Defective test images by kind of defect.
+    """
 
     train_good: int | None = None
     test_good: int | None = None
@@ -85,7 +121,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """What a data set is, where it comes from, and what a complete copy holds. `paper` is None where there is none."""
+    """What a data set is, where it comes from, and what a complete copy holds.
+
+    Attributes:
+        name: The data set's name as printed.
+        paper: The publication; None where there is none.
+        licence: Licence of the images.
+        home: Address of the home page.
+        categories: Names of the categories.
+        layout: Patterns of the paths in a copy.
+        masks: What the ground-truth masks look like.
+        counts: Images by category.
+        counts_source: Where the counts come from.
+        archives: Files to download.
+        disagreements: Where sources contradict each other or the files.
+    """
 
     name: str
     paper: Paper | None

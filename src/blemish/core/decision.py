@@ -18,7 +18,14 @@ def defective(score: NDArray[Any], threshold: float) -> NDArray[np.bool_]: ...
 
 
 def defective(score: float | NDArray[Any], threshold: float) -> bool | NDArray[np.bool_]:
-    """Say whether a score, or each of an array of them, is defective: `score >= threshold`, compared in float64.
+    """Decide whether scores are defective: `score >= threshold`, compared in float64.
+
+    Args:
+        score: Raw score, or an array of them.
+        threshold: Raw score; a part or pixel that reaches it is defective.
+
+    Returns:
+        True for defective; for an array a bool array of its shape.
 
     Raises:
         InputError: a score or the threshold is NaN, which no comparison would notice.

@@ -27,11 +27,11 @@ from blemish.core.files import from_json, write_atomically
 from blemish.core.types import Batch, Scores
 
 loading: ContextVar[bool] = ContextVar("loading", default=False)
-"""True while a saved detector is rebuilt: frozen networks then wait for the file's weights and fetch none themselves."""
+"""True while a saved detector is rebuilt: frozen networks then wait for the file's weights and fetch none."""
 
 
 DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
-"""What constructors raise where parameters are not what they should be: of another kind, or far too large."""
+"""What constructors raise for parameters that do not suit them: of another type, or far too large."""
 
 
 class Detector(nn.Module, ABC):
@@ -52,15 +52,27 @@ class Detector(nn.Module, ABC):
         self.register_forward_pre_hook(_check_images, with_kwargs=True)
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Learn from batches of good parts; may be iterated more than once. By default there is nothing to learn.
+        """Learn from good parts; by default there is nothing to learn.
 
         A detector is fitted once; a fresh one is `type(d)(**d.params)`.
+
+        Args:
+            data: Batches of good parts; may be iterated more than once.
+
+        Returns:
+            The detector itself.
         """
         return self
 
     @abstractmethod
     def forward(self, image: Tensor) -> Scores:
-        """Score (B, 3, H, W) float32 RGB in [0, 1].
+        """Score images.
+
+        Args:
+            image: (B, 3, H, W) float32 RGB in [0, 1].
+
+        Returns:
+            Raw scores: (B,) of the images and, from methods that localise, (B, H, W) of their pixels.
 
         Raises:
             InputError: before it is called: `image` is no tensor, or has another shape or integer values.
@@ -79,15 +91,28 @@ class Detector(nn.Module, ABC):
         return all(buffer.numel() > 0 for buffer in self.buffers())
 
     def require_fit(self) -> None:
-        """Raise NotFitted while something that has to be learned is still empty."""
+        """Check that nothing that has to be learned is still empty.
+
+        Raises:
+            NotFitted: something is.
+        """
         if not self.fitted:
             name = type(self).__name__
             raise NotFitted(f"this {name} is not fitted: call fit(batches of good parts), or {name}.load(file).")
 
     def save(self, path: Path | str, header: dict[str, str] | None = None) -> Path:
-        """Write parameters and everything learned to one safetensors file, atomically. No pickle.
+        """Write hyper-parameters and everything learned to one safetensors file, atomically. No pickle.
 
-        `header` adds text fields to the file's own.
+        Args:
+            path: File to write.
+            header: Text fields to add to the file's own.
+
+        Returns:
+            The path.
+
+        Raises:
+            NotFitted: something that has to be learned is still empty.
+            StorageError: the disk is full, or the folder cannot be written.
         """
         self.require_fit()
         meta = {"detector": type(self).__name__, "params": json.dumps(self.params), **(header or {})}
@@ -96,7 +121,13 @@ class Detector(nn.Module, ABC):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Rebuild a detector from the file that `save` wrote.
+        """Rebuild a detector.
+
+        Args:
+            path: File that `save` wrote.
+
+        Returns:
+            The detector, in eval mode.
 
         Raises:
             FormatError: the file is absent, damaged, not ours, or holds another method.
@@ -119,7 +150,14 @@ class Detector(nn.Module, ABC):
         return detector.eval()
 
     def adopt(self, other: Self) -> None:
-        """Take over what another detector of the same parameters has learned."""
+        """Take over what another detector has learned.
+
+        Args:
+            other: Detector with the same hyper-parameters.
+
+        Raises:
+            FormatError: its tensors do not fit.
+        """
         self._take(other.state_dict(), "the other detector")
 
     def _take(self, tensors: dict[str, Tensor], path: Path | str) -> None:
@@ -144,7 +182,7 @@ class Detector(nn.Module, ABC):
 
 
 def _check_images(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Refuse what are no images, by kind and shape alone: to look at values would make a GPU wait."""
+    """Refuse what are no images, by type and shape alone: inspecting values would make a GPU wait."""
     image = named.get("image", *given[:1])
     if not isinstance(image, Tensor):
         raise InputError(
@@ -161,7 +199,14 @@ def _check_images(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the hash of tensors in the order of their names: name, type, shape, values."""
+    """Return the hash of tensors in the order of their names: name, type, shape, values.
+
+    Args:
+        tensors: Tensors by name.
+
+    Returns:
+        The SHA-256, in hexadecimal.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -170,13 +215,21 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _seal(meta: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    """Return the hash of all that a saved file says: safetensors itself notices no byte that has changed."""
+    """Return the hash of a saved file's whole content: safetensors itself notices no byte that has changed."""
     said = json.dumps([sorted(meta.items()), tensors_sha256(tensors)])
     return hashlib.sha256(said.encode()).hexdigest()
 
 
 def write_saved(path: Path | str, meta: dict[str, str], tensors: dict[str, Tensor]) -> Path:
     """Write a text header and tensors to one safetensors file, atomically.
+
+    Args:
+        path: File to write.
+        meta: Text header, by field.
+        tensors: Tensors by name.
+
+    Returns:
+        The path.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -192,7 +245,14 @@ def write_saved(path: Path | str, meta: dict[str, str], tensors: dict[str, Tenso
 
 
 def read_saved(path: Path | str, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return a safetensors file's text header and its tensors (none if `tensors` is False).
+    """Read a safetensors file's text header and its tensors.
+
+    Args:
+        path: File to read.
+        tensors: Whether to read the tensors, too.
+
+    Returns:
+        (header, tensors), both by name, on the CPU; no tensors if they are not wanted.
 
     Raises:
         FormatError: the file is absent, damaged or not safetensors.
@@ -208,7 +268,7 @@ def read_saved(path: Path | str, *, tensors: bool = True) -> tuple[dict[str, str
 
 
 def _what_else(path: Path, error: Exception) -> str:
-    """Say what a path is that is no readable safetensors file, and what to do."""
+    """Describe a path that is no readable safetensors file, and what to do about it."""
     if path.is_dir():
         inside = sorted(path.rglob("*.safetensors"))[-3:]
         return f"a folder. {'Name a model in it: ' + ', '.join(map(str, inside)) if inside else 'No model is in it'}."

@@ -1,4 +1,4 @@
-"""What two trees of plain values differ in, for the error about settings that changed in between."""
+"""Differences between two trees of plain values, for the error about settings that changed in between."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import Any
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Say what the first three values are in which two trees of plain values differ; nothing if they are the same."""
+    """Return as text the first three values in which two trees of plain values differ.
+
+    Args:
+        there: The stored tree.
+        here: The present tree.
+
+    Returns:
+        "a.b is 1 there, 2 here; ..."; empty if the trees are equal.
+    """
     old, new = _flat(there), _flat(here)
     differ = [name for name in {**new, **old} if old.get(name, "absent") != new.get(name, "absent")]
     return "; ".join(f"{n} is {old.get(n, 'absent')} there, {new.get(n, 'absent')} here" for n in differ[:3])

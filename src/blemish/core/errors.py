@@ -32,8 +32,11 @@ class InputError(BlemishError, ValueError):
 class UnknownName(InputError):
     """A name that does not exist.
 
-    `kind` says what was named ("method"), `value` what was given, `allowed` what exists. The message suggests
-    the nearest.
+    Args:
+        kind: What was named ("method").
+        value: The name given.
+        allowed: The names that exist; the message suggests the nearest.
+        hint: Sentence that ends the message.
     """
 
     def __init__(self, kind: str, value: str, allowed: Iterable[str], hint: str = "") -> None:
@@ -85,14 +88,28 @@ class DownloadError(BlemishError, RuntimeError):
 
 
 class MissingExtra(BlemishError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    Args:
+        what: The dependency.
+        extra: The extra of blemish that brings it.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed. Install it with: pip install 'blemish[{extra}]'")
 
 
 def nearest(value: str, allowed: Iterable[str], count: int = 2) -> list[str]:
-    """Return up to `count` of the allowed names that look most like `value`, best first."""
+    """Return the names that look most like another; case and punctuation do not matter.
+
+    Args:
+        value: The name given.
+        allowed: The names that exist.
+        count: Most names to return.
+
+    Returns:
+        The names, best first; none if no name is similar.
+    """
     by_fold = {_fold(name): name for name in allowed}
     return [by_fold[key] for key in difflib.get_close_matches(_fold(value), by_fold, n=count, cutoff=0.6)]
 

@@ -1,4 +1,4 @@
-"""Files: written without ever leaving half of one, to a neighbour first, then one rename; read as JSON, and hashed."""
+"""Files: written atomically (to a temporary file in the same folder, then one rename), read as JSON, and hashed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ def _umask() -> int:
 
 
 UMASK = _umask()
-"""Asked once: it can only be read by setting it, and another thread's file would slip through in between."""
+"""Read once: that takes setting it, and another thread could create a file in between."""
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary neighbour of `path`, then rename it into place.
+    """Write a temporary file in the same folder, then rename it into place.
 
     After a crash, a kill or a full disk `path` holds either its old content or all of the new one.
+
+    Args:
+        path: File to write; missing folders are made.
+        write: Called with the path of the temporary file, which it fills.
+
+    Returns:
+        The path.
 
     Raises:
         StorageError: the folder cannot be made or written, or the disk is full.
@@ -50,17 +57,46 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
 
 
 def write_text(path: Path | str, text: str) -> Path:
-    """Write UTF-8 text atomically; bytes of files' names that are no text are escaped."""
+    """Write UTF-8 text atomically.
+
+    Args:
+        path: File to write.
+        text: The text; bytes of files' names in it that are no text are escaped.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: as `write_atomically`.
+    """
     return write_atomically(path, lambda part: _spill(part, text.encode(errors="backslashreplace")))
 
 
 def write_json(path: Path | str, value: Any) -> Path:
-    """Write `value` as indented JSON atomically. NaN and infinity are refused: they are not JSON."""
+    """Write a value as indented JSON atomically.
+
+    Args:
+        path: File to write.
+        value: The value; objects that JSON does not know are written as text.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which are not JSON.
+        StorageError: as `write_atomically`.
+    """
     return write_text(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
 
 
 def read_json(path: Path | str) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: File to read.
+
+    Returns:
+        The value.
 
     Raises:
         FormatError: the file is not JSON.
@@ -72,7 +108,13 @@ def read_json(path: Path | str) -> Any:
 
 
 def from_json(text: str) -> Any:
-    """Return the value of a JSON text.
+    """Parse a JSON text.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The value.
 
     Raises:
         ValueError: it is not JSON, or nested more deeply than Python can follow.
@@ -84,7 +126,13 @@ def from_json(text: str) -> Any:
 
 
 def sha256(*paths: Path) -> str:
-    """Return the SHA-256 of the content of files, one after the other, in hexadecimal.
+    """Return the SHA-256 of the content of files, one after the other.
+
+    Args:
+        *paths: The files, in order.
+
+    Returns:
+        The hash, in hexadecimal.
 
     Raises:
         OSError: one cannot be read.
@@ -97,7 +145,13 @@ def sha256(*paths: Path) -> str:
 
 
 def content_of(path: Path | str) -> str:
-    """Return by what a file's content is known again under any name: its size in bytes and 16 digits of its SHA-256.
+    """Return a key by which a file's content is recognised under any name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its size in bytes, a colon, and the first 16 digits of its SHA-256.
 
     Raises:
         OSError: the file cannot be read.
@@ -108,7 +162,17 @@ def content_of(path: Path | str) -> str:
 
 @contextmanager
 def storage_errors(path: Path | str) -> Iterator[None]:
-    """Turn the operating system's error about `path` into one that says what to do."""
+    """Turn the operating system's errors in the block into one that says what to do.
+
+    Args:
+        path: What the block writes.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        StorageError: the block raised an OSError.
+    """
     try:
         yield
     except StorageError:
@@ -125,6 +189,13 @@ def _spill(path: Path, content: bytes) -> None:
 
 
 def printable(path: str) -> str:
-    """Return a file's name on one line: control characters and bytes that are no text are escaped."""
+    """Return a file's name on one line.
+
+    Args:
+        path: The name.
+
+    Returns:
+        The name, control characters and bytes that are no text escaped.
+    """
     shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)
     return shown.encode("utf-8", "backslashreplace").decode()

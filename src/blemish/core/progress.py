@@ -1,4 +1,4 @@
-"""How far long work is, on standard error: a bar where somebody watches, elsewhere a plain line now and then."""
+"""Progress of long work on standard error: a bar in a terminal or notebook, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 DAY = 24 * 3600.0
 EVERY = 30.0
-"""Seconds between two lines, and before the first: short work says nothing."""
+"""Seconds between two lines, and before the first: short work prints nothing."""
 
 
 def progress(
@@ -27,12 +27,21 @@ def progress(
     note: Callable[[], str] | None = None,
     left: Callable[[], float | None] | None = None,
 ) -> Iterator[T]:
-    """Yield the items, and say on standard error how far they are.
+    """Pass items through, and report on standard error how far they are.
 
-    In a terminal and in a notebook that is a bar; elsewhere, in a pipe or a log file, a line every 30 s, none for shorter
-    work. `done` of the `total` were finished before. `note` is asked after each item what to write beside the label, `left`
-    how many seconds are left; without it the mean of the last items says. Of several processes that torchrun started only
-    the first says anything.
+    In a terminal and in a notebook that is a bar; elsewhere, in a pipe or a log file, a line every 30 s, none for
+    shorter work. Of several processes that torchrun started only the first reports.
+
+    Args:
+        items: The items.
+        label: What the work is called.
+        total: Number of items, with those `done`; by default the length of `items`, where it has one.
+        done: Items that were finished before.
+        note: Called after each item; its text is shown next to the label.
+        left: Called after each item for the seconds left; by default they follow from the mean time per item.
+
+    Returns:
+        The items, in their order.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -43,7 +52,7 @@ def progress(
 
 
 class _Work(NamedTuple):
-    """What `progress` was told of its items."""
+    """The arguments of `progress` other than its items."""
 
     label: str
     total: int | None
@@ -83,12 +92,12 @@ def _lines(items: Iterable[T], work: _Work) -> Iterator[T]:
         parts = [f"{label} {done}" if total is None else f"{label} {done}/{total}"]
         parts += [f"{clock(left() if left else mean)} left"] if left or mean is not None else []
         parts += [note()] if note else []
-        with suppress(OSError, ValueError):  # nobody takes it any more; the work goes on
+        with suppress(OSError, ValueError):  # nothing reads it any more; the work goes on
             print(", ".join(parts), file=sys.stderr, flush=True)
 
 
 def in_notebook() -> bool:
-    """Say whether this is a Jupyter kernel that can show a bar."""
+    """Return whether this is a Jupyter kernel that can show a bar."""
     if "ipykernel" not in sys.modules or find_spec("ipywidgets") is None:  # rich draws its bar with it
         return False
     from rich.console import Console
@@ -97,5 +106,12 @@ def in_notebook() -> bool:
 
 
 def clock(seconds: float | None) -> str:
-    """Return seconds as hours, minutes and seconds, 1:02:03; None as -:--:--."""
+    """Return a duration as hours, minutes and seconds.
+
+    Args:
+        seconds: The duration; None if it is unknown.
+
+    Returns:
+        1:02:03, or -:--:-- for None.
+    """
     return "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))

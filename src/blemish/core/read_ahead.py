@@ -13,13 +13,23 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 THREADS = 2
-"""OpenCV decodes and resizes outside Python's lock, so threads suffice and a small folder waits for no worker process."""
+"""OpenCV decodes and resizes outside Python's lock, so threads suffice, and a small folder waits for no processes."""
 
 
 def read_ahead(
     work: Callable[[T], R], items: Iterable[T], *, ahead: int = 16, threads: int = THREADS
 ) -> Iterator[tuple[T, R | ImageError]]:
-    """Yield (item, work(item)) in order, at most `ahead` items early; an ImageError is yielded, others are raised."""
+    """Compute results ahead of their use, in threads.
+
+    Args:
+        work: Computes the result of an item.
+        items: The items.
+        ahead: Most results that are held.
+        threads: Number of threads.
+
+    Yields:
+        (item, result), in order; an ImageError that `work` raises is the result, other errors are raised.
+    """
 
     def attempt(item: T) -> R | ImageError:
         try:

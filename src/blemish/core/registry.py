@@ -1,4 +1,4 @@
-"""What exists: methods and data sets, found by looking, with their cards. Knows without torch."""
+"""The methods and data sets there are, found by file name, and the methods' cards, which need no torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
 
 METHODS, DATASETS = "blemish.models", "blemish.data.datasets"
-"""The packages that are searched. They lie above this one, which finds what is there by looking."""
+"""The packages that are searched. They are layers above this one, which therefore imports them by name."""
 
 TRAININGS = ("steps", "encoder_steps", "teacher_steps")
-"""The parameters that say how many steps a training of a method takes."""
+"""The hyper-parameters that are numbers of training steps."""
 
 
 def methods() -> tuple[str, ...]:
@@ -34,7 +34,14 @@ def methods() -> tuple[str, ...]:
 
 @cache
 def preset(name: str, wanted: str) -> Preset:
-    """Return a method's settings for one purpose, "quick" or "paper".
+    """Return a method's settings for one purpose.
+
+    Args:
+        name: The method's name, in any spelling.
+        wanted: "quick" or "paper".
+
+    Returns:
+        The preset of its card.
 
     Raises:
         UnknownName: there is no such method, or it has no such preset (methods that are not trained have none).
@@ -47,7 +54,16 @@ def preset(name: str, wanted: str) -> Preset:
 
 
 def training(params: Mapping[str, Any], image_size: int, batch_size: int) -> str:
-    """Return how long a method with these parameters is trained, in words; empty if it is not trained by gradients."""
+    """Return as text how long a method is trained.
+
+    Args:
+        params: The method's hyper-parameters.
+        image_size: Side of the network's input, in pixels.
+        batch_size: Images per batch.
+
+    Returns:
+        "400 steps at 128 x 128 pixels, in batches of 8"; empty if the method is not trained by gradients.
+    """
     length = " and ".join(f"{params[name]:,} {name.replace('_', ' ')}" for name in TRAININGS if name in params)
     return f"{length} at {image_size} x {image_size} pixels, in batches of {batch_size}" if length else ""
 
@@ -57,8 +73,14 @@ def method_card(name: str) -> Card:
 
     The card is one literal expression in the method's file; it is evaluated alone.
 
+    Args:
+        name: The method's name, in any spelling.
+
+    Returns:
+        The card.
+
     Raises:
-        UnknownName: no such method.
+        UnknownName: no such method, or it has no card.
     """
     folder = Path(_package(METHODS).__path__[0])
     tree = ast.parse((folder / f"{_method_name(name)}.py").read_text(encoding="utf-8"))
@@ -73,7 +95,13 @@ def method_card(name: str) -> Card:
 
 
 def method(name: str) -> type[Detector]:
-    """Return a method's class by the name of its file, of the class in any spelling, or that others know it by (Stfpm).
+    """Return a method's class.
+
+    Args:
+        name: The name of its file, of the class in any spelling, or its name in other libraries (Stfpm).
+
+    Returns:
+        The class.
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.
@@ -103,7 +131,14 @@ def list_datasets() -> list[str]:
 
 
 def create_method(name: str, **params: Any) -> Detector:
-    """Return a new detector of a method, by its name in any spelling, with these hyper-parameters.
+    """Make a new detector.
+
+    Args:
+        name: The method's name, in any spelling.
+        **params: Hyper-parameters that differ from the method's defaults.
+
+    Returns:
+        The detector, not fitted.
 
     Raises:
         UnknownName: no such method or hyper-parameter; the message suggests the nearest.
@@ -125,7 +160,13 @@ def datasets() -> dict[str, type[DataModule]]:
 
 
 def dataset(name: str) -> type[DataModule]:
-    """Return a data set's class by the name of its file, or of the class in any spelling.
+    """Return a data set's class.
+
+    Args:
+        name: The name of its file or of the class, in any spelling.
+
+    Returns:
+        The class.
 
     Raises:
         UnknownName: no such data set; the message suggests the nearest.

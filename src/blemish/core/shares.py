@@ -1,4 +1,4 @@
-"""Shares that were counted, and how sure they are: exact binomial confidence intervals (Clopper and Pearson 1934)."""
+"""Counted shares and their uncertainty: exact binomial confidence intervals (Clopper and Pearson 1934)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from blemish.core.errors import InputError
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact two-sided confidence interval of a share of which `successes` in `trials` were seen.
+    """Return the exact two-sided confidence interval of a share.
 
     Clopper and Pearson 1934: each side errs with probability at most (1 - confidence) / 2.
+
+    Args:
+        successes: Successes seen.
+        trials: Trials in all.
+        confidence: Probability that the interval covers the share, in (0, 1).
+
+    Returns:
+        (lowest, highest), in [0, 1].
 
     Raises:
         InputError: not 0 <= successes <= trials with trials >= 1, or confidence outside (0, 1).
@@ -24,7 +32,15 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
-    """Return the exact one-sided upper confidence bound of a share of which `successes` in `trials` were seen.
+    """Return the exact one-sided upper confidence bound of a share.
+
+    Args:
+        successes: Successes seen.
+        trials: Trials in all.
+        confidence: Probability that the share is not above the bound, in (0, 1).
+
+    Returns:
+        The bound, in [0, 1].
 
     Raises:
         InputError: as `clopper_pearson`.
@@ -34,10 +50,17 @@ def upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
 
 
 def open_share(name: str, value: float) -> float:
-    """Return a share that must lie strictly between 0 and 1.
+    """Check that a share lies strictly between 0 and 1.
+
+    Args:
+        name: What the message calls it.
+        value: The share.
+
+    Returns:
+        The share as a float.
 
     Raises:
-        InputError: it does not, or is no number; the message calls it `name`.
+        InputError: it does not, or is no number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
         raise InputError(f"{name} is {value!r}; it must be between 0 and 1, both excluded (0.01 is one in a hundred)")
@@ -45,7 +68,16 @@ def open_share(name: str, value: float) -> float:
 
 
 def lowest_share(successes: int, trials: int, tail: float) -> float:
-    """Return the share p at which seeing `successes` or more in `trials` has probability `tail`, by bisection."""
+    """Return the share p at which seeing `successes` or more in `trials` has probability `tail`, by bisection.
+
+    Args:
+        successes: Successes seen.
+        trials: Trials in all.
+        tail: The probability, in (0, 1).
+
+    Returns:
+        The share, in [0, 1]; 0 where there was no success.
+    """
     if successes == 0:
         return 0.0
     table, target = log_choose(trials), math.log(tail)
@@ -60,14 +92,29 @@ def lowest_share(successes: int, trials: int, tail: float) -> float:
 
 
 def log_choose(n: int) -> NDArray[np.float64]:
-    """Return log(n choose j) for j = 0 .. n."""
+    """Return the logarithms of the binomial coefficients.
+
+    Args:
+        n: Number of trials.
+
+    Returns:
+        log(n choose j) for j = 0 .. n, (n + 1,).
+    """
     factorial: NDArray[np.float64] = np.array([math.lgamma(j + 1) for j in range(n + 1)])
     table: NDArray[np.float64] = factorial[-1] - factorial - factorial[::-1]
     return table
 
 
 def log_mass(table: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Return log P(X = j) for j = 0 .. n and X binomial (n, share), share in (0, 1); `table` is `log_choose(n)`."""
+    """Return the logarithms of the probabilities of a binomial distribution.
+
+    Args:
+        table: `log_choose(n)`, (n + 1,).
+        share: Probability of success, in (0, 1).
+
+    Returns:
+        log P(X = j) for j = 0 .. n and X binomial (n, share), (n + 1,).
+    """
     j = np.arange(len(table))
     mass: NDArray[np.float64] = table + j * math.log(share) + j[::-1] * math.log1p(-share)
     return mass

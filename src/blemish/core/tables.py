@@ -62,14 +62,26 @@ LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, the names of the columns, and rows of as many texts."""
+    """A table of texts.
+
+    Attributes:
+        title: The title.
+        head: Names of the columns.
+        body: Rows, each of as many texts as there are columns.
+    """
 
     title: str
     head: Sequence[str]
     body: Sequence[Sequence[str]]
 
     def written(self, form: str) -> str:
-        """Return the table in one of FORMATS, without its title.
+        """Return the table as text.
+
+        Args:
+            form: One of FORMATS.
+
+        Returns:
+            The text; only LaTeX has the title.
 
         Raises:
             UnknownName: no such format.
@@ -87,27 +99,55 @@ class Table:
 
 
 def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table; the head is escaped, `rows` hold Markdown already."""
+    """Return a Markdown table.
+
+    Args:
+        head: Names of the columns, plain text.
+        rows: Rows of Markdown.
+
+    Returns:
+        The table, one line per row.
+    """
     names = [escape_markdown(name) for name in head]
     return "".join("| " + " | ".join(line) + " |\n" for line in [names, ["---"] * len(names), *rows])
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown prints as it stands, on one line."""
+    """Escape text for Markdown.
+
+    Args:
+        text: Plain text.
+
+    Returns:
+        Markdown that prints the text as it stands, on one line.
+    """
     return re.sub(r"([\\|<`*_]|\[(?=[^\]]*\]\())", r"\\\1", " ".join(text.split()))
 
 
 def csv_text(lines: Iterable[Iterable[Any]]) -> str:
-    """Return lines as CSV; an apostrophe stands before texts that a spreadsheet would take for a formula (=, +, -, @)."""
+    """Return lines as CSV.
+
+    Args:
+        lines: Lines of values.
+
+    Returns:
+        The CSV, with an apostrophe before texts that a spreadsheet would take for a formula (=, +, -, @).
+    """
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(map(_harmless, line) for line in lines)
     return out.getvalue()
 
 
 def longtable(table: Table, columns: str = "", raw: Sequence[int] = ()) -> str:
-    """Return the table as a `longtable`, every text escaped but those of the columns in `raw`, which are LaTeX already.
+    """Return a table as a LaTeX `longtable`.
 
-    `columns` is LaTeX's description of the columns; left-aligned by default.
+    Args:
+        table: The table; its texts are escaped.
+        columns: LaTeX's description of the columns; left-aligned by default.
+        raw: Positions of the columns whose texts are LaTeX already and are not escaped.
+
+    Returns:
+        The LaTeX.
     """
 
     def line(row: Sequence[str], names: bool = False) -> str:
@@ -132,9 +172,18 @@ def longtable(table: Table, columns: str = "", raw: Sequence[int] = ()) -> str:
 
 
 def booktabs(caption: str, head: Sequence[str], rows: Iterable[Iterable[str]], notes: Iterable[str] = ()) -> str:
-    """Return a LaTeX float that shrinks to the line; `rows` are LaTeX already, all else is plain text.
+    """Return a LaTeX float that shrinks to the width of the line.
 
     It needs the packages booktabs and graphicx.
+
+    Args:
+        caption: Plain text.
+        head: Names of the columns, plain text; the first column is aligned left, the others right.
+        rows: Rows of LaTeX.
+        notes: Footnotes, plain text.
+
+    Returns:
+        The LaTeX.
     """
     return "\n".join(
         [
@@ -157,9 +206,15 @@ def booktabs(caption: str, head: Sequence[str], rows: Iterable[Iterable[str]], n
 
 
 def escape_latex(text: str) -> str:
-    """Return text that TeX prints as it is: specials escaped, letters outside ASCII as commands.
+    """Escape text for LaTeX: special characters are escaped, letters outside ASCII become commands.
 
-    A character that has no command here is printed as its code point in angle brackets, so that nothing is lost silently.
+    A character that has no command here is printed as its code point in angle brackets, so nothing is lost silently.
+
+    Args:
+        text: Plain text.
+
+    Returns:
+        LaTeX that prints the text as it stands.
     """
     return "".join(map(_letter, text))
 

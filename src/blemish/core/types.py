@@ -1,4 +1,4 @@
-"""The values that travel between the rooms of the house: Batch, Scores, Region, Peak, Prediction."""
+"""The values that the packages exchange: Batch, Scores, Region, Peak, Prediction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 class Scores(NamedTuple):
-    """What a detector answers: raw scores, higher is more anomalous, never rescaled.
+    """What a detector returns: raw scores, higher is more anomalous, never rescaled.
 
-    `image` is (B,), finite. `map` is (B, H, W) at the size of the input, or None if the method does not localise.
+    Attributes:
+        image: (B,), finite.
+        map: (B, H, W) at the size of the input, or None if the method does not localise.
     """
 
     image: Tensor
@@ -25,11 +27,12 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B parts, ready for a detector, with their truth kept apart from the inputs.
+    """B parts, ready for a detector, with their ground truth kept apart from the inputs.
 
-    `inputs` holds tensors by name; "image" is (B, 3, H, W) float32 RGB in [0, 1].
-    `label` is (B,) int64, 1 for defective; an unsupervised `fit` never touches it.
-    `keys` names the records.
+    Attributes:
+        inputs: Tensors by name; "image" is (B, 3, H, W) float32 RGB in [0, 1].
+        label: (B,) int64, 1 for defective; an unsupervised `fit` never touches it.
+        keys: Names of the records.
     """
 
     inputs: Mapping[str, Tensor]
@@ -49,8 +52,11 @@ class Batch:
 class Region:
     """One connected defect region (8 neighbours) at the image's original size.
 
-    `box` is (left, top, right, bottom) in pixels, right and bottom exclusive; `area` is in pixels; `peak` is the
-    highest map score inside and `peak_at` its (x, y).
+    Attributes:
+        box: (left, top, right, bottom) in pixels, right and bottom exclusive.
+        area: In pixels.
+        peak: Highest map score inside.
+        peak_at: (x, y) of the peak, in pixels.
     """
 
     box: tuple[int, int, int, int]
@@ -58,9 +64,30 @@ class Region:
     peak: float
     peak_at: tuple[int, int]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the region as JSON values."""
+        return {"box": list(self.box), "area": self.area, "peak": self.peak, "peak_at": list(self.peak_at)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Region:
+        """Return the region that `as_dict` described.
+
+        Args:
+            stored: Its JSON values.
+
+        Returns:
+            The region.
+        """
+        return cls(tuple(stored["box"]), stored["area"], stored["peak"], tuple(stored["peak_at"]))
+
 
 class Peak(NamedTuple):
-    """The highest score of a map where it counts, and its place `at`, (x, y) in pixels of the original image."""
+    """The highest score of a map where it counts.
+
+    Attributes:
+        value: The raw score.
+        at: Its position (x, y), in pixels of the original image.
+    """
 
     value: float
     at: tuple[int, int]
@@ -70,12 +97,20 @@ class Peak(NamedTuple):
 class Prediction:
     """The verdict on one part: the raw score, what it means, and where the defect is.
 
-    `p_value` is the share of good parts expected to score at least this high (small is suspicious).
-    `defective` is `score >= threshold`; both and `p_value` are None for an inspector without a threshold.
-    `map` and `mask` are (H, W) at the image's original size, float32 and bool. `peak` is the map's, whether or not it
-    reaches the pixel threshold: a part can be rejected by its score while no region is found.
-    `error` says why the image could not be inspected; then every other value but `key` is empty.
     Printed, and in a notebook, it is shown without its pictures; `blemish.report.picture` draws them.
+
+    Attributes:
+        key: Name of the part.
+        score: Raw image score.
+        p_value: Share of good parts expected to score at least this high (small is suspicious).
+        threshold: Raw image score; a part that reaches it is defective.
+        defective: `score >= threshold`; it, `threshold` and `p_value` are None for an inspector without a threshold.
+        map: (H, W) float32 raw scores at the image's original size.
+        mask: (H, W) bool at the image's original size, True where a pixel is defective.
+        regions: Connected regions of the mask.
+        error: Why the image could not be inspected; then every other value but `key` is empty.
+        peak: The map's peak, whether or not it reaches the pixel threshold: a part can be rejected by its score while
+            no region is found.
     """
 
     key: str
@@ -108,13 +143,11 @@ class Prediction:
             "threshold": self.threshold,
             "peak": None if self.peak is None else self.peak.value,
             "peak_at": None if self.peak is None else list(self.peak.at),
-            "regions": [
-                {"box": list(r.box), "area": r.area, "peak": r.peak, "peak_at": list(r.peak_at)} for r in self.regions
-            ],
+            "regions": [region.as_dict() for region in self.regions],
         }
 
     def _said(self) -> dict[str, str]:
-        """Return what is shown of the verdict, each in a few letters; what is None is left out."""
+        """Return what is shown of the verdict, each as short text; what is None is left out."""
         if self.error is not None:
             return {"error": self.error}
         numbers = {"score": self.score, "threshold": self.threshold, "p_value": self.p_value}

@@ -76,10 +76,7 @@ class PartResult:
     def from_dict(cls, stored: dict[str, Any]) -> PartResult:
         """Return the part whose JSON values these are; what older reports lack stays empty."""
         pairs = {name: tuple(stored[name]) for name in ("peak_at", "true_box") if stored.get(name) is not None}
-        found = tuple(
-            Region(**{**region, "box": tuple(region["box"]), "peak_at": tuple(region["peak_at"])})
-            for region in stored.get("regions", ())
-        )
+        found = tuple(map(Region.from_dict, stored.get("regions", ())))
         return cls(**{**stored, **pairs, "regions": found})
 
 

@@ -1,7 +1,8 @@
-"""What an image file says about itself before anyone decodes it: its kind, its size, whether it is all there.
+"""The header of an image file, read before the file is decoded: its kind, its size, whether it is complete.
 
-Decoders accept files that end too early and give back grey or black where pixels are missing, and they allocate what a
-header asks for. Both are dangerous on a line, so the header is read first, in plain Python, for the five kinds we take.
+Decoders accept files that end too early and return grey or black where pixels are missing, and they allocate what a
+header asks for. Both are dangerous in production, so the header is read first, in plain Python, for the five kinds that
+are accepted.
 """
 
 from __future__ import annotations
@@ -12,18 +13,27 @@ from typing import Literal, NamedTuple
 Kind = Literal["PNG", "JPEG", "BMP", "TIFF", "WebP"]
 
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-"""The kinds of whole numbers that a TIFF's tags may hold; decoders take a width in any of them."""
+"""The integer types that a TIFF's tags may hold; decoders accept a width in any of them."""
 
 
 class Header(NamedTuple):
-    """What the header says; `missing` and `misread` are "" where all is well."""
+    """What the header reports.
+
+    Attributes:
+        kind: The file format.
+        width: As stored, in pixels.
+        height: As stored, in pixels.
+        missing: What the file lacks; empty if it is complete.
+        misread: What decoders read wrongly; empty if there is nothing.
+        spoilt_by_alpha: Whether decoders multiply the colours by the transparency.
+    """
 
     kind: Kind
-    width: int  # stored, in pixels
+    width: int
     height: int
-    missing: str  # what the file lacks
-    misread: str = ""  # what it is that decoders get wrong
-    spoilt_by_alpha: bool = False  # whether decoders multiply the colours by the transparency
+    missing: str
+    misread: str = ""
+    spoilt_by_alpha: bool = False
 
 
 class BadHeader(ValueError):
@@ -32,6 +42,12 @@ class BadHeader(ValueError):
 
 def parse(data: bytes) -> Header:
     """Read the header of a PNG, JPEG, BMP, TIFF or WebP file held in memory.
+
+    Args:
+        data: Content of the file.
+
+    Returns:
+        The header.
 
     Raises:
         BadHeader: the bytes are none of these, or end before the header does.
@@ -111,7 +127,7 @@ def _tiff(data: bytes) -> Header:
 
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Return the first value of each whole-number tag of the first page; of a tag that is there twice the first counts."""
+    """Return the first value of each integer tag of the first page; of a tag that is there twice the first counts."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]

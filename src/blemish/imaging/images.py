@@ -1,6 +1,6 @@
 """The one way from a file to the network's input, and from the network's map back to the file's pixels.
 
-Training, testing, inspection, export and the server all come through here, so a part looks the same to all of them.
+Training, testing, inspection, export and the server all come through here, so they all get a part in the same form.
 Nothing else in blemish reads or resizes an image. No torch.
 """
 
@@ -31,21 +31,27 @@ LEAST = 8
 """Images with a shorter side, in pixels, are refused: nothing can be seen in them."""
 
 LARGEST_PIXEL, BESIDE_PIXELS = 16, 2**26
-"""Bytes of a pixel of four 32-bit colours, the largest there is, and of whatever else a file holds; no more is read."""
+"""Bytes of the largest pixel there is (four 32-bit channels), and of all else that a file holds; no more is read."""
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
 def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixels: int = MAX_PIXELS) -> Image:
-    """Return any image as (H, W, 3) float32 RGB in [0, 1].
+    """Read any image.
 
     Files may be PNG, JPEG, BMP, TIFF or WebP; 8 or 16 bits; grey, colour or palette; the camera's EXIF rotation is
-    applied, transparency is dropped, and of a TIFF with several pages the first is read. Kinds of TIFF that OpenCV reads
-    wrongly are refused: planar, or with white as 0, of more than 8 bits; colours under a transparency of 8 bits.
-    Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float. `white` is the value
-    that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images lie in 16-bit files. By default it
-    is the largest value of the integer type, and 1.0 for floats.
+    applied, transparency is dropped, and of a TIFF with several pages the first is read. Kinds of TIFF that OpenCV
+    reads wrongly are refused: planar, or with white as 0, of more than 8 bits; colours under a transparency of 8 bits.
+
+    Args:
+        source: File, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float.
+        white: Value that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images are stored in
+            16-bit files. By default the largest value of the integer type, and 1.0 for floats.
+        max_pixels: A file with more pixels is refused.
+
+    Returns:
+        (H, W, 3) float32 RGB in [0, 1].
 
     Raises:
         ImageError: the file is absent, empty, cut off, too large, of another kind, or its values make no sense.
@@ -55,9 +61,17 @@ def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixe
 
 
 def read_mask(source: Path | str | ArrayLike, *, above: int = 0, max_pixels: int = MAX_PIXELS) -> Mask:
-    """Return a ground-truth mask as (H, W) bool: True where any channel of the stored value is greater than `above`.
+    """Read a ground-truth mask.
 
-    Like `read` it drops transparency and applies an EXIF rotation, so a mask turned like its image fits it.
+    Like `read` it drops transparency and applies an EXIF rotation, so a mask rotated like its image fits it.
+
+    Args:
+        source: File, or array as for `read`.
+        above: Stored value; a pixel is marked where any channel is greater.
+        max_pixels: A file with more pixels is refused.
+
+    Returns:
+        (H, W) bool, True where marked.
 
     Raises:
         ImageError: as `read`.
@@ -70,9 +84,16 @@ def read_mask(source: Path | str | ArrayLike, *, above: int = 0, max_pixels: int
 
 
 def resize(image: Image, size: tuple[int, int]) -> Image:
-    """Return `image` (H, W) or (H, W, C) at `size` = (height, width), antialiased where it shrinks.
+    """Resize an image, antialiased where it shrinks.
 
     Each axis is averaged over the pixels it loses (area) or interpolated linearly where it grows.
+
+    Args:
+        image: (H, W) or (H, W, C) float32.
+        size: The new (height, width), in pixels.
+
+    Returns:
+        The image at that size, float32.
     """
     height, width = image.shape[:2]
     shrinks = (size[0] <= height, size[1] <= width)
@@ -83,7 +104,15 @@ def resize(image: Image, size: tuple[int, int]) -> Image:
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
-    """Return `mask` (H, W) at `size` = (height, width) by nearest neighbour."""
+    """Resize a mask by nearest neighbour.
+
+    Args:
+        mask: (H, W) bool.
+        size: The new (height, width), in pixels.
+
+    Returns:
+        The mask at that size, bool.
+    """
     if mask.shape == size:
         return mask
     return cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
@@ -91,14 +120,19 @@ def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imaging:
-    """How an image becomes the network's input. Saved with every inspector, so use equals training.
+    """How an image becomes the network's input. Saved with every inspector, so inspection equals training.
 
-    `size` is the (height, width) an image is resized to, in pixels; `crop` the (height, width) then cut from its
-    centre, as the papers do (256, then 224), or None. `roi` is the region of interest (left, top, right, bottom) in
-    pixels of the original, cut out first. `ignore` is a (h, w) bool mask of what must not matter, at any resolution:
-    it is stretched over the original image and painted mid-grey there before any network sees it, in training as in
-    use.
-    `white` is the sensor value that becomes 1.0, see `read`. `max_pixels` is the largest image that is decoded.
+    Attributes:
+        size: The (height, width) an image is resized to, in pixels.
+        crop: The (height, width) then cut from its centre, as the papers do (256, then 224), or None.
+        roi: Region of interest (left, top, right, bottom) in pixels of the original, cut out first, or None.
+        ignore: (h, w) bool mask of what must not matter, at any resolution, or None. It is stretched over the original
+            image and filled with mid-grey there before any network sees it, in training as in inspection.
+        white: Sensor value that becomes 1.0, see `read`.
+        max_pixels: Pixels of the largest image that is decoded.
+
+    Raises:
+        InputError: a value cannot be used.
     """
 
     size: tuple[int, int] = (256, 256)
@@ -141,11 +175,31 @@ class Imaging:
             return self.prepare(image)
 
     def read(self, source: Path | str | ArrayLike) -> Image:
-        """Return an image file or array at its own size, with the white level and limit of these settings."""
+        """Read an image at its own size, with the white level and limit of these settings.
+
+        Args:
+            source: File or array, see the function `read`.
+
+        Returns:
+            (H, W, 3) float32 RGB in [0, 1].
+
+        Raises:
+            ImageError: as the function `read`.
+        """
         return read(source, white=self.white, max_pixels=self.max_pixels)
 
     def prepare(self, image: Image) -> Image:
-        """Return the network's input for an image that `read` returned."""
+        """Turn an image into the network's input.
+
+        Args:
+            image: (H, W, 3) float32 RGB in [0, 1], as `read` returns it.
+
+        Returns:
+            (h, w, 3) float32 RGB in [0, 1], at `input_size`.
+
+        Raises:
+            ImageError: a side is shorter than LEAST, or the region of interest does not fit in the image.
+        """
         original = image.shape[:2]
         if min(original) < LEAST:
             raise ImageError(f"an image of {original[1]} x {original[0]} pixels is too small; each side needs {LEAST}.")
@@ -156,15 +210,35 @@ class Imaging:
         return prepared if prepared.base is None else prepared.copy()  # a view would keep the whole image in memory
 
     def prepare_mask(self, mask: Mask) -> Mask:
-        """Return an original-size mask at the network's input size (nearest), for the papers' protocol."""
+        """Resize a mask to the network's input size by nearest neighbour, for the papers' protocol.
+
+        Args:
+            mask: (H, W) bool, at the image's original size.
+
+        Returns:
+            (h, w) bool, at `input_size`.
+
+        Raises:
+            ImageError: the region of interest does not fit in the image.
+        """
         left, top, right, bottom = self._box(mask.shape)
         return self._centre(resize_mask(mask[top:bottom, left:right], self.size))
 
     def restore(self, map: Image, original: tuple[int, int]) -> Image:
-        """Return a map (h, w) of the network's input at the `original` (height, width) of the image.
+        """Bring a map of the network's input back to the image's original size, bilinearly.
 
-        It is enlarged bilinearly. What the network never saw (outside the region of interest or the crop) and what is
-        ignored gets the lowest score found inside.
+        What the network never saw (outside the region of interest or the crop) and what is ignored gets the lowest
+        score found inside.
+
+        Args:
+            map: (h, w) float32 raw scores, at `input_size`.
+            original: The image's (height, width), in pixels.
+
+        Returns:
+            (H, W) float32 raw scores.
+
+        Raises:
+            ImageError: the region of interest does not fit in the image.
         """
         lowest = map.min()
         full = np.full(self.size, lowest, np.float32)
@@ -180,7 +254,17 @@ class Imaging:
         return whole
 
     def valid(self, original: tuple[int, int]) -> Mask:
-        """Return where an image of the `original` (height, width) counts: in the region of interest, not ignored."""
+        """Return where an image counts: in the region of interest, and not ignored.
+
+        Args:
+            original: The image's (height, width), in pixels.
+
+        Returns:
+            (H, W) bool.
+
+        Raises:
+            ImageError: the region of interest does not fit in the image.
+        """
         left, top, right, bottom = self._box(original)
         valid = np.zeros(original, bool)
         valid[top:bottom, left:right] = True
@@ -203,7 +287,13 @@ class Imaging:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Imaging:
-        """Return the settings that `as_dict` wrote.
+        """Rebuild the settings.
+
+        Args:
+            values: What `as_dict` returned.
+
+        Returns:
+            Equal settings.
 
         Raises:
             FormatError: a setting is missing, unknown or impossible.
@@ -239,7 +329,17 @@ class Imaging:
 
 @contextmanager
 def named(source: Any) -> Iterator[None]:
-    """Put the file's name before an ImageError that does not know it."""
+    """Put a file's name before the message of an ImageError that does not have it.
+
+    Args:
+        source: The file; an array has no name.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ImageError: the block raised one.
+    """
     try:
         yield
     except ImageError as error:
@@ -249,7 +349,14 @@ def named(source: Any) -> Iterator[None]:
 
 
 def encode_png(image: NDArray[Any]) -> bytes:
-    """Return uint8 pixels, (H, W) grey or (H, W, 3) RGB, as a PNG file's bytes."""
+    """Encode pixels as PNG.
+
+    Args:
+        image: (H, W) grey or (H, W, 3) RGB, uint8.
+
+    Returns:
+        Content of the file.
+    """
     _, coded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
     return coded.tobytes()
 
@@ -296,7 +403,7 @@ def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple
 
 
 def _bytes(path: Path, max_pixels: int) -> bytes:
-    """Return what a file holds, unless it would never end (a pipe, a device) or holds more than any image of that size."""
+    """Return a file's content, unless it is no regular file (a pipe never ends) or too large for that many pixels."""
     try:
         known = path.stat()
         if not stat.S_ISREG(known.st_mode):

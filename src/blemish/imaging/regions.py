@@ -10,13 +10,28 @@ from blemish.core.types import Peak, Region
 
 
 def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Return the regions of a (H, W) mask as an int32 map, 0 outside and 1 to count inside, and the count."""
+    """Number the regions of a mask.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (labels, count): (H, W) int32, 0 outside and 1 to count inside, and the number of regions.
+    """
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     return np.asarray(labels, np.int32), count - 1
 
 
 def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...]:
-    """Return the regions of a (H, W) mask with box, area and peak of the map, the highest peak first."""
+    """Return the regions of a mask, with the peak of the map in each.
+
+    Args:
+        map: (H, W) float32 raw scores.
+        mask: (H, W) bool.
+
+    Returns:
+        The regions, the highest peak first.
+    """
     if not mask.any():
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -36,12 +51,27 @@ def find(map: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[Region, ...
 
 
 def peak(map: NDArray[np.float32], valid: NDArray[np.bool_]) -> Peak | None:
-    """Return the highest score of a (H, W) map where it is valid, and its place; None if nothing is valid."""
+    """Return the highest score of a map and its position.
+
+    Args:
+        map: (H, W) float32 raw scores.
+        valid: (H, W) bool, True where pixels count.
+
+    Returns:
+        The peak; None if no pixel counts.
+    """
     _, value, _, at = cv2.minMaxLoc(map, valid.astype(np.uint8))
     return Peak(float(value), (int(at[0]), int(at[1]))) if at[0] >= 0 else None
 
 
 def bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """Return (left, top, right, bottom) of all that a (H, W) mask marks, right and bottom exclusive; None if nothing is."""
+    """Return the box around all that a mask marks.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (left, top, right, bottom) in pixels, right and bottom exclusive; None if nothing is marked.
+    """
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return (int(left), int(top), int(left + width), int(top + height)) if width else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.core.memory import peak_mb
 from blemish.imaging.images import Imaging
 from blemish.inference.metadata import model_files
 from blemish.inference.runtime import Runtime
@@ -76,7 +76,7 @@ def profile(
     Raises:
         FormatError: see `Runtime`.
     """
-    grown = _memory()
+    before = peak_mb() or 0.0
     begun = time.perf_counter()
     runtime = Runtime(path, engine=engine, threads=threads)
     runtime.warm_up()
@@ -101,7 +101,7 @@ def profile(
         images_per_second=1e3 * batch_size / float(np.median(together)),
         batch_size=batch_size,
         megabytes=sum(file.stat().st_size for file in model_files(runtime.path)) / 1e6,
-        memory=_memory() - grown,
+        memory=(peak_mb() or 0.0) - before,
     )
 
 
@@ -132,12 +132,3 @@ def _times(work: Any, repeats: int) -> list[float]:
         work()
         found.append(1e3 * (time.perf_counter() - begun))
     return found
-
-
-def _memory() -> float:
-    """Return the peak memory of the process, in MB; 0 where the system does not report it."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return 0.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

@@ -122,9 +122,6 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         return Prediction(said["key"], error=said["error"])
     count = int(np.prod(shape))
     bits = np.unpackbits(np.frombuffer(row["mask"], np.uint8), count=count) if row["mask"] else None
-    regions = [
-        {**region, "box": tuple(region["box"]), "peak_at": tuple(region["peak_at"])} for region in said["regions"]
-    ]
     return Prediction(
         key=said["key"],
         score=said["score"],
@@ -133,7 +130,7 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         defective=None if said["verdict"] is None else said["verdict"] == "defective",
         map=np.frombuffer(row["map"], "<f4").reshape(shape).copy() if shape else None,
         mask=None if bits is None else bits.reshape(shape).astype(bool),
-        regions=tuple(Region(**region) for region in regions),
+        regions=tuple(map(Region.from_dict, said["regions"])),
         peak=None if said["peak"] is None else Peak(said["peak"], tuple(said["peak_at"])),
     )
 

@@ -22,8 +22,7 @@ from blemish.literature.facts import (
     sources,
     venues,
 )
-from blemish.literature.leaderboard import Leaderboard, leaderboard
-from blemish.literature.ours import Ours, ours
+from blemish.literature.leaderboard import Leaderboard, Ours, leaderboard
 from blemish.literature.papers import Publication, paper, papers
 from blemish.literature.results import Dispute, Result, disputed, disputes, results
 from blemish.literature.survey import survey
@@ -52,7 +51,6 @@ __all__ = [
     "methods",
     "metric",
     "metrics",
-    "ours",
     "paper",
     "papers",
     "results",

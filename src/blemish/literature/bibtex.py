@@ -10,7 +10,14 @@ from blemish.literature.papers import Publication
 
 
 def bibtex(papers: Iterable[Publication]) -> str:
-    """Return the papers as BibTeX, sorted by key, one blank line between entries."""
+    """Return papers as BibTeX.
+
+    Args:
+        papers: The papers.
+
+    Returns:
+        An entry for each, sorted by key, with a blank line between two.
+    """
     return "\n".join(_entry(p) for p in sorted(papers, key=lambda p: p.key))
 
 

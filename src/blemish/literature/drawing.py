@@ -13,18 +13,28 @@ ROW, GAP, LEFT = 26, 10, (16, 216, 456, 696)
 """Height of a row, gap between families, and where the columns begin, in pixels."""
 
 WIDTH = (168, 206, 206)
-"""Widths of the boxes: the root, a family, a finer place."""
+"""Widths of the boxes in pixels: the root, a family, a finer place."""
 
 LINE = 58
-"""Letters of method names that fit in a line beside a box."""
+"""Letters of method names that fit in a line next to a box."""
 
 INKS = ("#31688e", "#1f7a50", "#8e5c9e", "#b83a4b", "#946400", "#1f7a70", "#56658a", "#6f6f6f", "#8a5a3c")
-"""One ink a family, in turn; all dark enough for white letters beside them."""
+"""One ink a family, in turn; all dark enough for white letters on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box at (x, y) of some width, ROW - 6 high, in a column (0 root, 1 family, 2 finer); `count` papers are in it."""
+    """A box of the picture, ROW - 6 pixels high.
+
+    Attributes:
+        x: Its left edge, in pixels.
+        y: Its upper edge, in pixels.
+        column: 0 root, 1 family, 2 finer place.
+        text: The name in it.
+        count: How many papers it stands for.
+        ink: Its colour, "#rrggbb".
+        beside: Lines of method names to its right.
+    """
 
     x: int
     y: int
@@ -42,14 +52,27 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A line from the right of one box to the left of another, around one corner."""
+    """A line from the right of one box to the left of another, around one corner.
+
+    Attributes:
+        start: The box it begins at.
+        end: The box it ends at.
+    """
 
     start: Box
     end: Box
 
 
 def layout(nodes: Sequence[Node], root: str = "Anomaly detection") -> tuple[list[Box], list[Link], int]:
-    """Return boxes, links and the height of the picture, in pixels."""
+    """Arrange the taxonomy in three columns.
+
+    Args:
+        nodes: The families.
+        root: The text of the first box.
+
+    Returns:
+        Boxes, links and the height of the picture, in pixels.
+    """
     boxes: list[Box] = []
     links: list[Link] = []
     y = 16
@@ -80,7 +103,14 @@ def layout(nodes: Sequence[Node], root: str = "Anomaly detection") -> tuple[list
 
 
 def svg(nodes: Sequence[Node]) -> str:
-    """Return the taxonomy as an SVG: boxes with counts of papers, our methods beside them in italics."""
+    """Draw the taxonomy as an SVG: boxes with counts of papers, our methods next to them in italics.
+
+    Args:
+        nodes: The families.
+
+    Returns:
+        The file's text.
+    """
     boxes, links, height = layout(nodes)
     width = LEFT[3] + 420
     size, font = f'width="{width}" height="{height}"', 'font-family="Helvetica, Arial, sans-serif" font-size="13"'
@@ -100,7 +130,14 @@ def svg(nodes: Sequence[Node]) -> str:
 
 
 def latex_picture(nodes: Sequence[Node]) -> str:
-    """Return the taxonomy as a LaTeX `picture` as wide as the text; the same layout, without colours."""
+    """Draw the taxonomy as a LaTeX `picture` as wide as the text; the same layout, without colours.
+
+    Args:
+        nodes: The families.
+
+    Returns:
+        The LaTeX.
+    """
     boxes, links, height = layout(nodes)
     width = LEFT[3] + 330
     lines = [rf"\setlength{{\unitlength}}{{{1 / width:.6f}\textwidth}}", rf"\begin{{picture}}({width},{height})\tiny"]

@@ -1,4 +1,7 @@
-"""The data files of the package: JSON lines, one entry a line, beside the code; and the names that entries go by."""
+"""The data files of the package: JSON lines, one entry a line, next to the code; and the names that entries go by.
+
+A method, a data set, a metric or a setting is found under any of the names that people use.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,13 @@ def data_folder() -> Traversable:
 
 @cache
 def entries(kind: str) -> tuple[dict[str, Any], ...]:
-    """Return every entry of one kind ("papers", "results", "recalled", "methods", ...), in the order of the files.
+    """Return every entry of one kind.
 
-    Lists are tuples here, so that entries can be frozen.
+    Args:
+        kind: "papers", "results", "recalled", "methods", ...
+
+    Returns:
+        The entries in the order of the files; lists are tuples, so that entries can be frozen.
 
     Raises:
         FormatError: a line is not a JSON object; the message names the file and the line.
@@ -36,7 +43,14 @@ def entries(kind: str) -> tuple[dict[str, Any], ...]:
 
 
 def located(kind: str, folder: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ("file:line", entry) for every entry of one kind below a data folder.
+    """Read every entry of one kind below a data folder.
+
+    Args:
+        kind: "papers", "results", "recalled", "methods", ...
+        folder: The data folder.
+
+    Yields:
+        ("file:line", entry), lists as lists.
 
     Raises:
         FormatError: a line is not a JSON object; the message names the file and the line.
@@ -75,13 +89,27 @@ WORDS = {"methods": "method", "datasets": "data set", "metrics": "metric", "sett
 
 
 def fold(name: str) -> str:
-    """Return a name without case, spaces and signs. A plus is kept as a word: RD++ is not RD."""
+    """Return a name without case, spaces and signs. A plus is kept as a word: RD++ is not RD.
+
+    Args:
+        name: The name in any spelling.
+
+    Returns:
+        Its letters and digits in lower case.
+    """
     return "".join(letter for letter in name.lower().replace("+", "plus") if letter.isalnum())
 
 
 @cache
 def known_names(kind: str) -> dict[str, str]:
-    """Return folded name -> the one name, over names and aliases of "methods", "datasets", "metrics" or "settings"."""
+    """Return what every name and alias of one kind leads to.
+
+    Args:
+        kind: "methods", "datasets", "metrics" or "settings".
+
+    Returns:
+        The one name, by folded names.
+    """
     found: dict[str, str] = {}
     for entry in entries(kind):
         own = entry[KEYS[kind]]
@@ -91,17 +119,39 @@ def known_names(kind: str) -> dict[str, str]:
 
 
 def look_up(kind: str, name: str) -> str | None:
-    """Return the one name of what is called `name`, or None if nothing is."""
+    """Return the one name of something, if it is known.
+
+    Args:
+        kind: "methods", "datasets", "metrics" or "settings".
+        name: Any of its names.
+
+    Returns:
+        The one name, or None if nothing is called so.
+    """
     return known_names(kind).get(fold(name))
 
 
 def known_name(method: str) -> str:
-    """Return the name that published numbers of a method go by, or what was given if none were published."""
+    """Return the name that published numbers of a method go by.
+
+    Args:
+        method: Any name of the method.
+
+    Returns:
+        The one name, or what was given if no numbers were published.
+    """
     return look_up("methods", method) or method
 
 
 def find(kind: str, name: str) -> str:
-    """Return the one name of what is called `name`.
+    """Return the one name of something.
+
+    Args:
+        kind: "methods", "datasets", "metrics" or "settings".
+        name: Any of its names.
+
+    Returns:
+        The one name.
 
     Raises:
         UnknownName: nothing is called so; the message suggests the nearest.

@@ -1,4 +1,8 @@
-"""What is known of data sets, metrics, methods, settings, sources and venues, as frozen entries."""
+"""What is known of data sets, metrics, methods, settings, sources and venues, as frozen entries.
+
+Data sets that papers report on: counts, licence, home. Metrics: what they mean, what chance gives, and where
+implementations disagree. Methods that numbers were printed for: one name each, and every other spelling as an alias.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,13 @@ from blemish.literature.entries import entries, find
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where numbers come from; `url` is empty where there is none."""
+    """Where numbers come from.
+
+    Attributes:
+        id: What results name it by.
+        name: How it is cited.
+        url: Its address, "" where there is none.
+    """
 
     id: str
     name: str
@@ -19,7 +29,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Under which conditions a detector is learned; numbers of two settings are never compared."""
+    """The conditions under which a detector is trained and tested; numbers of two settings are never compared.
+
+    Attributes:
+        id: Its one name: "one-class", "multi-class", "few-shot-4", ...
+        name: Its heading.
+        says: What it means.
+    """
 
     id: str
     name: str
@@ -28,7 +44,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A conference, workshop or journal; `kind` is one of these three words."""
+    """Where papers are published.
+
+    Attributes:
+        name: Its short name.
+        kind: "conference", "workshop" or "journal".
+    """
 
     name: str
     kind: str
@@ -54,11 +75,31 @@ def venues() -> dict[str, Venue]:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """One data set. Counts are images (scans, for point clouds), 0 where nobody says.
+    """One data set. Counts are images (scans, for point clouds), 0 where no source gives them.
 
-    `id` is the name of our own reader where we have one. `kind` is "average" for a mean over several data sets that a
-    source prints as if it were one. `counted` says by what the counts are known; fields named in `recalled` were never
-    checked and are printed with a mark.
+    Attributes:
+        id: Its one name; that of our own reader where we have one.
+        name: The name that is shown.
+        aliases: Other spellings.
+        year: When it was published, None if unknown.
+        paper: Key of its paper, "" for none.
+        kind: "average" for a mean over several data sets that a source prints as if it were one; otherwise "".
+        modality: What kind of images it has.
+        categories: Names of its categories.
+        images: Images in all.
+        normal: Good ones.
+        anomalous: Defective ones.
+        train_good: Good training images.
+        validation_good: Good validation images.
+        test_good: Good test images.
+        test_anomalous: Defective test images.
+        annotation: What its ground truth is.
+        image_size: Size of the images, as text.
+        licence: Its licence.
+        home: Its page.
+        counted: How the counts are known; "" if they are not.
+        recalled: Fields that were never checked and are printed with a mark.
+        remark: What else a reader should know.
     """
 
     id: str
@@ -85,7 +126,14 @@ class DatasetFacts:
     remark: str = ""
 
     def shown(self, field: str) -> str:
-        """Return a field as text: empty if unknown, with a question mark if recalled."""
+        """Return a field as text.
+
+        Args:
+            field: The field's name.
+
+        Returns:
+            Its value, empty if unknown, with a question mark if recalled.
+        """
         value = getattr(self, field)
         text = "" if value in (0, None, "", ()) else str(value)
         if isinstance(value, int) and field != "year":
@@ -100,7 +148,13 @@ def datasets() -> dict[str, DatasetFacts]:
 
 
 def dataset(name: str) -> DatasetFacts:
-    """Return one data set under any of its names.
+    """Return one data set.
+
+    Args:
+        name: Any of its names.
+
+    Returns:
+        The data set.
 
     Raises:
         UnknownName: no such data set; the message suggests the nearest.
@@ -110,9 +164,18 @@ def dataset(name: str) -> DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric, in percent. `chance` is what a detector without knowledge gets, as text; empty if that depends.
+    """One metric, in percent.
 
-    `better` is "higher" or "lower"; `code` links to the official implementation or its page, if there is one.
+    Attributes:
+        id: Its one name.
+        name: The name that is shown.
+        says: What it measures.
+        range: Its range, as text.
+        chance: What a detector without knowledge gets, as text; "" if that depends on the data.
+        better: "higher" or "lower".
+        code: Link to the official implementation or its page, "" if there is none.
+        aliases: Other spellings.
+        disagreements: Where implementations differ.
     """
 
     id: str
@@ -133,7 +196,13 @@ def metrics() -> dict[str, Metric]:
 
 
 def metric(name: str) -> Metric:
-    """Return one metric under any of its names.
+    """Return one metric.
+
+    Args:
+        name: Any of its names.
+
+    Returns:
+        The metric.
 
     Raises:
         UnknownName: no such metric; the message suggests the nearest.
@@ -143,7 +212,14 @@ def metric(name: str) -> Metric:
 
 @dataclass(frozen=True, slots=True)
 class MethodName:
-    """One method; `paper` is the key of its paper, empty where our sources do not link one."""
+    """One method.
+
+    Attributes:
+        name: Its one name.
+        aliases: Other spellings.
+        paper: Key of its paper, "" where our sources do not link one.
+        year: When it was published, None if unknown.
+    """
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -158,7 +234,13 @@ def methods() -> dict[str, MethodName]:
 
 
 def method(name: str) -> MethodName:
-    """Return one method under any of its names.
+    """Return one method.
+
+    Args:
+        name: Any of its names.
+
+    Returns:
+        The method.
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.

@@ -1,4 +1,4 @@
-"""What a field of an entry may hold: small checks that answer with what is wrong, or with nothing."""
+"""What a field of an entry may hold: small checks that return what is wrong, "" if nothing is."""
 
 from __future__ import annotations
 
@@ -13,14 +13,29 @@ Check = Callable[[Any], str]
 
 
 def text(value: Any) -> str:
-    """A text that is not empty, in one line, without blanks at its ends."""
+    """Check that a value is a text that is not empty, in one line, without blanks at its ends.
+
+    Args:
+        value: The value.
+
+    Returns:
+        What is wrong with it, "" if nothing is.
+    """
     if not isinstance(value, str) or not value:
         return "must be a text that is not empty; leave the field out if there is nothing to say"
     return "has a line break or blanks at an end" if value != " ".join(value.split()) else ""
 
 
 def matching(pattern: str, example: str) -> Check:
-    """A text of one form."""
+    """Return the check for texts of one form.
+
+    Args:
+        pattern: Regular expression that the whole text matches.
+        example: A good text, for the message.
+
+    Returns:
+        The check.
+    """
 
     def check(value: Any) -> str:
         good = isinstance(value, str) and re.fullmatch(pattern, value) is not None
@@ -30,7 +45,14 @@ def matching(pattern: str, example: str) -> Check:
 
 
 def link(value: Any) -> str:
-    """A whole address of the web."""
+    """Check that a value is a whole address of the web.
+
+    Args:
+        value: The value.
+
+    Returns:
+        What is wrong with it, "" if nothing is.
+    """
     if not isinstance(value, str) or re.search(r"[\s<>\"{}|\\^`]", value):
         return "must be a link without blanks and brackets"
     parts = urlparse(value)
@@ -38,12 +60,28 @@ def link(value: Any) -> str:
 
 
 def one_of(allowed: Container[str], kind: str) -> Check:
-    """A word of a closed list."""
+    """Return the check for words of a closed list.
+
+    Args:
+        allowed: The words.
+        kind: What they are, for the message.
+
+    Returns:
+        The check.
+    """
     return lambda value: "" if isinstance(value, str) and value in allowed else f"is no known {kind}"
 
 
 def number(low: float, high: float) -> Check:
-    """A finite number inside a range, both ends included."""
+    """Return the check for finite numbers inside a range.
+
+    Args:
+        low: Its lower end, included.
+        high: Its upper end, included.
+
+    Returns:
+        The check.
+    """
 
     def check(value: Any) -> str:
         good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -53,7 +91,15 @@ def number(low: float, high: float) -> Check:
 
 
 def whole(low: int, high: int) -> Check:
-    """A whole number inside a range, both ends included."""
+    """Return the check for whole numbers inside a range.
+
+    Args:
+        low: Its lower end, included.
+        high: Its upper end, included.
+
+    Returns:
+        The check.
+    """
 
     def check(value: Any) -> str:
         good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -63,12 +109,26 @@ def whole(low: int, high: int) -> Check:
 
 
 def true(value: Any) -> str:
-    """True; what is false is left out."""
+    """Check that a value is true; a false one is left out of its entry.
+
+    Args:
+        value: The value.
+
+    Returns:
+        What is wrong with it, "" if nothing is.
+    """
     return "" if value is True else "must be true, or be left out"
 
 
 def many(check: Check) -> Check:
-    """A list that is not empty, without repetition, of things that pass a check."""
+    """Return the check for lists that are not empty and repeat nothing.
+
+    Args:
+        check: The check of every item.
+
+    Returns:
+        The check.
+    """
 
     def checked(value: Any) -> str:
         if not isinstance(value, list) or not value:
@@ -80,7 +140,15 @@ def many(check: Check) -> Check:
 
 
 def mapping(keys: Check, values: Check) -> Check:
-    """An object that is not empty, sorted by key, whose keys and values pass their checks."""
+    """Return the check for objects that are not empty and sorted by key.
+
+    Args:
+        keys: The check of every key.
+        values: The check of every value.
+
+    Returns:
+        The check.
+    """
 
     def checked(value: Any) -> str:
         if not isinstance(value, dict) or not value:

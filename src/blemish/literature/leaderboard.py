@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +14,6 @@ from blemish.literature.entries import find
 from blemish.literature.facts import DatasetFacts, Metric, Setting, settings
 from blemish.literature.facts import dataset as find_dataset
 from blemish.literature.facts import metric as find_metric
-from blemish.literature.ours import Ours
-from blemish.literature.ours import ours as read_ours
 from blemish.literature.results import MARK, Dispute, Result, disputed, results
 
 COLUMNS = ("published", "quoted", "re-run", "ours", "recalled")
@@ -24,8 +21,70 @@ COLUMNS = ("published", "quoted", "re-run", "ours", "recalled")
 
 
 @dataclass(frozen=True, slots=True)
+class Ours:
+    """One number of ours: the mean over categories, then over seeds.
+
+    Attributes:
+        method: The name that published numbers of the method go by, or its own.
+        dataset: Id of the data set, or what the cells call it where it is not a known one.
+        metric: Id of the metric.
+        setting: Id of the setting.
+        value: In percent.
+        seeds: How many seeds (runs, where training parts were drawn) have every category. If none has, the number is
+            the mean of the categories' own means.
+        categories: How many categories were run.
+        of_categories: How many the data set has, 0 if unknown.
+        spread: Standard deviation over seeds, None with one. Where training parts were drawn several times it is that
+            over `draws`, each the mean over its seeds, for runs of one draw had the same training images.
+        conditions: The preset and whatever else sets the cells apart: image size, number of training images,
+            resolution, parameters of the method in which they differ, and what the cells call the data set where that
+            is no known name.
+        left_out: How many seeds lack a category that others have.
+        failed: How many cells have no result.
+        draws: How many draws of the training parts there are, 0 if not several.
+    """
+
+    method: str
+    dataset: str
+    metric: str
+    setting: str
+    value: float
+    seeds: int
+    categories: int
+    of_categories: int = 0
+    spread: float | None = None
+    conditions: str = ""
+    left_out: int = 0
+    failed: int = 0
+    draws: int = 0
+
+    @property
+    def shown(self) -> str:
+        """The number with its spread, seeds or draws, and whatever keeps it from being complete."""
+        spread = "" if self.spread is None else f" ± {self.spread:.1f}"
+        runs = f"{self.draws} draws" if self.draws else f"{self.seeds} seed{'s' * (self.seeds != 1)}"
+        parts = [runs if self.seeds else "no seed has every category"]
+        if self.of_categories and self.categories < self.of_categories:
+            parts.append(f"{self.categories} of {self.of_categories} categories")
+        if self.left_out and self.seeds:
+            parts.append(f"{self.left_out} incomplete left out")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.conditions:
+            parts.append(self.conditions)
+        return f"{self.value:.1f}{spread} ({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """The numbers of one method; `disputes` are the positions of its doubts in the leaderboard's list, from 1."""
+    """The numbers of one method.
+
+    Attributes:
+        method: Its name.
+        results: Numbers of others.
+        ours: Our own.
+        disputes: Positions of its disputes in the leaderboard's list, from 1.
+    """
 
     method: str
     results: tuple[Result, ...] = ()
@@ -33,15 +92,29 @@ class Row:
     disputes: tuple[int, ...] = ()
 
     def column(self, name: str) -> tuple[Result | Ours, ...]:
-        """Return the numbers of one column."""
+        """Return the numbers of one column.
+
+        Args:
+            name: One of COLUMNS.
+
+        Returns:
+            The numbers, none where the method has none there.
+        """
         return self.ours if name == "ours" else tuple(r for r in self.results if r.column == name)
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """A data set, a setting and a metric, with a row for every method; best published first.
+    """Every known number of a data set in one setting and metric.
 
-    `elsewhere` counts our numbers in the same setting and metric that belong to other data sets, by the name of the set.
+    Attributes:
+        dataset: The data set.
+        setting: The setting.
+        metric: The metric.
+        rows: A row for every method, the best first in the column that was sorted by.
+        disputes: What is disputed about its numbers and the data set's split.
+        columns: Those of COLUMNS that are shown.
+        elsewhere: How many numbers of ours in this setting and metric belong to other data sets, by the set's name.
     """
 
     dataset: DatasetFacts
@@ -58,7 +131,14 @@ class Leaderboard:
         return f"{self.dataset.name}, {self.setting.name}, {self.metric.name} in %"
 
     def table(self, *, every: bool = False) -> Table:
-        """Return the table: a row for each method with ranges, or, with `every`, a row for each number with its source."""
+        """Return the leaderboard as a table.
+
+        Args:
+            every: Whether each number has a row, with its conditions and source.
+
+        Returns:
+            A row for each method with the range of each column, or for each number.
+        """
         return _every_number(self) if every else _ranges(self)
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,7 +155,15 @@ class Leaderboard:
         }
 
     def notes(self, *, traps: bool = True) -> tuple[str, ...]:
-        """Return what stands under the table: what the columns are, the disputes by number, and the metric's traps."""
+        """Return the notes under the table.
+
+        Args:
+            traps: Whether they include where implementations of the metric differ.
+
+        Returns:
+            What the columns are, the disputes by number, and the metric's traps; for an empty leaderboard which other
+            numbers of the data set there are.
+        """
         if not self.rows:
             return (_elsewhere(self),)
         said = [
@@ -97,35 +185,30 @@ def leaderboard(
     *,
     setting: str = "one-class",
     metric: str = "image_auroc",
-    ours: Path | str | None = None,
+    ours: Sequence[Ours] | None = None,
     recalled: bool = False,
     sort: str = "published",
 ) -> Leaderboard:
     """Return every known number of a data set in one setting and metric, by method and column.
 
-    `ours` is a folder of benchmark results. Recalled numbers are left out unless `recalled`, and then stand in a column of
-    their own. `sort` is a column or "method"; methods without a number there follow, by the next column that has one.
+    Args:
+        dataset: Any name of the data set.
+        setting: Any name of the setting.
+        metric: Any name of the metric.
+        ours: Our numbers, of whatever data sets, settings and metrics; None for no column of ours.
+        recalled: Whether recalled numbers are shown, in a column of their own.
+        sort: A column or "method"; methods without a number there follow, by the next column that has one.
+
+    Returns:
+        The leaderboard, without rows if no number is known.
 
     Raises:
         UnknownName: no such data set, setting, metric or column.
-        DataError: the folder holds no benchmark results.
     """
     facts, said = find_dataset(dataset), settings()[find("settings", setting)]
     measure = find_metric(metric)
     if sort not in (*COLUMNS, "method"):
         raise UnknownName("column", sort, (*COLUMNS, "method"))
-    return gathered(facts, said, measure, None if ours is None else read_ours(ours), recalled, sort)
-
-
-def gathered(
-    facts: DatasetFacts,
-    said: Setting,
-    measure: Metric,
-    ours: Sequence[Ours] | None,
-    recalled: bool = False,
-    sort: str = "published",
-) -> Leaderboard:
-    """Return a leaderboard with what fits of our numbers, None for no column of ours."""
     found = results(dataset=facts.id, metric=measure.id, setting=said.id, recalled=recalled)
     alike = [o for o in ours or () if (o.metric, o.setting) == (measure.id, said.id)]
     mine = [o for o in alike if o.dataset == facts.id]

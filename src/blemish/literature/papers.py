@@ -16,11 +16,25 @@ SORTS = ("year", "title", "venue", "family", "key")
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One paper. Texts are empty and `year` is None where our sources do not say.
+    """One paper. Texts are empty where our sources have nothing.
 
-    `key` is its BibTeX key. `family` is its place in the taxonomy, `also` further ones; `placed_by` says who placed it:
-    "curated" by hand, "list" the list of papers it comes from, "title" words of the title, "card" a method of ours,
-    "none" nobody. `domain` is "medical" for related work, `supervision` says if it learns from defects.
+    Attributes:
+        key: Its BibTeX key.
+        title: Its title.
+        family: Its place in the taxonomy.
+        authors: Names with commas between.
+        also: Further places.
+        placed_by: How it was placed: "curated" by hand, "list" by the list of papers it comes from, "title" by words of
+            the title, "card" by a method of ours, "none" not at all.
+        name: The method's short name.
+        venue: Where it was published.
+        year: When, None if unknown.
+        arxiv: Its number at arXiv.
+        doi: Its DOI.
+        url: Its address.
+        code: Address of the code.
+        domain: "medical" for related work.
+        supervision: "supervised" or "semi/weakly-supervised" if it learns from defects.
     """
 
     key: str
@@ -57,7 +71,13 @@ def every_paper() -> tuple[Publication, ...]:
 
 
 def paper(key: str) -> Publication:
-    """Return one paper by its key.
+    """Return one paper.
+
+    Args:
+        key: Its BibTeX key.
+
+    Returns:
+        The paper.
 
     Raises:
         UnknownName: no paper has this key; the message suggests the nearest.
@@ -79,10 +99,17 @@ def papers(
 ) -> tuple[Publication, ...]:
     """Return the papers that meet every condition given.
 
-    `family` is a place in the taxonomy ("flow", "embedding", "embedding/memory-bank"); deeper places count, and so do
-    further places of a paper. `year` is one year or a range with both ends included ("2021-2023", "2024-", "-2019").
-    `venue` is compared as a word of the venue's name, without case. `code` asks for papers with (True) or without (False)
-    code. `text` must occur in the title, the authors, the short name or the key, without case and accents.
+    Args:
+        family: A place in the taxonomy ("flow", "embedding", "embedding/memory-bank"); deeper places count, and so do
+            further places of a paper.
+        year: One year or a range with both ends included ("2021-2023", "2024-", "-2019").
+        venue: A word of the venue's name, in any case.
+        code: Papers with (True) or without (False) code; None for both.
+        text: Occurs in the title, the authors, the short name or the key, without case and accents.
+        sort: One of SORTS; years newest first.
+
+    Returns:
+        The papers, sorted.
 
     Raises:
         UnknownName: no such place in the taxonomy, or no such sort.
@@ -105,7 +132,13 @@ def papers(
 
 
 def years(text: str) -> tuple[int, int]:
-    """Return the first and the last year of "2021", "2021-2023", "2021-", "-2023" or "" (all).
+    """Return the ends of a range of years.
+
+    Args:
+        text: "2021", "2021-2023", "2021-", "-2023" or "" (all).
+
+    Returns:
+        The first and the last year, both included.
 
     Raises:
         InputError: the text is none of these, or the range runs backwards.

@@ -1,4 +1,7 @@
-"""Published numbers, each with its setting and the kind of its source, and what is known to be doubtful about them."""
+"""Published numbers, each with its setting and the kind of its source, and what is known to be doubtful about them.
+
+A dispute may concern a number, a protocol or a fact of a data set, and finds the numbers it touches.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,21 @@ MARK = "?"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One number, in percent, the mean over the categories of a data set unless `detail` says otherwise.
+    """One number, the mean over the categories of a data set unless `detail` says otherwise.
 
-    `setting` is one of `literature.settings()`; what else is known of the conditions stands in `inputs` ("rgb", "3d",
-    "rgb+3d"), `backbone`, `image_size` (pixels a side) and `detail`. `averaged_here` says that the source printed only
-    `by_category`, and that we took the mean. `sources` maps the id of a source to its kind.
+    Attributes:
+        method: The method's one name.
+        dataset: Id of the data set.
+        metric: Id of the metric.
+        setting: Id of the setting, one of `literature.settings()`.
+        value: In percent.
+        inputs: "rgb", "3d" or "rgb+3d"; "" where not known, like everything below.
+        backbone: The pretrained network.
+        image_size: Pixels a side.
+        detail: What else is known of the conditions.
+        averaged_here: Whether the source printed only `by_category`, and the mean is ours.
+        by_category: Numbers of the categories, in percent.
+        sources: Kinds of source by their ids.
     """
 
     method: str
@@ -83,7 +96,7 @@ class Result:
 
     @property
     def conditions(self) -> str:
-        """What is known of the conditions beside the setting, in one line."""
+        """What is known of the conditions besides the setting, in one line."""
         size = f"{self.image_size} px" if self.image_size else ""
         inputs = {"3d": "3D only", "rgb+3d": "RGB and 3D"}.get(self.inputs, "")
         return ", ".join(part for part in (self.backbone, size, inputs, self.detail) if part)
@@ -102,9 +115,17 @@ def _stored(kind: str) -> tuple[Result, ...]:
 def results(
     *, method: str = "", dataset: str = "", metric: str = "", setting: str = "", recalled: bool = False
 ) -> tuple[Result, ...]:
-    """Return the numbers that meet every condition given; names may be any alias.
+    """Return the numbers that meet every condition given.
 
-    Recalled numbers are left out unless `recalled`: they were never checked.
+    Args:
+        method: Any name of a method; "" for all, as in the others.
+        dataset: Any name of a data set.
+        metric: Any name of a metric.
+        setting: Any name of a setting.
+        recalled: Whether recalled numbers, which were never checked, are among them.
+
+    Returns:
+        The numbers in the order of the files, recalled ones last.
 
     Raises:
         UnknownName: no such method, data set, metric or setting; the message suggests the nearest.
@@ -127,8 +148,18 @@ ROUNDING = 0.1
 class Dispute:
     """One doubt. It touches the results that agree with every field that is given; empty fields do not matter.
 
-    `column` limits it to "published", "quoted" or "re-run" numbers, `source` to one source. `about` names the fact of a
-    data set that is disputed ("count", "licence", "split", "year", "layout"); it then says nothing of results.
+    Attributes:
+        id: Its name.
+        says: What is doubtful.
+        methods: Numbers of these methods, ...
+        dataset: ... on this data set, ...
+        metric: ... in this metric ...
+        settings: ... and these settings.
+        value: This number only, in percent.
+        column: "published", "quoted" or "re-run" numbers only.
+        source: Numbers of this source only.
+        about: The fact of the data set that is disputed ("count", "licence", "split", "year", "layout"); the dispute
+            then concerns no results.
     """
 
     id: str
@@ -143,7 +174,14 @@ class Dispute:
     about: str = ""
 
     def touches(self, result: Result) -> bool:
-        """Say whether the doubt concerns this number."""
+        """Return whether the doubt concerns a number.
+
+        Args:
+            result: The number.
+
+        Returns:
+            True if they agree in every field that is given.
+        """
         return (
             not self.about
             and (not self.methods or result.method in self.methods)
@@ -163,9 +201,15 @@ def disputes() -> tuple[Dispute, ...]:
 
 
 def disputes_of(method: str, dataset: str, metric: str) -> tuple[Dispute, ...]:
-    """Return the disputes that name this method and may concern published numbers on a data set in a metric, any setting.
+    """Return the disputes that name a method and may concern its published numbers, in any setting.
 
-    The data set and the metric may be any of their names; a name that is not known meets no dispute that asks for one.
+    Args:
+        method: The method's one name.
+        dataset: Any name of a data set; one that is not known meets no dispute that asks for a data set.
+        metric: Any name of a metric, likewise.
+
+    Returns:
+        The disputes.
     """
     dataset, metric = look_up("datasets", dataset) or "-", look_up("metrics", metric) or "-"
     return tuple(
@@ -176,9 +220,15 @@ def disputes_of(method: str, dataset: str, metric: str) -> tuple[Dispute, ...]:
 
 
 def disputed(results: Iterable[Result], dataset: str = "", about: Sequence[str] = ()) -> tuple[Dispute, ...]:
-    """Return the disputes that touch any of these results, and those about the named facts of a data set ("count", ...).
+    """Return the disputes that touch any of some results, and those about facts of a data set.
 
-    A printed mean that its own categories do not give is found by computing, and is one of them.
+    Args:
+        results: The results.
+        dataset: Id of a data set, "" for none.
+        about: Facts of this data set: "count", "licence", "split", "year", "layout".
+
+    Returns:
+        The known disputes, then one for every printed mean that its own categories, averaged here, do not give.
     """
     shown = tuple(results)
     known = tuple(
@@ -190,7 +240,7 @@ def disputed(results: Iterable[Result], dataset: str = "", about: Sequence[str] 
 
 
 def _wrong_mean(result: Result) -> Dispute | None:
-    """Return the dispute about a printed mean that is further from that of all its categories than rounding explains."""
+    """Return the dispute about a printed mean that is further from its categories' mean than rounding explains."""
     values = result.by_category.values()
     if len(values) < 2 or len(values) != len(datasets()[result.dataset].categories):
         return None

@@ -1,4 +1,9 @@
-"""The rules of the data files: what an entry holds, and what no single source should say; every breach is a line."""
+"""The rules of the data files: what an entry of every kind holds, how entries are sorted, in which file each belongs.
+
+And what no single source should say: one number in two settings, and two numbers under the same conditions. Both mostly
+mean that an entry was filed wrongly; where the source does print it, a line of allowed.jsonl says so. Every breach is a
+line. The tests hold every entry to these rules, `tools/literature.py` does so for a new one.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +28,18 @@ Entry = dict[str, Any]
 NAME = f.matching(r"[a-z0-9_.-]+", "a_small_name")
 TEXTS = f.many(f.text)
 YEAR = f.whole(1950, 2100)
-"""f.Checks that several kinds share."""
+"""Checks that several kinds share."""
 
 
 def problems(folder: Traversable) -> list[str]:
-    """Return everything that is wrong with the entries below a data folder, one line a problem; empty if all is well."""
+    """Return everything that is wrong with the entries below a data folder.
+
+    Args:
+        folder: The data folder.
+
+    Returns:
+        One line a problem, empty if there is none. Contradictions are searched only where the entries are sound.
+    """
     found = {kind: list(located(kind, folder)) for kind in KINDS}
     rules = _rules({kind: [entry for _, entry in lines] for kind, lines in found.items()})
     said: list[str] = []
@@ -43,7 +55,14 @@ def problems(folder: Traversable) -> list[str]:
 
 
 def laid_out(folder: Traversable) -> dict[str, str]:
-    """Return the text of every data file as it should be: entries in their file, sorted, fields in the schema's order."""
+    """Return the text of every data file as it should be.
+
+    Args:
+        folder: The data folder.
+
+    Returns:
+        Texts by the files' names: entries in their file, sorted, fields in the order of their rules.
+    """
     sheets: dict[str, list[tuple[Any, str]]] = {}
     for kind in KINDS:
         order = {name: i for i, name in enumerate(_rules({k: [] for k in KINDS})[kind][1])}
@@ -55,14 +74,30 @@ def laid_out(folder: Traversable) -> dict[str, str]:
 
 
 def sheet_of(kind: str, entry: Mapping[str, Any]) -> str:
-    """Return the file in which an entry belongs, relative to data/."""
+    """Return the file in which an entry belongs.
+
+    Args:
+        kind: The kind of entry.
+        entry: The entry.
+
+    Returns:
+        The file, relative to data/.
+    """
     if kind == "papers":
         return f"papers/{entry['family'].replace('/', '-')}.jsonl"
     return f"results/{entry['dataset']}.jsonl" if kind == "results" else f"{kind}.jsonl"
 
 
 def sort_key(kind: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what entries of one kind are sorted by inside their file."""
+    """Return what entries of one kind are sorted by inside their file.
+
+    Args:
+        kind: The kind of entry.
+        entry: The entry.
+
+    Returns:
+        The key; keys of one kind can be compared.
+    """
     if kind in ("results", "recalled"):
         first = (entry["dataset"], entry["method"].lower(), entry["metric"], entry["setting"], entry.get("inputs", ""))
         rest = (entry.get("backbone", ""), entry.get("image_size", 0), entry.get("detail", ""), entry["value"])
@@ -252,16 +287,23 @@ Located = tuple[str, dict[str, Any]]
 """("file:line", entry)."""
 
 CONDITIONS = ("inputs", "backbone", "image_size", "detail")
-"""Fields that, beside the setting, tell two numbers of one source apart."""
+"""Fields that, besides the setting, tell two numbers of one source apart."""
 
 _INFLATED = "_anomalib"  # a table of anomalib prints one AUPRO, not AUPRO and AUPRO by anomalib
 
 
 def contradictions(results: Sequence[Located], allowed: Sequence[Located]) -> list[str]:
-    """Return a line for each contradiction that is not allowed, and for each allowance that nothing needs.
+    """Find where a source contradicts itself.
 
     An allowance with `settings` is for one number that a source prints in exactly these settings; one without is for
     several numbers under the same conditions. Fields that it leaves out do not matter.
+
+    Args:
+        results: The results.
+        allowed: The allowances.
+
+    Returns:
+        A line for each contradiction that is not allowed, and for each allowance that nothing needs.
     """
     used: set[str] = set()
 

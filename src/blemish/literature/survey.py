@@ -12,9 +12,7 @@ from blemish.literature.bibtex import bibtex
 from blemish.literature.drawing import latex_picture, svg
 from blemish.literature.entries import find, known_name
 from blemish.literature.facts import DatasetFacts, Metric, datasets, methods, metrics, settings
-from blemish.literature.leaderboard import Leaderboard
-from blemish.literature.leaderboard import gathered as gather
-from blemish.literature.ours import ours as read_ours
+from blemish.literature.leaderboard import Leaderboard, Ours, leaderboard
 from blemish.literature.papers import Publication, every_paper, paper
 from blemish.literature.results import MARK, disputes
 from blemish.literature.taxonomy import Node, taxonomy
@@ -26,7 +24,16 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything a survey says, before it is written as Markdown or LaTeX. `cited` maps rows of tables to papers' keys."""
+    """Everything a survey says, before it is written as Markdown or LaTeX.
+
+    Attributes:
+        tree: The taxonomy.
+        compared: The table of methods.
+        sets: The table of data sets.
+        cited: Keys of papers, by the first text of a table's row.
+        measures: The metrics that are explained.
+        boards: (id of a setting, its leaderboards that have rows).
+    """
 
     tree: tuple[Node, ...]
     compared: Table
@@ -41,18 +48,25 @@ def survey(
     *,
     datasets: Sequence[str] = DATASETS,
     metrics: Sequence[str] = METRICS,
-    ours: Path | str | None = None,
+    ours: Sequence[Ours] | None = None,
     recalled: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, ...]:
-    """Write survey.md, survey.tex, references.bib and taxonomy.svg into a folder, and return their paths.
+    """Write survey.md, survey.tex, references.bib and taxonomy.svg into a folder.
 
-    The results are those of `datasets` and `metrics`, one part a setting; `ours` and `recalled` as in `leaderboard`. Files
-    of these names are replaced.
+    Args:
+        out: The folder; files of these names are replaced.
+        datasets: Any names of the data sets whose results are shown.
+        metrics: Any names of the metrics; the results have one part a setting.
+        ours: Our numbers, None for no column of ours.
+        recalled: Whether recalled numbers are shown, in a column of their own.
+        progress: Called with the name of each file before it is written.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         UnknownName: no such data set or metric.
-        DataError: `ours` holds no benchmark results.
         StorageError: the folder cannot be written.
     """
     content = gathered(datasets, metrics, ours, recalled)
@@ -70,16 +84,23 @@ def survey(
     return tuple(paths)
 
 
-def gathered(names: Sequence[str], measures: Sequence[str], ours: Path | str | None, recalled: bool) -> Content:
+def gathered(names: Sequence[str], measures: Sequence[str], ours: Sequence[Ours] | None, recalled: bool) -> Content:
     """Gather what a survey says.
+
+    Args:
+        names: Any names of data sets.
+        measures: Any names of metrics.
+        ours: Our numbers, None for no column of ours.
+        recalled: Whether recalled numbers are shown.
+
+    Returns:
+        The content; a data set or metric named twice is there once.
 
     Raises:
         UnknownName: no such data set or metric.
-        DataError: `ours` holds no benchmark results.
     """
     sets = dict.fromkeys(find("datasets", name) for name in names)
     measured = dict.fromkeys(find("metrics", name) for name in measures)
-    ready = None if ours is None else read_ours(ours)
     tree = taxonomy()
     places = {p.key: node for top in tree for node in top.walk() for p in node.papers}
     implemented = {known_name(name): name for top in tree for node in top.walk() for name in node.methods}
@@ -94,8 +115,10 @@ def gathered(names: Sequence[str], measures: Sequence[str], ours: Path | str | N
         row = [entry.name, places[found.key].name, found.venue, year, code, implemented.get(entry.name, "")]
         compared.append(row)
     boards = []
-    for setting, said in settings().items():
-        every = (gather(datasets()[s], said, metrics()[m], ready, recalled) for s in sets for m in measured)
+    for setting in settings():
+        every = (
+            leaderboard(s, setting=setting, metric=m, ours=ours, recalled=recalled) for s in sets for m in measured
+        )
         shown = tuple(board for board in every if board.rows)
         if shown:
             boards.append((setting, shown))
@@ -129,12 +152,26 @@ def _sets() -> tuple[Table, dict[str, str]]:
 
 
 def cite(key: str) -> str:
-    """Return LaTeX that cites one paper."""
+    """Return LaTeX that cites papers.
+
+    Args:
+        key: The key of one, or several with commas between.
+
+    Returns:
+        The command, with a space before it that does not break.
+    """
     return rf"~\cite{{{key}}}"
 
 
 def written_markdown(content: Content) -> str:
-    """Return the survey as one Markdown page; the figure is the file taxonomy.svg beside it."""
+    """Return the survey as one Markdown page.
+
+    Args:
+        content: What it says.
+
+    Returns:
+        The page; its figure is the file taxonomy.svg in the same folder.
+    """
     parts = ["# A survey of visual anomaly detection", "", "(Write the introduction here.)", "", "## Taxonomy", ""]
     parts += ["![Families and settings, with the number of papers](taxonomy.svg)", ""]
     for top in content.tree:
@@ -198,7 +235,15 @@ TAIL = r"""\bibliographystyle{plain}
 
 
 def written_latex(content: Content, picture: str) -> str:
-    """Return the survey as one LaTeX file; `picture` is the taxonomy, references.bib has every entry it cites."""
+    """Return the survey as one LaTeX file: only packages that every TeX brings, every special character escaped.
+
+    Args:
+        content: What it says.
+        picture: The taxonomy as LaTeX.
+
+    Returns:
+        The file; references.bib has every entry it cites.
+    """
     parts = [HEAD + r"\section{Taxonomy}"]
     caption = r"\caption{Families and settings, with the number of papers; methods of blemish in italics.}"
     parts += [r"\begin{figure}[htbp]", r"\centering", picture + caption, r"\end{figure}"]

@@ -16,9 +16,15 @@ from blemish.literature.papers import Publication, every_paper
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the taxonomy. `methods` are names of the registry; `papers` are those placed here first.
+    """A place in the taxonomy.
 
-    `id` is the path from the root ("embedding/memory-bank").
+    Attributes:
+        id: The path from the root ("embedding/memory-bank").
+        name: Its heading.
+        says: What belongs here.
+        papers: Papers that have it as their first place.
+        methods: Methods of the registry.
+        children: Finer places.
     """
 
     id: str
@@ -42,7 +48,10 @@ class Node:
 
 @cache
 def taxonomy() -> tuple[Node, ...]:
-    """Return the tree with every paper, and every method of the catalogue, in its place.
+    """Return the tree with every paper and every method of the registry in its place.
+
+    Returns:
+        The families.
 
     Raises:
         DataError: a method's card names a family that has no place here.
@@ -53,7 +62,13 @@ def taxonomy() -> tuple[Node, ...]:
 
 
 def planted(cards: Mapping[str, Card]) -> tuple[Node, ...]:
-    """Return the tree with every paper, and these methods, in their places.
+    """Return the tree with every paper and the given methods in their places.
+
+    Args:
+        cards: Cards by the methods' names.
+
+    Returns:
+        The families.
 
     Raises:
         DataError: a card names a family that has no place here.
@@ -65,7 +80,14 @@ def planted(cards: Mapping[str, Card]) -> tuple[Node, ...]:
 
 
 def place(name: str, card: Card) -> str:
-    """Return the id of a method's place: its card's family, or the finer place of its paper inside that family.
+    """Return the place of a method: its card's family, or the finer place of its paper inside that family.
+
+    Args:
+        name: The method's name in the registry.
+        card: Its card.
+
+    Returns:
+        The id of the place.
 
     Raises:
         DataError: the family of the card has no place.
@@ -87,7 +109,15 @@ def place(name: str, card: Card) -> str:
 
 
 def paper_of(name: str, card: Card) -> Publication | None:
-    """Return the paper of an implemented method: by the link of its card, its title, or its name."""
+    """Return the paper of an implemented method: by the link of its card, its title, or its name.
+
+    Args:
+        name: The method's name in the registry.
+        card: Its card.
+
+    Returns:
+        The paper, None if it is not among ours.
+    """
     known = look_up("methods", name) or look_up("methods", card.name)
     key = methods()[known].paper if known else ""
     for paper in every_paper():

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from blemish.core.detector import Detector
 
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-"""The methods that exist, as the command line names them."""
+"""The available methods, as the command line names them."""
 
 ALIASES = {"reversedistillation": "rd4ad", "stfpm": "stpm"}
-"""Names that users of other libraries know, folded, and the methods that they are."""
+"""Names that other libraries use, in lower case without underscores, and the methods they stand for."""
 
 
 __all__ = [  # read, not imported, which would need torch
@@ -37,7 +37,12 @@ def __getattr__(name: str) -> type[Detector]:
 def find(name: str) -> type[Detector]:
     """Return a method's class by its name in any spelling of upper and lower case: PatchCore, Patchcore, patchcore.
 
-    Names that others use for a method find it too: Stfpm, ReverseDistillation.
+    Args:
+        name: The class or its module, with or without underscores; names that other libraries use, such as Stfpm and
+            ReverseDistillation, are known too.
+
+    Returns:
+        The class, a subclass of `Detector`.
 
     Raises:
         AttributeError: no such method.

@@ -1,28 +1,29 @@
-"""AE: squeeze a part through a narrow code and draw it again; what cannot be redrawn is a defect.
+"""AE: compress a part to a short code and reconstruct it; what cannot be reconstructed is a defect.
 
-A convolutional autoencoder learns to redraw good parts from a short code. A defect is not in its vocabulary, so it comes
-back as something good, and the difference between the part and its redrawing marks the place. The difference is either the
-squared error of each pixel (`loss="mse"`) or the lack of structural similarity around it (`loss="ssim"`), the paper's
-contribution: it reacts to a changed structure, also of the same brightness, and forgives edges that are slightly off. The
-same measure is the training loss and the map; the image scores as its map's peak.
+A convolutional autoencoder learns to reconstruct good parts from a short latent code. A defect was never learned, so it
+comes back as something good, and the difference between the part and its reconstruction marks the position. The
+difference is either the squared error of each pixel (`loss="mse"`) or the lack of structural similarity around it
+(`loss="ssim"`), the paper's contribution: it reacts to a changed structure, even of the same brightness, and tolerates
+edges that are slightly off. The same measure is the training loss and the map; the image scores as its map's peak.
 
-The network sees windows of 8 x 2^halvings pixels. Training draws one random window an image, the whole of an image that
-is no larger; testing slides the window by `stride` and averages the maps where windows overlap, as the paper does for
-textures. Smaller images are grown by their mirror image to one window and the map is cropped back, so any size can be had.
+The network sees windows of 8 x 2^halvings pixels. Training takes one random window per image (the whole image if it is
+no larger); testing slides the window by `stride` and averages the maps where windows overlap, as the paper does for
+textures. Smaller images are padded by reflection to one window and the map is cropped back, so any size is accepted.
 
-Where the paper leaves things open, or its ports differ (there is no official code):
-- The last activation is not given. We end in a sigmoid, because images lie in [0, 1]; the code itself is linear.
-- SSIM's weights inside its 11 x 11 window are Gaussian (1.5 pixels) as in SSIM's own paper, and images are mirrored at
-  their borders. Colour images: the mean over the channels; the squared error is their sum.
-- The paper has two settings: objects (256 pixels, 500 numbers; our defaults) and textures (128 pixels, 100 numbers:
-  `halvings=4, latent=100`).
-- 200 epochs of 10 000 augmented patches in batches of 128 are 15 625 steps. The patches' rotations and flips, which the
-  paper allows category by category, are left to the data, and so is making objects larger than the window (266 pixels for
-  256, cropped at random); random windows are drawn here.
+Where the paper leaves details open, or its ports differ (there is no official code):
+- The last activation is not given. We end in a sigmoid, because images lie in [0, 1]; the latent code itself is linear.
+- SSIM's weights inside its 11 x 11 window are Gaussian (1.5 pixels) as in SSIM's own paper, and images are reflected at
+  their borders. On colour images SSIM is averaged over the channels, the squared error is summed.
+- The paper has two settings: objects (256 pixels, a code of 500 numbers; our defaults) and textures (128 pixels, 100
+  numbers: `halvings=4, latent=100`).
+- 200 epochs of 10 000 augmented patches in batches of 128 are 15 625 steps. The rotations and flips of patches, which
+  the paper allows category by category, are left to the data, and so is enlarging objects beyond the window (266 pixels
+  for 256, cropped at random); random windows are taken here.
 - The initial weights are not given. We take He's: with PyTorch's own the signal fades in the twenty layers, and the
-  network draws a grey mean for many hundred steps.
-- The image score is ours; the paper thresholds pixels only. The map is not smoothed unless `sigma` says so. In flat places
-  SSIM magnifies noise, so on finely grained surfaces the peak of its map is noise: smooth it, or take `loss="mse"`.
+  network outputs a grey mean for many hundred steps.
+- The image score is ours; the paper thresholds pixels only. The map is not smoothed unless `sigma` is set. In flat
+  regions SSIM amplifies noise, so on finely textured surfaces the peak of its map is noise: smooth it, or take
+  `loss="mse"`.
 """
 
 from __future__ import annotations
@@ -72,14 +73,26 @@ CARD = Card(
 
 
 class AE(Detector):
-    """Redrawing error of a convolutional autoencoder; 2 722 231 parameters by default.
+    """Reconstruction error of a convolutional autoencoder; 2 722 231 parameters by default.
 
-    `loss` is "mse" or "ssim", both in training and in the map; SSIM looks through `window` x `window` pixels (odd). The
-    network halves the image `halvings` times before it becomes a code of `latent` numbers; `width` scales its channels (the
-    paper's is 32). `encoder` makes codes (B, `latent`, 1, 1) of windows, (B, 3, S, S) with S = 8 x 2^`halvings`, and
-    `decoder` draws them again. Adam takes `steps` with `lr` and `weight_decay`. `stride` is the step
-    between test windows in pixels (None: a quarter window, the paper's 32 of 128). `sigma` is the map's Gaussian smoothing
-    in pixels. `seed` decides the initial weights and the training windows.
+    `encoder` maps windows, (B, 3, S, S) with S = 8 x 2^`halvings`, to codes, (B, `latent`, 1, 1); `decoder` maps them
+    back.
+
+    Args:
+        loss: "mse" or "ssim", for both training and the map; the paper proposes "ssim".
+        halvings: How often the window is halved before the code, at least 3; the paper's objects: 5, textures: 4.
+        latent: Length of the code, at least 1; the paper's objects: 500, textures: 100.
+        width: Scales the channels, at least 1; the paper's is 32.
+        window: Side of SSIM's window in pixels, odd, below 2 S with "ssim"; the paper's is 11.
+        steps: Gradient steps, at least 1; the default is the paper's 200 epochs.
+        lr: Adam's learning rate, above 0; the paper's is 2e-4.
+        weight_decay: Adam's weight decay, at least 0; the paper's is 1e-5.
+        stride: Step between test windows in pixels, 1 to S; None: a quarter window, the paper's 32 of 128.
+        sigma: Standard deviation of the map's Gaussian smoothing in pixels, at least 0; the paper does not smooth.
+        seed: Random state of the initial weights and of the training windows.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,) the training loss of each step
@@ -110,7 +123,7 @@ class AE(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Learn to redraw random windows of good parts."""
+        """Learn to reconstruct random windows of good parts."""
         adam = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         with seeded(self.seed) as generator:
 
@@ -122,14 +135,21 @@ class AE(Detector):
         return self
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by the redrawing error; the image scores as its map's peak."""
+        """Score by the reconstruction error; the image scores as its map's peak."""
         self.require_fit()
         map = average_windows(image, self.side, self.stride or self.side // 4, self.residual)
         map = blur(map, self.sigma)
         return Scores(peak(map), map)
 
     def residual(self, image: Tensor) -> Tensor:
-        """Return how badly each pixel of windows is redrawn, (B, side, side)."""
+        """Return the reconstruction error of each pixel of windows.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+
+        Returns:
+            (B, S, S) errors, at least 0.
+        """
         redrawn: Tensor = self.decoder(self.encoder(image))
         if self.loss == "mse":
             return (image - redrawn).square().sum(1)
@@ -140,7 +160,7 @@ class AE(Detector):
             raise InputError(f"loss is {self.loss!r}; it must be 'mse' or 'ssim'")
         if self.window < 1 or self.window % 2 == 0:
             raise InputError(f"window is {self.window}; it must be odd: 3, 5, ..., the paper's 11")
-        largest = 2 * window_side(self.halvings) - 1  # an image is mirrored once at most
+        largest = 2 * window_side(self.halvings) - 1  # an image is reflected once at most
         if self.loss == "ssim" and self.window > largest:
             raise InputError(f"window is {self.window}; with {self.halvings} halvings it must be at most {largest}")
         if self.latent < 1 or self.width < 1 or self.steps < 1:

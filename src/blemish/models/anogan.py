@@ -1,20 +1,20 @@
-"""AnoGAN: learn to draw good parts; search for the drawing most like an image; what differs is the defect.
+"""AnoGAN: learn to generate good parts; search for the generated image closest to a part; what differs is the defect.
 
-A DCGAN learns to draw good images from a random vector z. For a test image, z is searched by gradient descent, with all
-networks frozen, until the drawing G(z) is near the image: in its pixels (the residual loss, the sum of |x - G(z)|) and in
-the features of the discriminator (the discrimination loss, the sum of |f(x) - f(G(z))|). The weighted sum of both after the
-last step is the score, (1 - λ) and λ their weights; the map is |x - G(z)|, averaged over the colours. Slow: an image
-costs `search_steps` passes through both networks, forwards and backwards.
+A DCGAN learns to generate good images from a random vector z. For a test image, z is searched by gradient descent, with
+all networks frozen, until the generated image G(z) is close to it: in its pixels (the residual loss, the sum of |x -
+G(z)|) and in the features of the discriminator (the discrimination loss, the sum of |f(x) - f(G(z))|). The sum of both
+after the last step, weighted by (1 - λ) and λ, is the score; the map is |x - G(z)|, averaged over the colours. Slow: an
+image costs `search_steps` passes through both networks, forwards and backwards.
 
 The networks work at one square size, `image_size`. Images of any other size are resized to it (bilinear, antialiased
 when shrinking), and the map is enlarged back; the paper cuts patches of 64 x 64 instead.
 
 Where paper and other code differ (there is no official one):
-- The paper does not say which descent searches z. We take Adam with `search_lr`, and leave z free to leave the cube
-  [-1, 1] that it is drawn from in training.
-- Every search starts from the same z, drawn from `seed`, so that the score of an image depends on nothing but the image.
-  The sum over the images is lowered, in which each image has its own z and its own gradient.
-- f is what the discriminator's last layer sees; the paper calls it an intermediate layer.
+- The paper does not name the optimiser that searches z. We take Adam with `search_lr`, and let z leave the cube [-1, 1]
+  that it is drawn from in training.
+- Every search starts from the same z, drawn from `seed`, so that the score of an image depends on nothing but the
+  image. The sum over the images is minimised, in which each image has its own z and its own gradient.
+- f is the input of the discriminator's last layer; the paper calls it an intermediate layer.
 - Kernels are 4 x 4 and patches have three colours; the paper has 5 x 5, and grey.
 - The generator maximises log D(G(z)), as everyone does, in place of minimising log(1 - D(G(z))).
 - The paper's 20 epochs of a million patches, in DCGAN's batches of 64, are about 312 500 steps.
@@ -69,11 +69,22 @@ CARD = Card(
 
 
 class AnoGAN(Detector):
-    """A DCGAN and a search through its latent space; 6 342 272 parameters at the defaults.
+    """A DCGAN and a search through its latent space; 6 342 272 parameters by default.
 
-    `image_size` is the side of the networks' input (a power of two), `width` the channels of the first layer, `latent` the
-    length of z. Adam with `lr` and `beta1` trains; Adam with `search_lr` takes `search_steps` steps on z. `weight` is λ,
-    that of the discrimination loss.
+    Args:
+        image_size: Side of the networks' input in pixels, a power of two, at least 8; the paper's is 64.
+        width: Channels of the discriminator's first layer, at least 1; the generator mirrors it.
+        latent: Length of z, at least 1.
+        weight: λ, the weight of the discrimination loss, in [0, 1]; the paper's is 0.1.
+        steps: Gradient steps of each network, at least 1; the default is the paper's 20 epochs.
+        lr: Adam's learning rate in training, above 0.
+        beta1: Adam's first decay rate in training, 0 to below 1.
+        search_steps: Steps of the search for z, at least 1; the paper's is 500.
+        search_lr: Adam's learning rate in the search, above 0; the paper does not give it.
+        seed: Random state of the initial weights, of training, and of the z that searches start from.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,), the discriminator's
@@ -102,7 +113,7 @@ class AnoGAN(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Train discriminator and generator in turns."""
+        """Train discriminator and generator alternately."""
         with seeded(self.seed):
             adams = [
                 torch.optim.Adam(part.parameters(), lr=self.lr, betas=(self.beta1, 0.999))
@@ -124,7 +135,7 @@ class AnoGAN(Detector):
         return self
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by what the search could not remove; the map is the residual."""
+        """Score by the loss that the search leaves; the map is the residual."""
         self.require_fit()
         x = to_square(image, self.image_size)
         drawn = self.generator(self.search(x))
@@ -132,7 +143,14 @@ class AnoGAN(Detector):
         return Scores(self.distance(x, self.discriminator(x)[1], drawn), residual)
 
     def search(self, x: Tensor) -> Tensor:
-        """Return the z, (B, latent, 1, 1), that `search_steps` steps found for each image in [-1, 1]."""
+        """Search the z of each image for `search_steps` steps.
+
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+
+        Returns:
+            (B, latent, 1, 1).
+        """
         chance = torch.Generator().manual_seed(self.seed)
         first = 2 * torch.rand(1, self.latent, 1, 1, generator=chance) - 1
         with torch.inference_mode(False), torch.enable_grad():
@@ -146,9 +164,15 @@ class AnoGAN(Detector):
         return z.detach()
 
     def distance(self, x: Tensor, seen: Tensor, drawn: Tensor) -> Tensor:
-        """Return (1 - λ) times the residual loss plus λ times the discrimination loss of each image, (B,).
+        """Return (1 - λ) times the residual loss plus λ times the discrimination loss of each image.
 
-        `seen` are the discriminator's features of x.
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+            seen: The discriminator's features of x.
+            drawn: Generated images, as x.
+
+        Returns:
+            (B,), at least 0.
         """
         residual = (x - drawn).abs().flatten(1).sum(1)
         features: Tensor = self.discriminator(drawn)[1]
@@ -156,14 +180,28 @@ class AnoGAN(Detector):
         return (1 - self.weight) * residual + self.weight * discrimination
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
-        """Binary cross-entropy of calling images real and drawings false."""
+        """Return the binary cross-entropy of real images taken for real and generated ones for fake.
+
+        Args:
+            x: Real images, (B, 3, image_size, image_size) in [-1, 1]; as many are generated.
+
+        Returns:
+            Scalar loss.
+        """
         with torch.no_grad():
             fake = self.generator(self._draw(len(x)))
         real, false = self.discriminator(x)[0], self.discriminator(fake)[0]
         return F.softplus(-real).mean() + F.softplus(false).mean()
 
     def generator_loss(self, count: int) -> Tensor:
-        """Binary cross-entropy of calling `count` drawings real."""
+        """Return the binary cross-entropy of generated images taken for real.
+
+        Args:
+            count: How many are generated.
+
+        Returns:
+            Scalar loss.
+        """
         return F.softplus(-self.discriminator(self.generator(self._draw(count)))[0]).mean()
 
     def _draw(self, count: int) -> Tensor:

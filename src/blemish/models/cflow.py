@@ -1,29 +1,32 @@
-"""CFLOW: how likely is the feature at each place, by a flow that is told which place it is.
+"""CFLOW: the likelihood of the feature at each position, under a flow that is conditioned on the position.
 
 In the paper's order:
 
-1. Encoder. A frozen network gives several maps; every place of a map has one vector, a fibre.
-2. Condition. A fibre's place in the grid as sines and cosines of its row and column, 128 numbers.
-3. Decoders. One flow a layer, the same at all its places, of 8 coupling blocks on single fibres. A coupling's network is
-   two linear layers, twice as wide inside, and sees half of the fibre and the condition. The blocks end with a learned
-   scale and shift of each channel and a fixed random rotation. No convolutions, so a decoder does not grow with the image.
-4. Training. With log p the fibre's log-likelihood and C its channels: loss = mean of -log σ(log p / C), which lets go of
-   fibres that are likely already. The layers' losses are summed.
-5. Map. log p / C minus its largest value on good parts, in the exponent: a likelihood of about 1 at most. The layers'
+1. Encoder. A frozen network gives several maps; every position of a map has one feature vector, a fibre.
+2. Condition. A fibre's position in the grid as sines and cosines of its row and column, 128 numbers.
+3. Decoders. One flow per layer, the same at all its positions, of 8 coupling blocks on single fibres. A coupling's
+   network is two linear layers, twice as wide inside, and sees half of the fibre and the condition. The blocks end with
+   a learned scale and shift of each channel and a fixed random rotation. No convolutions, so a decoder does not grow
+   with the image.
+4. Training. With log p the fibre's log-likelihood and C its channels: loss = mean of -log σ(log p / C), whose gradient
+   vanishes for fibres that are likely already. The layers' losses are summed.
+5. Map. log p / C minus its largest value on good parts, exponentiated: a likelihood of about 1 at most. The layers'
    grids are enlarged and summed; the map is minus the sum, and the image scores as its peak.
 
 Where paper and official code differ:
-- The code takes the largest value over the test images: a score then depends on all of them. We take it over the training
-  images, after training. It measures quality on the test images after every epoch and reports the best of each metric; we
-  keep the last step.
-- The code turns likelihood into a score by taking it from its largest value in the test. That shifts all scores alike, and
-  in float32 rounds away what is left of a likelihood near 0. We leave it out: scores end at 0, where nothing is likely.
+- The code takes the largest value over the test images: a score then depends on all of them. We take it over the
+  training images, after training. It measures quality on the test images after every epoch and reports the best of each
+  metric; we keep the last step.
+- The code turns likelihood into a score by subtracting it from its largest value in the test. That shifts all scores
+  alike, and in float32 rounds away what is left of a likelihood near 0. We leave it out: scores end at 0, where nothing
+  is likely.
 - The code shuffles all fibres of 32 images and takes a step for each 256 of them. We draw `fibres` of the batch anew in
-  every step. The paper's 200 epochs (25 x 8) over 242 images, the mean of MVTec AD, are 1 513 batches of 32; at 256 pixels
-  the middle of three layers has 32 times 256 fibres in each, so about 48 400 `steps`.
-- The learning rate rises for the first 8 % of the steps (the code: 2 of its 25 meta epochs), then falls to 0 as a cosine.
-- Maps are enlarged by their cells' middles (`align_corners=False`), the code's by their corners.
-- Features enter as they are, as in the paper; those of texnet_s spread by about 1.
+  every step. The paper's 200 epochs (25 x 8) over 242 images, the mean of MVTec AD, are 1 513 batches of 32; at 256
+  pixels the middle of three layers has 32 times 256 fibres in each, so about 48 400 `steps`.
+- The learning rate rises for the first 8 % of the steps (the code: 2 of its 25 meta epochs), then falls to 0 as a
+  cosine.
+- Maps are enlarged with their pixel centres aligned (`align_corners=False`), the code's with their corners aligned.
+- Features enter as they are, as in the paper; those of texnet_s have a standard deviation of about 1.
 """
 
 from __future__ import annotations
@@ -76,14 +79,25 @@ CARD = Card(
 
 
 class CFLOW(Detector):
-    """A conditional flow on the single features of each of a frozen network's maps.
-
-    `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`; the paper's is "wide_resnet50_2" with `layers` [8, 16, 32]. Each flow has `blocks`
-    coupling blocks whose log-scales are limited to `clamp`; places are told in `condition` numbers (a multiple of 4). Adam
-    takes `steps` gradient steps of at most `lr`, each with `fibres` features a layer. `seed` decides all chance.
+    """A conditional flow on the single feature vectors of each of a frozen network's maps.
 
     Learned parameters: 3 065 856 on texnet_s (strides 8, 16, 32), 81 647 616 on WideResNet-50.
+
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is "wide_resnet50_2".
+        layers: Names of its layers, or strides as numbers; None: the paper's strides 8, 16, 32.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        blocks: Coupling blocks of each flow, at least 1; the paper's is 8.
+        condition: Numbers that encode a position, a positive multiple of 4; the paper's is 128.
+        clamp: Limit of a coupling's log-scale, above 0.
+        fibres: Feature vectors per layer in each step, at least 1; the code's is 256.
+        steps: Gradient steps, at least 1; the default is the paper's 200 epochs.
+        lr: Adam's largest learning rate, above 0; see `pace`.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,) the loss of each step, summed over the layers
@@ -117,7 +131,7 @@ class CFLOW(Detector):
         self.register_buffer("best", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Raise the likelihood of good fibres; then find how likely the likeliest is, layer by layer."""
+        """Maximise the likelihood of good fibres; then find the largest likelihood of each layer."""
         adam = torch.optim.Adam(self.decoders.parameters(), lr=self.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, self.pace)
         with seeded(self.seed):
@@ -132,14 +146,28 @@ class CFLOW(Detector):
         return self
 
     def pace(self, step: int) -> float:
-        """Return the share of `lr` for a step: a short rise, then half a cosine down towards 0."""
+        """Return the share of `lr` for a step: a short linear rise, then half a cosine down towards 0.
+
+        Args:
+            step: Number of the step, from 0.
+
+        Returns:
+            A factor in (0, 1].
+        """
         rise = math.ceil(0.08 * self.steps)
         if step < rise:
             return (step + 1) / rise
         return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return -log σ(log p / C), the mean over random fibres of the batch, summed over the layers."""
+        """Return the mean of -log σ(log p / C) over random fibres of the batch, summed over the layers.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         total = torch.zeros((), device=batch.image.device)
         for (rows, places, _), decoder in zip(self.described(batch.image), self.decoders, strict=True):
             drawn = torch.randperm(len(rows))[: self.fibres].to(rows.device)
@@ -147,7 +175,7 @@ class CFLOW(Detector):
         return total
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by minus the likelihood, of which the likeliest good fibre has 1; the image scores as its worst place."""
+        """Score by minus the likelihood relative to the likeliest good fibre; the image scores as its map's peak."""
         self.require_fit()
         size = (image.shape[2], image.shape[3])
         grids = self.log_likelihoods(image)
@@ -156,12 +184,26 @@ class CFLOW(Detector):
         return Scores(peak(map), map)
 
     def log_likelihoods(self, image: Tensor) -> list[Tensor]:
-        """Return log p / C of every place, (B, h, w) a layer."""
+        """Return log p / C of every position.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One grid (B, h, w) per layer.
+        """
         layers = zip(self.described(image), self.decoders, strict=True)
         return [log_likelihood(decoder, rows, places).view(shape) for (rows, places, shape), decoder in layers]
 
     def described(self, image: Tensor) -> list[tuple[Tensor, Tensor, tuple[int, int, int]]]:
-        """Return for each layer its fibres (B·h·w, C), their places (B·h·w, condition), and (B, h, w)."""
+        """Return each layer's fibres with the codes of their positions.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            For each layer its fibres (B·h·w, C), the codes of their positions (B·h·w, condition), and (B, h, w).
+        """
         with torch.no_grad():
             maps = self.features(image)
         found = []
@@ -184,7 +226,17 @@ class CFLOW(Detector):
 
 
 def decoder(channels: int, blocks: int, condition: int, clamp: float) -> Flow:
-    """Return the conditional flow of one layer: coupling, scaling and rotation in every block."""
+    """Return the conditional flow of one layer: coupling, scaling and rotation in every block.
+
+    Args:
+        channels: C, the length of a fibre.
+        blocks: Coupling blocks, at least 1.
+        condition: Numbers that encode a position.
+        clamp: Limit of a coupling's log-scale, above 0.
+
+    Returns:
+        The flow, on one map (N, C) with condition (N, condition).
+    """
 
     def subnet(inside: int, outside: int) -> nn.Module:
         seen = inside + condition
@@ -201,17 +253,34 @@ def decoder(channels: int, blocks: int, condition: int, clamp: float) -> Flow:
 
 
 def log_likelihood(flow: nn.Module, rows: Tensor, places: Tensor) -> Tensor:
-    """Return log p of (N, C) fibres at their (N, condition) places, divided by C: (N,)."""
+    """Return log p / C of fibres.
+
+    Args:
+        flow: A conditional flow, see `decoder`.
+        rows: (N, C) fibres.
+        places: (N, condition) codes of their positions.
+
+    Returns:
+        (N,).
+    """
     z, log_det = flow([rows], places)
     return -surprise(z, log_det) / rows.shape[1] - 0.5 * math.log(2 * math.pi)
 
 
 def positions_2d(channels: int, h: int, w: int) -> Tensor:
-    """Return the sinusoidal encoding of a grid's places, (channels, h, w).
+    """Return the sinusoidal encoding of a grid's positions.
 
-    The first half of the channels encodes the column x, the second the row y, each as sin(f x), cos(f x) in turn at
+    The first half of the channels encodes the column x, the second the row y, each as sin(f x), cos(f x) alternately at
     channels / 4 frequencies f that fall geometrically from 1 to about 1 / 10 000 (Vaswani et al., "Attention is all you
-    need", NeurIPS 2017, in two dimensions). Numbers lie in [-1, 1].
+    need", NeurIPS 2017, in two dimensions).
+
+    Args:
+        channels: Numbers per position, a positive multiple of 4.
+        h: Rows.
+        w: Columns.
+
+    Returns:
+        (channels, h, w) in [-1, 1].
 
     Raises:
         InputError: `channels` is not a positive multiple of 4.

@@ -1,28 +1,29 @@
-"""CSFlow: one likelihood for a part seen at three sizes, by a flow in which the sizes inform each other.
+"""CSFlow: one likelihood for a part seen at three sizes, under a flow in which the sizes exchange information.
 
 In the paper's order:
 
 1. Features. The image at full, half and quarter size goes through one frozen network; one layer of it gives three maps.
-2. Cross-scale flow. `blocks` coupling blocks work on the three maps at once. A block shuffles the channels of each map (a
-   fixed order a map), then moves one half of the channels by the other and the other by the first. The network of a
-   coupling is convolutional: a hidden map a scale, and from it what is said at the same scale, at the next finer one
-   (enlarged first) and at the next coarser one (by a stride of 2), all three summed and multiplied by a learned factor a
-   scale that starts at 0, so that training starts from the identity. Kernels are 3 x 3, in the last block 5 x 5.
-3. Training. loss = (|z|² / 2 - log-determinant) / dimensions of z, over all scales, mean over images; the gradient's norm
-   is limited to 1.
-4. Score. z must be short where parts are good. The image scores the mean of z² / 2 over all places, channels and scales;
-   the map is the mean of z² over the channels at the finest scale, enlarged. The paper's aim is the image's verdict; its
-   maps are coarse.
+2. Cross-scale flow. `blocks` coupling blocks work on the three maps at once. A block permutes the channels of each map
+   (a fixed order per map), then transforms one half of the channels by the other and the other by the first. The
+   network of a coupling is convolutional: a hidden map per scale, and from it outputs for the same scale, for the next
+   finer one (enlarged first) and for the next coarser one (by a stride of 2), all three summed and multiplied by a
+   learned factor per scale that starts at 0, so that training starts from the identity. Kernels are 3 x 3, in the last
+   block 5 x 5.
+3. Training. loss = (|z|² / 2 - log-determinant) / dimensions of z, over all scales, mean over images; the gradient's
+   norm is clipped at 1.
+4. Score. z must be short where parts are good. The image scores the mean of z² / 2 over all positions, channels and
+   scales; the map is the mean of z² over the channels at the finest scale, enlarged. The paper aims at the image score;
+   its maps are coarse.
 
 Where paper and official code differ:
 - The code reports the best, the last and the least-loss epoch; ours is the last step.
-- The code's EfficientNet-B5 is stopped after its 36th block (304 channels, stride 32), which timm does not give out by
-  name; the nearest is backbone="efficientnet_b5", layer=32 (512 channels).
-- The code makes images smaller by leaving pixels out, we by averaging (bilinear, antialiased).
+- The code's EfficientNet-B5 is cut after its 36th block (304 channels, stride 32), which timm does not give by name;
+  the nearest is backbone="efficientnet_b5", layer=32 (512 channels).
+- The code makes images smaller by dropping pixels, we by averaging (bilinear, antialiased).
 - Features are computed anew in every step; the code computes them once and keeps them on disk. Neither augments.
 - 240 epochs (4 x 60) in batches of 16 of 242 images, the mean of MVTec AD, are about 3,600 `steps`.
 - An image side that is no power of two makes maps that are not exactly twice each other; what crosses a scale is then
-  fitted to the map it arrives at (bilinear).
+  resized to the map it is added to (bilinear).
 """
 
 from __future__ import annotations
@@ -77,14 +78,26 @@ SCALES = 3
 class CSFlow(Detector):
     """A cross-scale flow on one layer of a frozen network at three image sizes.
 
-    `backbone`, `layer` (a name, or a stride as a number), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`. The flow has `blocks` blocks of `hidden` channels inside, their log-scales limited to
-    `clamp`. Adam takes `steps` gradient steps at `lr` with `weight_decay`. `seed` decides all chance.
-
     Learned parameters: 115 899 416 on texnet_s (stride 32, 128 channels), 275 227 288 on the paper's 304 channels.
+
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is an EfficientNet-B5.
+        layer: Name of its layer, or a stride as a number; the paper's has stride 32.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        blocks: Coupling blocks, at least 1; the paper's is 4.
+        hidden: Channels inside a coupling's network, at least 1.
+        clamp: Limit of a coupling's log-scale, above 0.
+        steps: Gradient steps, at least 1; the default is the paper's 240 epochs.
+        lr: Adam's learning rate, above 0.
+        weight_decay: Adam's weight decay, at least 0.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
-    losses: Tensor  # (steps,) the loss of each step, a dimension of z
+    losses: Tensor  # (steps,) the loss of each step, per dimension of z
 
     def __init__(
         self,
@@ -111,7 +124,7 @@ class CSFlow(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Raise the likelihood of good parts' features, the three scales together."""
+        """Maximise the likelihood of good parts' features, the three scales together."""
         adam = torch.optim.Adam(self.flow.parameters(), lr=self.lr, eps=1e-4, weight_decay=self.weight_decay)
         with seeded(self.seed):
             losses = optimise(self, self.loss, data, steps=self.steps, optimiser=adam, clip=1.0, label="CSFlow")
@@ -119,20 +132,34 @@ class CSFlow(Detector):
         return self
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean over images of -log p a dimension of z, without constants."""
+        """Return the mean over images of -log p per dimension of z, without constants.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         maps = self.described(batch.image)
         z, log_det = self.flow(maps)
         return surprise(z, log_det).mean() / sum(map[0].numel() for map in maps)
 
     def forward(self, image: Tensor) -> Scores:
-        """Score an image by the mean of z² / 2 over everything, a place by the mean of z² at the finest scale."""
+        """Score an image by the mean of z² / 2 over everything, a position by the mean of z² at the finest scale."""
         self.require_fit()
         z, _ = self.flow(self.described(image))
         score = 0.5 * torch.cat([map.flatten(1) for map in z], dim=1).square().mean(1)
         return Scores(score, enlarge(z[0].square().mean(1), (image.shape[2], image.shape[3])))
 
     def described(self, image: Tensor) -> Maps:
-        """Return the layer's maps of the image at full, half and quarter size (sides rounded up)."""
+        """Return the layer's maps of the image at full, half and quarter size (sides rounded up).
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            Three maps (B, C, h, w), the finest first.
+        """
         h, w = image.shape[2:]
         maps = []
         with torch.no_grad():
@@ -154,7 +181,17 @@ class CSFlow(Detector):
 
 
 def cross_scale_flow(channels: int, blocks: int, hidden: int, clamp: float) -> Flow:
-    """Return the flow: in each block a shuffle a scale, then a coupling both ways; the last block has 5 x 5 kernels."""
+    """Return the flow: in each block a permutation per scale, then a coupling both ways.
+
+    Args:
+        channels: C of each of the three maps.
+        blocks: Coupling blocks, at least 1; the last has 5 x 5 kernels.
+        hidden: Channels inside a coupling's network.
+        clamp: Limit of a coupling's log-scale, above 0.
+
+    Returns:
+        The flow, on three maps, the finest first.
+    """
     parts: list[Bijection] = []
     for block in range(blocks):
         side = 5 if block == blocks - 1 else 3
@@ -168,7 +205,14 @@ def cross_scale_flow(channels: int, blocks: int, hidden: int, clamp: float) -> F
 
 
 class CrossConvolutions(nn.Module):
-    """The network of a coupling: three maps in, finest first, three maps out, each informed by its neighbours."""
+    """The network of a coupling: three maps in, finest first, three maps out, each informed by its neighbours.
+
+    Args:
+        inside: Channels of each map that comes in.
+        hidden: Channels of the hidden map of each scale.
+        outside: Channels of each map that goes out.
+        side: Side of the kernels, odd.
+    """
 
     def __init__(self, inside: int, hidden: int, outside: int, side: int) -> None:
         super().__init__()
@@ -184,7 +228,15 @@ class CrossConvolutions(nn.Module):
         self.gain = nn.Parameter(torch.zeros(SCALES))
 
     def forward(self, maps: Maps, condition: Tensor | None = None) -> Maps:
-        """Answer at every scale from the same and the neighbouring scales."""
+        """Return an output at every scale, from the same and the neighbouring scales.
+
+        Args:
+            maps: Three maps (B, inside, h, w), the finest first.
+            condition: Not used; it is what every coupling passes on.
+
+        Returns:
+            Three maps (B, outside, h, w).
+        """
         inner = [F.leaky_relu(into(map), 0.1) for into, map in zip(self.into, maps, strict=True)]
         said = [same(map) for same, map in zip(self.same, inner, strict=True)]
         for i in range(SCALES - 1):
@@ -194,7 +246,15 @@ class CrossConvolutions(nn.Module):
 
 
 def sized(map: Tensor, like: Tensor) -> Tensor:
-    """Return the map at the height and width of another, bilinear; as it is where they agree."""
+    """Return the map at the height and width of another, bilinear; unchanged where they agree.
+
+    Args:
+        map: (B, C, h, w).
+        like: The map whose height and width it gets.
+
+    Returns:
+        (B, C, height, width).
+    """
     if map.shape[2:] == like.shape[2:]:
         return map
     return F.interpolate(map, size=like.shape[2:], mode="bilinear", align_corners=False)

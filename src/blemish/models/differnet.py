@@ -4,24 +4,25 @@ In the paper's order:
 
 1. Features. The image at full, half and quarter size goes through one frozen network; each of a layer's channels is
    averaged over the image. The three descriptions make one vector y.
-2. Flow. `blocks` blocks, each a fixed shuffle of y's numbers and a coupling both ways, whose networks have three
+2. Flow. `blocks` blocks, each a fixed permutation of y's numbers and a coupling both ways, whose networks have three
    hidden layers of `hidden` numbers.
-3. Training. Every image is seen under `transforms` random turns, so that few images suffice. loss = (|z|² / 2 -
+3. Training. Every image is seen under `transforms` random rotations, so that few images suffice. loss = (|z|² / 2 -
    log-determinant) / dimensions of z, the mean.
-4. Score. The mean of z² over `test_transforms` turns of the image and all dimensions.
-5. Map. The pixels that would change the likelihood most: the gradient of -log p with respect to the image, turned back
-   and averaged over the turns; its size, summed over the colours and blurred. It says where to look; the paper shows such
-   maps and does not measure them.
+4. Score. The mean of z² over `test_transforms` rotations of the image and all dimensions.
+5. Map. The pixels that would change the likelihood most: the gradient of -log p with respect to the image, rotated back
+   and averaged over the rotations; its magnitude, summed over the colours and blurred. It shows where to look; the
+   paper shows such maps and does not measure them.
 
 Where paper, official code and this file differ:
-- The network. The paper's AlexNet is not among timm's, so no argument brings it back; any other network can be had.
-- Turns. The code turns with black corners, we mirror the image there (`ops.turn`), by up to `rotation` degrees to either
-  side. Its test turns are evenly spaced over the circle, ours over the same range as in training, so both are fixed. Where
-  a part's own angle matters, make `rotation` small. The code can also change brightness and contrast, by default it does
-  not; we never do.
-- The code makes images smaller by leaving pixels out, we by averaging (bilinear, antialiased).
-- The map. The code takes the size of each turn's gradient, averages sizes over turns and colours, and squares; we average
-  the gradients themselves over the turns, so that what pulls here and there cancels, and sum their sizes over the colours.
+- The network. The paper's AlexNet is not among timm's, so no argument gives it; any other network can be had.
+- Rotations. The code leaves black corners, we reflect the image there (`ops.turn`), and rotate by up to `rotation`
+  degrees either way. Its test rotations are evenly spaced over the circle, ours over the same range as in training, so
+  both are fixed. Where a part's own orientation matters, make `rotation` small. The code can also change brightness and
+  contrast, by default it does not; we never do.
+- The code makes images smaller by dropping pixels, we by averaging (bilinear, antialiased).
+- The map. The code takes the magnitude of each rotation's gradient, averages magnitudes over rotations and colours, and
+  squares; we average the gradients themselves over the rotations, so that opposite ones cancel, and sum their
+  magnitudes over the colours.
 - 192 epochs (24 x 8) in batches of 24 of 242 images, the mean of MVTec AD, are about 1,900 `steps`.
 - The code keeps the best AUROC on the test images of all epochs; we keep the last step.
 """
@@ -82,16 +83,30 @@ SCALES = 3
 class DifferNet(Detector):
     """A flow on a frozen network's averaged channels at three image sizes.
 
-    `backbone`, `layer` (a name, or a stride as a number), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`. The flow has `blocks` blocks of `hidden` numbers inside, their log-scales limited to
-    `clamp`. Images are turned by at most `rotation` degrees, `transforms` times in training and `test_transforms` times in
-    testing. Adam takes `steps` gradient steps at `lr` with `weight_decay`. `sigma` is the Gaussian smoothing of the
-    gradients in input pixels. `seed` decides all chance.
-
     Learned parameters: 153 196 544 on texnet_s (384 numbers), 172 077 056 on the paper's 768 numbers.
+
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is AlexNet, which timm lacks.
+        layer: Name of its layer, or a stride as a number.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        blocks: Coupling blocks, at least 1; the paper's is 8.
+        hidden: Width of the couplings' hidden layers, at least 1; the paper's is 2048.
+        clamp: Limit of a coupling's log-scale, above 0; the paper's is 3.
+        rotation: Images are rotated by at most so many degrees either way, 0 to 180.
+        transforms: Random rotations of each image in training, at least 1; the paper's is 4.
+        test_transforms: Fixed rotations of each image in testing, at least 1; the paper's is 64.
+        steps: Gradient steps, at least 1; the default is the paper's 192 epochs.
+        lr: Adam's learning rate, above 0; the paper's is 2e-4.
+        weight_decay: Adam's weight decay, at least 0.
+        sigma: Standard deviation of the gradients' Gaussian smoothing in input pixels, at least 0.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
-    losses: Tensor  # (steps,) the loss of each step, a dimension of z
+    losses: Tensor  # (steps,) the loss of each step, per dimension of z
 
     def __init__(
         self,
@@ -123,7 +138,7 @@ class DifferNet(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Raise the likelihood of good parts' descriptions."""
+        """Maximise the likelihood of good parts' descriptions."""
         parameters, betas = self.flow.parameters(), (0.8, 0.8)
         adam = torch.optim.Adam(parameters, self.lr, betas, eps=1e-4, weight_decay=self.weight_decay)
         with seeded(self.seed):
@@ -132,19 +147,33 @@ class DifferNet(Detector):
         return self
 
     def turned(self, image: Tensor) -> Tensor:
-        """Return the images, each under `transforms` turns drawn for it, (B · transforms, 3, H, W)."""
+        """Return the images, each under `transforms` random rotations of its own.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            (B · transforms, 3, H, W).
+        """
         angles = (math.radians(self.rotation) * (2 * torch.rand(len(image), self.transforms) - 1)).tolist()
         return torch.stack([turn(one, angle) for one, own in zip(image, angles, strict=True) for angle in own])
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean over images and random turns of -log p a dimension, without constants."""
+        """Return the mean over images and random rotations of -log p per dimension, without constants.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         with torch.no_grad():
             y = self.described(self.turned(batch.image))
         z, log_det = self.flow([y])
         return surprise(z, log_det).mean() / y.shape[1]
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by the mean of z² over fixed turns; the map is the likelihood's gradient."""
+        """Score by the mean of z² over fixed rotations; the map is the likelihood's gradient."""
         self.require_fit()
         score, gradient = image.new_zeros(len(image)), torch.zeros_like(image)
         for angle in self.angles():
@@ -154,24 +183,38 @@ class DifferNet(Detector):
         return Scores(score, blur(gradient.abs().sum(1), self.sigma))
 
     def angles(self) -> list[float]:
-        """Return the test turns in radians: the middles of equal parts of the range."""
+        """Return the test rotations in radians: the midpoints of equal parts of the range."""
         parts = self.test_transforms
         return [math.radians(self.rotation) * ((2 * i + 1) / parts - 1) for i in range(parts)]
 
     def look(self, image: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-        """Return for images turned by `angle` the mean of z², (B,), and -log p's gradient to the pixels, as `image`.
+        """Return the mean of z² of rotated images, and the gradient of -log p with respect to the pixels.
 
-        The gradient is asked for whether or not the caller records gradients, and flows back through the turn.
+        The gradient is computed whether or not the caller records gradients, and flows back through the rotation.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+            angle: Rotation in radians.
+
+        Returns:
+            (B,) means of z², and (B, 3, H, W) gradients.
         """
         with torch.inference_mode(False), torch.enable_grad():
             pixels = image.detach().clone().requires_grad_()
             z, log_det = self.flow([self.described(torch.stack([turn(one, angle) for one in pixels]))])
-            # Images do not meet, so the gradient of the sum holds each image's own.
+            # Images do not interact, so the gradient of the sum holds each image's own.
             (gradient,) = torch.autograd.grad(surprise(z, log_det).sum() / z[0].shape[1], pixels)
         return z[0].detach().square().mean(1), gradient
 
     def described(self, image: Tensor) -> Tensor:
-        """Return each channel's mean over the image at full, half and quarter size (sides rounded up), (B, 3 C)."""
+        """Return each channel's mean over the image at full, half and quarter size (sides rounded up).
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            (B, 3 C).
+        """
         h, w = image.shape[2:]
         parts = []
         for scale in range(SCALES):
@@ -195,7 +238,17 @@ class DifferNet(Detector):
 
 
 def vector_flow(numbers: int, blocks: int, hidden: int, clamp: float) -> Flow:
-    """Return the flow of one vector: in each block a shuffle, then a coupling both ways."""
+    """Return the flow of one vector: in each block a permutation, then a coupling both ways.
+
+    Args:
+        numbers: Length of the vector.
+        blocks: Coupling blocks, at least 1.
+        hidden: Width of the couplings' three hidden layers.
+        clamp: Limit of a coupling's log-scale, above 0.
+
+    Returns:
+        The flow, on one map (N, numbers).
+    """
 
     def subnet(inside: int, outside: int) -> nn.Module:
         sizes = [inside, hidden, hidden, hidden]

@@ -1,25 +1,25 @@
-"""DRAEM: learn on made-up defects to restore a good part, and to see from part and restoration where it was spoilt.
+"""DRAEM: learn on synthetic defects to restore a good part, and to segment the defect from part and restoration.
 
-Training spoils good parts. A mask is cut from Perlin noise where it exceeds `threshold`; inside, the part is mixed with a
-foreign texture, whose share 1 - β lies between 0.2 and 1; half of the parts stay good. A reconstructive network, an
-autoencoder without skip connections, learns to restore the part as it was (squared error, and 1 - SSIM). A discriminative
-U-Net looks at restoration and part together and learns the mask (focal loss). Both learn at once, from the plain sum of the
-three losses. The U-Net's probability is the map; the image scores as the peak of the map's 21 x 21 means. Made-up defects
-need not look like real ones: what is learned is how far a part is from its restoration.
+Training corrupts good parts. A mask is cut from Perlin noise where it exceeds `threshold`; inside, the part is mixed
+with a foreign texture, whose share 1 - β lies between 0.2 and 1; half of the parts stay good. A reconstructive network,
+an autoencoder without skip connections, learns to restore the part as it was (squared error, and 1 - SSIM). A
+discriminative U-Net sees restoration and part together and learns the mask (focal loss). Both learn at once, from the
+plain sum of the three losses. The U-Net's probability is the map; the image scores as the peak of the map's 21 x 21
+means. Synthetic defects need not look like real ones: what is learned is how far a part is from its restoration.
 
 Where paper and official code differ, or we differ from the code:
-- Foreign textures are drawn from noise by default (`blemish.ops.textures`), so nothing has to be fetched. The paper takes
-  the photographs of the Describable Textures Dataset (research use only): give their folder as `textures`. Each texture is
-  distorted by three of ten operations, the code's; ours work on floats, and hue is turned about the grey axis. Textures
-  from noise are all coloured, photographs are not: half of ours (`grey`) lose their colour at the end. Else the networks
-  learn on grey parts that a defect is what has a colour.
-- The code turns three good parts in ten (`rotate`) by up to 90 degrees before they are spoilt. Use `rotate=0` where a
-  turned part is a defect. It also leaves black corners, and no mask in the noise's corners; we mirror the part and let the
-  noise go on.
-- The code reads BGR and pads SSIM's borders with zeros; we have RGB and mirrored borders. It smooths the focal loss's
+- Foreign textures are generated from noise by default (`blemish.ops.textures`), so nothing has to be downloaded. The
+  paper takes the photographs of the Describable Textures Dataset (research use only): give their folder as `textures`.
+  Each texture is distorted by three of ten operations, the code's; ours work on floats, and hue is rotated about the
+  grey axis. Textures from noise are all coloured, photographs are not: half of ours (`grey`) lose their colour at the
+  end. Otherwise the networks learn on grey parts that a defect is what has a colour.
+- The code rotates three good parts in ten (`rotate`) by up to 90 degrees before they are corrupted. Use `rotate=0`
+  where a rotated part is a defect. It also leaves black corners, and no mask in the noise's corners; we reflect the
+  part and let the noise continue.
+- The code reads BGR and pads SSIM's borders with zeros; we have RGB and reflected borders. It smooths the focal loss's
   labels by 1e-5, against infinite logarithms; ours come from logits and need none.
 - 700 epochs of MVTec AD's 242 good images a category in batches of 8 are 21 175 steps.
-- Inputs whose sides are not multiples of 32 are grown by their mirror image, and the map is cropped back.
+- Inputs whose sides are not multiples of 32 are padded by reflection, and the map is cropped back.
 """
 
 from __future__ import annotations
@@ -81,12 +81,25 @@ STRIDE = 32  # of the discriminative network's smallest map
 class DRAEM(Detector):
     """Segmentation of what a restoring network changed; 97 422 725 parameters by default.
 
-    `width` is the channels of the reconstructive network's first block (even; the paper's is 128), the discriminative
-    network has half. `textures` is a folder of pictures to spoil parts with, read while fitting; None draws them from
-    noise, a share `grey` of them without colour. `rotate` is the probability that a good part is turned before.
-    `threshold` cuts the mask from the noise, `beta` bounds the part's own share in it, `anomalies` is the probability
-    that a part is spoilt. `gamma` is the focal loss's. Both networks are trained for `steps` by Adam with `lr`, a fifth
-    of it after 80 %, a 25th after 90 %. `seed` decides the initial weights and the made-up defects.
+    Both networks are trained by Adam.
+
+    Args:
+        width: Channels of the reconstructive network's first block, even; the discriminative network has half. The
+            paper's is 128.
+        textures: Folder of images to corrupt parts with, read in `fit`; the paper's is DTD. None generates them from
+            noise.
+        grey: Share of the textures generated from noise that are without colour, in [0, 1].
+        rotate: Probability that a good part is rotated first, in [0, 1]; the code's is 0.3.
+        threshold: Noise above it is the mask, in [-1, 1).
+        beta: Largest share of the part itself inside the mask, in [0, 1]; the code's is 0.8.
+        anomalies: Probability that a part is corrupted, in [0, 1]; the code's is 0.5.
+        gamma: Exponent of the focal loss, 0 (cross-entropy) or at least 1.
+        steps: Gradient steps, at least 1; the default is the paper's 700 epochs.
+        lr: Learning rate, above 0; a fifth of it after 80 % of the steps, a 25th after 90 %. The paper's is 1e-4.
+        seed: Random state of the initial weights and the synthetic defects.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,) the training loss of each step
@@ -117,7 +130,7 @@ class DRAEM(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Learn to restore and to segment made-up defects on good parts."""
+        """Learn to restore and to segment synthetic defects on good parts."""
         adam = torch.optim.Adam(self.parameters(), lr=self.lr)
         falls = [math.ceil(self.steps * share) for share in (0.8, 0.9)]
         schedule = torch.optim.lr_scheduler.MultiStepLR(adam, falls, gamma=0.2)
@@ -128,7 +141,7 @@ class DRAEM(Detector):
                 pairs = [self.spoil(image, generator, draw) for image in batch.image.cpu()]
                 good, spoilt, mask = (torch.stack(parts).to(batch.image.device) for parts in zip(*pairs, strict=True))
                 good, spoilt, mask = (pad_to_multiple(each, STRIDE) for each in (good, spoilt, mask))
-                if len(good) == 1:  # a batch norm needs more than one place, also in the smallest map
+                if len(good) == 1:  # a batch norm needs more than one position, even in the smallest map
                     good, spoilt, mask = (pad_to(each, (STRIDE, 2 * STRIDE)) for each in (good, spoilt, mask))
                 restored, logits = self.segment(spoilt)
                 restoring = F.mse_loss(restored, good) + (1 - ssim(restored, good)).mean()
@@ -139,7 +152,16 @@ class DRAEM(Detector):
         return self
 
     def spoil(self, image: Tensor, generator: torch.Generator, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a good part, perhaps turned; the same part, perhaps spoilt; and the mask (H, W) bool of where."""
+        """Return a good part, perhaps rotated, and the same part, perhaps corrupted.
+
+        Args:
+            image: (3, H, W) RGB in [0, 1].
+            generator: Random state.
+            draw: Draws a texture of a given size, see `blemish.ops.textures`.
+
+        Returns:
+            The good part, the corrupted part (the same where nothing is), and the (H, W) bool mask of where.
+        """
 
         def uniform() -> float:
             return float(torch.rand((), generator=generator))
@@ -156,7 +178,14 @@ class DRAEM(Detector):
         return image, torch.where(mask, (1 - beta) * foreign + beta * image, image), mask
 
     def segment(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the restoration (B, 3, H, W) and the logits (B, 2, H, W) of good and defective pixels."""
+        """Return restoration and segmentation of images.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1], sides multiples of 32.
+
+        Returns:
+            The restoration (B, 3, H, W) and the logits (B, 2, H, W) of good and defective pixels.
+        """
         restored = self.reconstructive(image)
         return restored, self.discriminative(torch.cat([restored, image], dim=1))
 
@@ -183,7 +212,11 @@ class DRAEM(Detector):
 
 
 class Reconstructive(nn.Module):
-    """Five blocks down, four up, nothing handed across: only what fits through the smallest map is restored."""
+    """Five blocks down, four up, no skip connections: only what fits through the smallest map is restored.
+
+    Args:
+        width: Channels of the first block.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -196,7 +229,14 @@ class Reconstructive(nn.Module):
         self.last = nn.Conv2d(w, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the restored image."""
+        """Return the restored image.
+
+        Args:
+            x: (B, 3, H, W), sides multiples of 16.
+
+        Returns:
+            (B, 3, H, W).
+        """
         for i, down in enumerate(self.down):
             x = down(F.max_pool2d(x, 2) if i else x)
         for grow, up in zip(self.grow, self.up, strict=True):
@@ -206,7 +246,11 @@ class Reconstructive(nn.Module):
 
 
 class Discriminative(nn.Module):
-    """A U-Net of six blocks down and five up, each of which sees the map of its own size from the way down."""
+    """A U-Net of six blocks down and five up, each of which sees the map of its own size from the way down.
+
+    Args:
+        width: Channels of the first block.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -219,7 +263,14 @@ class Discriminative(nn.Module):
         self.last = nn.Conv2d(w, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return two logits a pixel."""
+        """Return two logits per pixel.
+
+        Args:
+            x: Restoration and image, (B, 6, H, W), sides multiples of 32.
+
+        Returns:
+            (B, 2, H, W).
+        """
         handed: list[Tensor] = []
         for i, down in enumerate(self.down):
             x = down(F.max_pool2d(x, 2) if i else x)
@@ -231,7 +282,14 @@ class Discriminative(nn.Module):
 
 
 def block(*channels: int) -> nn.Sequential:
-    """Return a 3 x 3 convolution, batch norm and ReLU for each step from one number of channels to the next."""
+    """Return a 3 x 3 convolution, batch norm and ReLU for each step from one number of channels to the next.
+
+    Args:
+        *channels: Numbers of channels, from the input's to the output's.
+
+    Returns:
+        The block; it keeps height and width.
+    """
     modules: list[nn.Module] = []
     for into, out in pairwise(channels):
         modules += [nn.Conv2d(into, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
@@ -239,22 +297,36 @@ def block(*channels: int) -> nn.Sequential:
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Return the map at twice its size, bilinear, corners on corners, as the official code does."""
+    """Return the map at twice its size, bilinear, with corners aligned, as the official code does.
+
+    Args:
+        x: (B, C, H, W).
+
+    Returns:
+        (B, C, 2H, 2W).
+    """
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 def _initialise(module: nn.Module) -> None:
-    """The code's initial weights: normal, of deviation .02, about 0 and, in batch norms, about 1."""
+    """Set the code's initial weights: normal, of deviation .02, about 0 and, in batch norms, about 1."""
     if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), 0.02)
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
-    """Return the mean of -(1 - p)^gamma log p over all pixels, where p is the true class's probability.
+    """Return the focal loss, the mean of -(1 - p)^gamma log p over all pixels, where p is the true class's probability.
 
-    `logits` is (B, K, ...), `target` (B, ...) int64 in [0, K). Lin et al. (2017), without class weights; `gamma` is 0 (the
-    cross-entropy) or at least 1. Computed from log-probabilities: a confident mistake costs much, but never infinitely
-    much.
+    Lin et al. (2017), without class weights. Computed from log-probabilities: a confident mistake costs much, but never
+    infinitely much.
+
+    Args:
+        logits: (B, K, ...).
+        target: (B, ...) int64 in [0, K).
+        gamma: 0 (the cross-entropy) or at least 1.
+
+    Returns:
+        Scalar loss, at least 0.
     """
     log_p = F.log_softmax(logits, dim=1).gather(1, target[:, None])[:, 0]
     return -((-log_p.expm1()).pow(gamma) * log_p).mean()

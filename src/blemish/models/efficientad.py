@@ -1,24 +1,27 @@
-"""EfficientAD: a student knows what a teacher, and an autoencoder, say of good parts; of a defect it does not.
+"""EfficientAD: a student predicts what a teacher, and an autoencoder, answer on good parts; on a defect it cannot.
 
-The teacher is a patch description network (PDN), a few convolutions that see 33 x 33 pixels, taught beforehand to predict a
-large backbone's features. Its answers are standardised channel by channel on the good images. Then, on good images:
-1. The student, the same network with twice the outputs, learns the teacher's answers with the first half of them. Its loss
-   looks only at the hardest thousandth of the differences, and its answers to other pictures are pulled to zero (the
+The teacher is a patch description network (PDN), a few convolutions that see 33 x 33 pixels, trained beforehand to
+predict a large backbone's features. Its outputs are standardised channel by channel on the good images. Then, on good
+images:
+1. The student, the same network with twice the outputs, learns the teacher's outputs with the first half of them. Its
+   loss counts only the hardest thousandth of the differences, and its outputs on other images are pulled to zero (the
    penalty), so that it does not generalise to defects. The first map is the mean squared difference of the two.
-2. An autoencoder learns the teacher's answers too, but through one vector for the whole image; the student's second half
-   learns the autoencoder's answers. Where they differ the image is wrong as a whole: the second map.
-A tenth of the good images is held back. The 0.9 and 0.995 quantiles of either map over them become 0 and 0.1, which makes
-the maps comparable; their mean is the answer, its peak the image's score. The paper's unit is `steps`, as is ours.
+2. An autoencoder learns the teacher's outputs too, but through one vector for the whole image; the student's second
+   half learns the autoencoder's outputs. Where they differ the image is wrong as a whole: the second map.
+A tenth of the good images is held out. The 0.9 and 0.995 quantiles of either map over them become 0 and 0.1, which
+makes the maps comparable; their mean is the map, its peak the image's score. The paper's unit is `steps`, as is ours.
 
 The authors published no code; the port by nelson1425 reproduces their numbers. Where we differ from paper or port:
-- The teacher is taught inside `fit`, before anything else, unless `teacher` names a file of one (`tools/distil_teacher.py`
-  writes such a file). The paper's backbone is WideResNet-101 and its pictures are ImageNet; by default ours are texnet and
-  `blemish.ops.textures`, with the good images among them. Each level of the backbone keeps half of the 384 channels.
-- The port pads the PDN while it is taught and never after. Ours never pads; the target's border is cut off instead.
-- Penalty pictures are drawn too, or photographs if `pictures` names a folder. Published numbers need photographs.
-- The port trains with one image a step. With B images each keeps its own hardest thousandth, and as many pictures join.
+- The teacher is trained inside `fit`, before anything else, unless `teacher` names a file of one
+  (`tools/distil_teacher.py` writes such a file). The paper's backbone is WideResNet-101 and its images are ImageNet; by
+  default ours are texnet and `blemish.ops.textures`, with the good images among them. Each level of the backbone keeps
+  half of the 384 channels.
+- The port pads the PDN while it is trained and never after. Ours never pads; the target's border is cut off instead.
+- Penalty images are generated too, or photographs if `pictures` names a folder. Published numbers need photographs.
+- The port trains with one image a step. With B images each keeps its own hardest thousandth, and as many penalty images
+  join.
 - The image's score is the peak of the grid, before the map is padded with zeros (the paper's 4 cells) and enlarged.
-- The images held back are those with the smallest checksums: the same ones in every pass, whatever the order.
+- The held-out images are those with the smallest checksums: the same ones in every pass, whatever the order.
 - At sizes other than 256 the autoencoder still sees `autoencoder_side` squared, and answers on the student's grid.
 """
 
@@ -99,17 +102,35 @@ CARD = Card(
 class EfficientAD(Detector):
     """Squared differences between a student and its teacher, and between the student and an autoencoder.
 
-    `size` of the networks is "s" or "m"; `width` multiplies the channels inside them and `channels` is what they answer
-    with (1 and 384 in the paper). `teacher` is a .safetensors file of a PDN; without one it is distilled by
-    `teacher_steps` of Adam from the frozen network that `backbone`, `layers` (names, or strides as numbers; 8 and 16 if
-    None), `weights` and `pretrained` choose, see `blemish.features.extractor`; the paper's is "wide_resnet101_2".
-    `teacher_pictures` pictures join the good images in each of these steps. `pictures` is a folder of photographs, None for
-    drawn textures. `holdout` is the share of good images held back for the quantiles. `hard` is the quantile above which
-    differences are learned from. `border` says what the map shows where no patch fits: "zeros" as in the paper, or the
-    "edge" of what is described, which suits small images. `steps` of Adam with `weight_decay`; `lr`, for both phases, falls
-    to a tenth at 95 % of the second.
+    Without a `teacher` file, the teacher is distilled from the frozen network that `backbone`, `layers`, `weights` and
+    `pretrained` choose, by Adam with the same `lr` and `weight_decay`.
 
     Size "s" has 8 057 856 parameters (PDN 2 694 144, student 4 267 392, autoencoder 1 096 320), size "m" 20 738 432.
+
+    Args:
+        size: "s" or "m", of the teacher and the student; the paper has both.
+        width: Multiplies the channels inside the networks, above 0; the paper's is 1.
+        channels: Channels of the networks' outputs, at least 2; the paper's is 384.
+        autoencoder_side: Side of the images that the autoencoder sees, a multiple of 32; the paper's is 256.
+        teacher: .safetensors file of a PDN; None distils one in `fit`.
+        backbone: The frozen network to distil, see `blemish.features.extractor`; the paper's is "wide_resnet101_2".
+        layers: Names of its layers, or strides as numbers; None: 8 and 16.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        teacher_steps: Gradient steps of the distillation, at least 1; the paper's is 60 000.
+        teacher_pictures: Other images that join the good ones in each of these steps, at least 0; the paper's is 16.
+        pictures: Folder of photographs, the paper's is ImageNet; None generates textures.
+        holdout: Share of the good images held out for the quantiles, in (0, 1); the paper's is 0.1.
+        hard: Quantile of the differences above which the student learns, in (0, 1); the paper's is 0.999.
+        border: What the map shows where no patch fits: "zeros" as in the paper, or the "edge" of the grid, which suits
+            small images.
+        steps: Gradient steps of student and autoencoder, at least 1; the paper's is 70 000.
+        lr: Adam's learning rate, above 0; it falls to a tenth at 95 % of `steps`. The paper's is 1e-4.
+        weight_decay: Adam's weight decay, at least 0; the paper's is 1e-5.
+        seed: Random state of the initial weights, of training, and of the held-out images.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     mean: Tensor  # (C,)
@@ -157,7 +178,7 @@ class EfficientAD(Detector):
             self.register_buffer(name, torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Teach the teacher if it is not given, standardise it, teach student and autoencoder, mark the maps' scales."""
+        """Distil the teacher if it is not given, train student and autoencoder, find the maps' quantiles."""
         draw = several(photographs(self.pictures, zoom=2))
         with seeded(self.seed):
             good, held = hold_out(data, self.holdout, self.seed)
@@ -204,7 +225,15 @@ class EfficientAD(Detector):
                 yield answer(to(batch, device).image)
 
     def loss(self, image: Tensor, draw: Pictures) -> Tensor:
-        """Return the sum of the four losses of good images and as many other pictures."""
+        """Return the sum of the four losses of good images and as many other images.
+
+        Args:
+            image: (B, 3, H, W) good images, RGB in [0, 1].
+            draw: Draws the other images.
+
+        Returns:
+            Scalar loss.
+        """
         c, other = self.channels, draw(len(image), (image.shape[2], image.shape[3])).to(image.device)
         plain, changed, strange = prepare(image), prepare(jitter_one(image)), prepare(sometimes_grey(other, 0.3))
         hard = hard_feature_loss((self.taught(plain) - self.student(plain)[:, :c]).square(), self.hard)
@@ -223,7 +252,14 @@ class EfficientAD(Detector):
         return Scores(peak(grid), map)
 
     def maps(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean squared differences of student and teacher, and of student and autoencoder, (B, h, w) each."""
+        """Return the mean squared differences of student and teacher, and of student and autoencoder.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1], sides at least 33.
+
+        Returns:
+            Two maps, (B, h, w) each.
+        """
         plain = prepare(image)
         said = self.student(plain)
         first, second = said[:, : self.channels], said[:, self.channels :]
@@ -231,7 +267,14 @@ class EfficientAD(Detector):
         return (self.taught(plain) - first).square().mean(1), (whole - second).square().mean(1)
 
     def taught(self, plain: Tensor) -> Tensor:
-        """Return the teacher's standardised answers to normalised images, (B, C, h, w)."""
+        """Return the teacher's standardised outputs.
+
+        Args:
+            plain: Normalised images (B, 3, H, W), see `patch_descriptor.prepare`.
+
+        Returns:
+            (B, C, h, w).
+        """
         said: Tensor = self.pdn(plain)
         mean, std = self.mean.view(-1, 1, 1), self.std.view(-1, 1, 1)
         return (said - mean) / std
@@ -254,11 +297,18 @@ class EfficientAD(Detector):
 
 
 def hard_feature_loss(squared: Tensor, share: float = 0.999) -> Tensor:
-    """Return the mean of each image's squared differences (B, ...) above its `share` quantile, averaged over images.
+    """Return the mean of each image's squared differences above its `share` quantile, averaged over images.
 
-    Above the interpolated quantile lie the n - ceil(share * (n - 1)) largest of n numbers, at least one: they are picked by
-    rank, which needs no quantile and knows no limit of size. The paper trains on one image at a time; here every image of
-    a batch has its own quantile, so that a batch is the mean of its images.
+    Above the interpolated quantile lie the n - ceil(share * (n - 1)) largest of n numbers, at least one: they are
+    picked by rank, which needs no quantile and has no limit of size. The paper trains on one image at a time; here
+    every image of a batch has its own quantile, so that a batch is the mean of its images.
+
+    Args:
+        squared: Squared differences, (B, ...).
+        share: Quantile, in (0, 1).
+
+    Returns:
+        Scalar loss.
     """
     each = squared.flatten(1)
     count = each.shape[1] - math.ceil(share * (each.shape[1] - 1))
@@ -266,9 +316,16 @@ def hard_feature_loss(squared: Tensor, share: float = 0.999) -> Tensor:
 
 
 def quantile(values: Tensor, share: float) -> Tensor:
-    """Return the `share` quantile of all values, interpolated linearly between neighbours as numpy does by default.
+    """Return the quantile of all values, interpolated linearly between neighbours as numpy does by default.
 
     `torch.quantile` refuses more than 16 million values; this takes any number.
+
+    Args:
+        values: Any shape, not empty.
+        share: Quantile, in [0, 1].
+
+    Returns:
+        Scalar.
     """
     flat = values.flatten()
     at = share * (len(flat) - 1)
@@ -278,13 +335,30 @@ def quantile(values: Tensor, share: float) -> Tensor:
 
 
 def between(map: Tensor, low: Tensor, high: Tensor, mark: float = 0.1) -> Tensor:
-    """Return `map` on the linear scale where `low` is 0 and `high` is `mark`; equal marks leave a finite scale."""
+    """Return a map on the linear scale where `low` is 0 and `high` is `mark`; equal marks leave a finite scale.
+
+    Args:
+        map: Any shape.
+        low: Value that becomes 0.
+        high: Value that becomes `mark`.
+        mark: The upper mark.
+
+    Returns:
+        The scaled map.
+    """
     tiny = torch.finfo(map.dtype).tiny ** 0.5
     return mark * (map - low) / (high - low).clamp_min(tiny)
 
 
 class Chosen:
-    """The batches of `data`, left with those images whose checksum is (`inside`) or is not among `held`."""
+    """The batches of `data`, reduced to the images that are held out, or to those that are not.
+
+    Args:
+        data: Batches, gone through anew at every iteration.
+        held: Checksums of the held-out images.
+        seed: Random state of the checksums.
+        inside: Whether the held-out images are kept, or the others.
+    """
 
     def __init__(self, data: Iterable[Batch], held: frozenset[int], seed: int, inside: bool) -> None:
         self.data, self.held, self.seed, self.inside = data, held, seed, inside
@@ -294,12 +368,20 @@ class Chosen:
             kept = [i for i, sum in enumerate(checksums(batch.image, self.seed)) if (sum in self.held) is self.inside]
             if len(kept) == len(batch):
                 yield batch
-            elif kept:  # the truth is handed on as it is, of all images: an unsupervised fit does not look at it
+            elif kept:  # the ground truth of all images is passed on unchanged: an unsupervised fit does not use it
                 yield Batch({name: value[kept] for name, value in batch.inputs.items()}, batch.label)
 
 
 def hold_out(data: Iterable[Batch], share: float, seed: int = 0) -> tuple[Chosen, Chosen]:
-    """Return the batches without, and the batches of, the `share` of images held back; each at least one image.
+    """Split batches into training images and held-out images, each at least one.
+
+    Args:
+        data: Batches, gone through anew at every iteration.
+        share: Share of the images to hold out.
+        seed: Random state: decides which.
+
+    Returns:
+        The batches without the held-out images, and the batches of them.
 
     Raises:
         InputError: there are fewer than two different images.
@@ -316,5 +398,13 @@ def hold_out(data: Iterable[Batch], share: float, seed: int = 0) -> tuple[Chosen
 
 
 def checksums(images: Tensor, seed: int) -> list[int]:
-    """Return a number for each image that depends on its pixels and on `seed`."""
+    """Return a number for each image that depends on its pixels and on `seed`.
+
+    Args:
+        images: (B, 3, H, W).
+        seed: Random state; another one gives other numbers.
+
+    Returns:
+        B numbers, 32 bits each.
+    """
     return [zlib.crc32(image.cpu().contiguous().numpy().tobytes(), seed & 0xFFFFFFFF) for image in images]

@@ -1,24 +1,25 @@
-"""f-AnoGAN: learn to draw good parts, then learn to find the drawing of an image; a defect is what cannot be drawn.
+"""f-AnoGAN: learn to generate good parts, then to find the generated image of a part; a defect cannot be generated.
 
-First a Wasserstein GAN with gradient penalty learns to draw good images from a random vector z: a critic, trained five
-steps for each of the generator's, says how far drawings are from real images. Then both are frozen and an encoder learns
-which z to draw an image from ("izi_f"): the drawing G(E(x)) shall equal x in its pixels and in the critic's last
-features. What this loss is on a test image is its score; the map is |x - G(E(x))|, averaged over the colours.
+First a Wasserstein GAN with gradient penalty learns to generate good images from a random vector z: a critic, trained
+five steps for each of the generator's, estimates how far generated images are from real ones. Then both are frozen and
+an encoder learns the z of an image ("izi_f"): the generated image G(E(x)) shall equal x in its pixels and in the
+critic's last features. This loss on a test image is its score; the map is |x - G(E(x))|, averaged over the colours.
 
 The networks are residual ones for one square size, `image_size`. Images of any other size are resized to it (bilinear,
 antialiased when shrinking), and the map is enlarged back.
 
 Where paper and official code differ:
 - Both work on grey patches of retinal scans; we give the networks three colours.
-- The paper writes the score with the feature term, the code can leave it out (`dual_iloss`); we keep it, as is its default.
-- The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learned once trained,
-  also in the generator while the encoder is trained. So do ours.
-- The code trains the GAN for 7 epochs of some 850 000 patches in batches of 64, and counts the critic's steps: 93 000, each
-  with a fresh batch, so 18 600 of the generator, `steps`. There five of the critic follow each of the generator's; here
-  the generator's turn comes with each fifth batch, after the critic's.
-- The code turns half of its patches left to right; that is left to the data.
-- Batch norms are PyTorch's (momentum 0.1, 1e-5 beside the variance), the code's are TensorFlow's (0.01, 1e-3).
-- RMSProp is TensorFlow's: it forgets at a rate of 0.9.
+- The paper writes the score with the feature term, the code can leave it out (`dual_iloss`); we keep it, as is its
+  default.
+- The code's critic has layer norm, generator and encoder have batch norm, all with the statistics it learned once
+  trained, also in the generator while the encoder is trained. So do ours.
+- The code trains the GAN for 7 epochs of some 850 000 patches in batches of 64, and counts the critic's steps: 93 000,
+  each with a fresh batch, so 18 600 of the generator, `steps`. There five of the critic follow each of the generator's;
+  here the generator is updated at each fifth batch, after the critic.
+- The code flips half of its patches left to right; that is left to the data.
+- Batch norms are PyTorch's (momentum 0.1, 1e-5 added to the variance), the code's are TensorFlow's (0.01, 1e-3).
+- RMSProp is TensorFlow's: its decay rate is 0.9.
 """
 
 from __future__ import annotations
@@ -64,11 +65,25 @@ CARD = Card(
 
 
 class FAnoGAN(Detector):
-    """WGAN-GP and the izi_f encoder; 24 564 676 parameters at the defaults.
+    """WGAN-GP and the izi_f encoder; 24 564 676 parameters by default.
 
-    `image_size` is the side of the networks' input (a power of two), `width` the channels of the first layer, `latent` the
-    length of z. The GAN takes `steps` generator steps (Adam, `lr`), each with `critic_steps` critic steps, whose gradient
-    penalty counts `penalty` times; the encoder takes `encoder_steps` (RMSProp, `encoder_lr`). `kappa` weighs the features.
+    The GAN is trained by Adam, the encoder by RMSProp.
+
+    Args:
+        image_size: Side of the networks' input in pixels, a power of two, at least 8; the paper's is 64.
+        width: Channels of the critic's first layer, at least 1; the generator mirrors it.
+        latent: Length of z, at least 1; the paper's is 128.
+        critic_steps: Updates of the critic for each of the generator, at least 1; the paper's is 5.
+        penalty: Weight of the critic's gradient penalty, at least 0; the paper's is 10.
+        kappa: Weight of the feature term in score and loss, at least 0; the paper's is 1.
+        steps: Gradient steps of the generator, at least 1; the default is the code's 7 epochs.
+        lr: Learning rate of the GAN, above 0.
+        encoder_steps: Gradient steps of the encoder, at least 1.
+        encoder_lr: Learning rate of the encoder, above 0.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps x critic_steps,), the critic's
@@ -148,21 +163,42 @@ class FAnoGAN(Detector):
         return Scores(distance, enlarge((x - drawn).abs().mean(1), (image.shape[2], image.shape[3])))
 
     def distance(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean squared difference of pixels plus kappa times that of features, (B,), and G(E(x))."""
+        """Return how far images are from their generated images, in pixels and features.
+
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+
+        Returns:
+            The mean squared difference of pixels plus `kappa` times that of features, (B,), and G(E(x)), as x.
+        """
         drawn = self.generator(self.encoder(x)[0])
         pixels = (x - drawn).square().flatten(1).mean(1)
         features = (self.critic(x)[1] - self.critic(drawn)[1]).square().mean(1)
         return pixels + self.kappa * features, drawn
 
     def critic_loss(self, x: Tensor) -> Tensor:
-        """Raise the critic on real images and lower it on drawings, its slope between them held at one."""
+        """Return the critic's mean on generated images less that on real ones, plus the weighted gradient penalty.
+
+        Args:
+            x: Real images, (B, 3, image_size, image_size) in [-1, 1]; as many are generated.
+
+        Returns:
+            Scalar loss.
+        """
         with torch.no_grad():
             fake = self._draw(len(x))
         gap: Tensor = self.critic(fake)[0].mean() - self.critic(x)[0].mean()
         return gap + self.penalty * gradient_penalty(lambda image: self.critic(image)[0][:, 0], x, fake)
 
     def generator_loss(self, count: int) -> Tensor:
-        """Raise the critic on `count` drawings."""
+        """Return minus the critic's mean on generated images.
+
+        Args:
+            count: How many are generated.
+
+        Returns:
+            Scalar loss.
+        """
         value: Tensor = self.critic(self._draw(count))[0].mean()
         return -value
 

@@ -1,20 +1,21 @@
 """GANomaly: encode, decode, encode again; a defect is where the two codes disagree.
 
-An autoencoder is trained on good images, and a second encoder looks at its output. On good images the second code learns
-to equal the first. A defect is encoded, but the decoder can only draw what is good, so the second encoder sees something
-else: the distance between the codes is the score. Three losses teach the generator (autoencoder and second encoder):
-"contextual", |x - x̂|; "encoder", the squared distance of the codes; "adversarial", the squared distance of x and x̂ in the
-features of a discriminator, which learns meanwhile to tell x from x̂.
+An autoencoder is trained on good images, and a second encoder encodes its output. On good images the second code learns
+to equal the first. A defect is encoded, but the decoder can only generate what is good, so the second encoder sees
+something else: the distance between the codes is the score. Three losses train the generator (autoencoder and second
+encoder): "contextual", |x - x̂|; "encoder", the squared distance of the codes; "adversarial", the squared distance of x
+and x̂ in the features of a discriminator, which learns meanwhile to tell x from x̂.
 
 The networks are DCGAN's for one square size, `image_size`. Images of any other size are resized to it (bilinear,
 antialiased when shrinking), and the map, |x - x̂| averaged over the colours, is enlarged back; the paper has no map.
 
 Where paper and official code differ:
-- The paper leaves the reductions open and writes norms; the code takes means of absolute or squared differences. So do we.
+- The paper leaves the reductions open and writes norms; the code takes means of absolute or squared differences. So do
+  we.
 - The paper's discriminator loss is the standard one, the code halves it. So do we.
-- The code draws the discriminator anew when its loss falls below 1e-5. So do we, at the next step.
-- The code never leaves training mode, so that at test time batch norm looks at the batch and the score of an image depends
-  on its neighbours. We score in eval mode.
+- The code reinitialises the discriminator when its loss falls below 1e-5. So do we, at the next step.
+- The code never leaves training mode, so that at test time batch norm uses the batch and the score of an image depends
+  on the others. We score in eval mode.
 - The code rescales the scores to [0, 1] over the test set and keeps the epoch that is best on it. We do neither.
 - Its 15 epochs of CIFAR-10 without one class, in batches of 64, are about 10 000 steps.
 """
@@ -61,16 +62,26 @@ CARD = Card(
 
 
 class GANomaly(Detector):
-    """An encoder-decoder-encoder under a discriminator's eye; 3 869 824 parameters at the defaults.
+    """An encoder-decoder-encoder, trained against a discriminator; 3 869 824 parameters by default.
 
-    `image_size` is the side of the networks' input (a power of two), `width` the channels of the first layer, `latent` the
-    length of a code. The generator's losses count `w_adv`, `w_con` and `w_enc` times. Adam with `lr` and `beta1`.
+    Args:
+        image_size: Side of the networks' input in pixels, a power of two, at least 8; the paper's is 32.
+        width: Channels of the encoders' first layer, at least 1; the decoder mirrors it.
+        latent: Length of a latent code, at least 1; the official code's is 100.
+        w_adv: Weight of the adversarial loss, at least 0; the paper's is 1.
+        w_con: Weight of the contextual loss, at least 0; the paper's is 50.
+        w_enc: Weight of the encoder loss, at least 0; the paper's is 1.
+        steps: Gradient steps of generator and discriminator, at least 1; the default is the code's 15 epochs.
+        lr: Adam's learning rate, above 0; the official code's is 2e-4.
+        beta1: Adam's first decay rate, 0 to below 1; the paper's is 0.5.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,), the generator's
-    collapse: (
-        Tensor  # (2,) while it is fitted, so that a resumed training knows: the discriminator's last loss, its redraws
-    )
+    collapse: Tensor  # (2,) in `fit` only, for resuming: the discriminator's last loss, its reinitialisations
 
     def __init__(
         self,
@@ -98,9 +109,9 @@ class GANomaly(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Train generator and discriminator in turns; both look at the reconstruction made before the step."""
+        """Train generator and discriminator alternately; both use the reconstruction made before the step."""
         generator = nn.ModuleList([self.encoder, self.decoder, self.second_encoder])
-        fakes: list[Tensor] = []  # what the discriminator's turn needs of the generator's
+        fakes: list[Tensor] = []  # what the discriminator's update needs of the generator's
 
         def generator_loss(batch: Batch) -> Tensor:
             if self.training and float(self.collapse[0]) < 1e-5:
@@ -129,7 +140,7 @@ class GANomaly(Detector):
         return self
 
     def _redraw(self) -> None:
-        """Begin the discriminator anew, by dice of its own: the same ones on every process, and after a resumption."""
+        """Reinitialise the discriminator; the random state is the same in every process and after resuming."""
         self.collapse[1] += 1
         with seeded(self.seed + int(self.collapse[1])):
             start(self.discriminator.features)
@@ -144,18 +155,43 @@ class GANomaly(Detector):
         return Scores((z - z_again).square().mean(1), enlarge(residual, (image.shape[2], image.shape[3])))
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x̂, the code of x and the code of x̂, the codes (B, latent)."""
+        """Return reconstructions and both codes of images.
+
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+
+        Returns:
+            x̂, as x, the code of x and the code of x̂, both (B, latent).
+        """
         z = self.encoder(x)
         fake = self.decoder(z)
         return fake, z.flatten(1), self.second_encoder(fake).flatten(1)
 
     def generator_loss(self, x: Tensor, fake: Tensor, z: Tensor, z_again: Tensor) -> Tensor:
-        """Equation 5: the weighted sum of the adversarial, the contextual and the encoder loss."""
+        """Return the weighted sum of the adversarial, the contextual and the encoder loss (equation 5).
+
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+            fake: x̂, the reconstruction of x.
+            z: (B, latent) code of x.
+            z_again: (B, latent) code of x̂.
+
+        Returns:
+            Scalar loss.
+        """
         adversarial = F.mse_loss(self.discriminator(fake)[1], self.discriminator(x)[1])
         return self.w_adv * adversarial + self.w_con * F.l1_loss(fake, x) + self.w_enc * F.mse_loss(z_again, z)
 
     def discriminator_loss(self, x: Tensor, fake: Tensor) -> Tensor:
-        """Half the binary cross-entropy of calling x real and half that of calling x̂ false."""
+        """Return half the binary cross-entropy of x taken for real, plus half that of x̂ taken for fake.
+
+        Args:
+            x: (B, 3, image_size, image_size) in [-1, 1].
+            fake: x̂, the reconstruction of x.
+
+        Returns:
+            Scalar loss.
+        """
         real, false = self.discriminator(x)[0], self.discriminator(fake)[0]
         return (F.softplus(-real).mean() + F.softplus(false).mean()) / 2
 

@@ -1,15 +1,15 @@
-"""PaDiM: at every place of the image, one Gaussian of what good parts look like there.
+"""PaDiM: at every position of the image, one Gaussian of what good parts look like there.
 
-A frozen network describes each place by the features of three layers, of which a fixed random choice of channels is
-kept. Their mean and covariance over the good images are gathered place by place; the Mahalanobis distance to them is the
-map, its largest value the image's score. It wants aligned parts: the same place must show the same thing.
+A frozen network describes each position by the features of three layers, of which a fixed random choice of channels is
+kept. Their mean and covariance over the good images are gathered position by position; the Mahalanobis distance to them
+is the map, its largest value the image's score. It needs aligned parts: the same position must show the same thing.
 
-Where paper and its ports differ: the deeper layers are repeated onto the shallowest grid (nearest), as the port that all
-comparisons use does. The covariance is the unbiased one plus `ridge` times the identity. The mean and covariance are
-gathered in one pass, so memory does not grow with the number of images.
+Where paper and its ports differ: the deeper layers are repeated onto the shallowest grid (nearest), as the port that
+all comparisons use does. The covariance is the unbiased one plus `ridge` times the identity. The mean and covariance
+are gathered in one pass, so memory does not grow with the number of images.
 
-The paper's own setting is a WideResNet-50 with `layers=["layer1", "layer2", "layer3"]` and `dims=550`, or a ResNet-18 with
-100, images scaled to 256 and cropped to 224.
+The paper's own setting is a WideResNet-50 with `layers=["layer1", "layer2", "layer3"]` and `dims=550`, or a ResNet-18
+with 100, images scaled to 256 and cropped to 224.
 """
 
 from __future__ import annotations
@@ -52,11 +52,22 @@ CARD = Card(
 
 
 class PaDiM(Detector):
-    """Mahalanobis distance to a Gaussian a position.
+    """Mahalanobis distance to one Gaussian per position.
 
-    `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`. `dims` of its channels are kept, chosen by `seed` (fewer if there are not so many).
-    `ridge` is added to the diagonal of every covariance. `sigma` is the map's Gaussian smoothing in input pixels.
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is "wide_resnet50_2" or "resnet18".
+        layers: Names of its layers, or strides as numbers; None: 4, 8 and 16. The paper's are "layer1", "layer2" and
+            "layer3".
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        dims: Channels kept, at least 1 (all where there are fewer); the paper's is 550 of WideResNet-50, 100 of
+            ResNet-18.
+        ridge: Added to the diagonal of every covariance, above 0; the paper's is 0.01.
+        sigma: Standard deviation of the map's Gaussian smoothing in input pixels, at least 0.
+        seed: Random state of the choice of channels.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     channels: Tensor  # (dims,) int64, among those of all layers, shallow layers first
@@ -97,7 +108,7 @@ class PaDiM(Detector):
     def fit(self, data: Iterable[Batch]) -> Self:
         """Gather mean and covariance of every position in one pass."""
         moments, device, grid = Moments(), device_of(self), (0, 0)
-        with torch.no_grad():  # what is kept may be loaded into and asked for gradients: no inference tensors
+        with torch.no_grad():  # what is kept may be loaded into and may need gradients: no inference tensors
             for batch in progress(data, "features"):
                 levels, grid = self.describe(to(batch, device).image)
                 moments.update(levels)
@@ -109,7 +120,7 @@ class PaDiM(Detector):
         return self
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by the Mahalanobis distance; the image scores as its map's peak."""
+        """Score by the Mahalanobis distance; the image scores as its map's peak. Images have the size of `fit`'s."""
         self.require_fit()
         levels, grid = self.describe(image)
         if not torch.compiler.is_exporting() and grid != tuple(self.grid.tolist()):
@@ -124,9 +135,16 @@ class PaDiM(Detector):
         return Scores(peak(map), map)
 
     def describe(self, image: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
-        """Return the kept channels of every layer, (B, C, h, w), coarse grids first, and the shallowest layer's grid.
+        """Return the kept channels of every layer, and the grid of positions.
 
         Where a grid does not divide the next finer one, its layer is repeated onto the finest.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One map (B, C, h, w) for each layer of which a channel is kept, coarse grids first, and the shallowest
+            layer's grid.
         """
         maps = self.features(image)
         grid = (maps[0].shape[2], maps[0].shape[3])

@@ -1,19 +1,19 @@
-"""PatchCore: remember what good patches look like; a patch far from every memory is a defect.
+"""PatchCore: remember what good patches look like; a patch far from all remembered ones is a defect.
 
-A frozen network describes each patch of an image by its mid-level features, averaged over the patch's neighbourhood. The
-descriptions of all good images are thinned to a coreset that still covers them (greedy k-centre) and kept as the memory
-bank. A patch scores its distance to the nearest memory, an image scores as its most distant patch, and the grid of patch
-scores, enlarged and smoothed, is the map.
+A frozen network describes each patch of an image by its mid-level features, averaged over the patch's neighbourhood.
+The descriptions of all good images are reduced to a coreset that still covers them (greedy k-centre) and kept as the
+memory bank. A patch scores its distance to the nearest memory, an image scores as its most distant patch, and the grid
+of patch scores, enlarged and smoothed, is the map.
 
 Where paper and official code differ:
 - The code scores squared distances, the paper distances. We take distances: the ranking of patches is the same, and the
   map is not dominated by its largest value when it is smoothed.
-- The paper re-weights the image score by the neighbours of the nearest memory (equation 7), the code does not. So does
-  `reweight="none"`, the default; `reweight="paper"` is the equation, with the nearest memory itself counted among its
-  neighbours, which keeps the weight in [0, 1).
-- `pooling="official"` is the code's way to describe a patch (its 3 x 3 neighbourhood unrolled and pooled to 1024 numbers
-  a layer, then 1024 in all); `pooling="average"` keeps each channel's mean over the neighbourhood and concatenates the
-  layers, which is lighter and what most re-implementations do.
+- The paper re-weights the image score by the neighbours of the nearest memory (equation 7), the code does not. Neither
+  does `reweight="none"`, the default; `reweight="paper"` is the equation, with the nearest memory itself counted among
+  its neighbours, which keeps the weight in [0, 1).
+- `pooling="official"` is the code's way to describe a patch (its 3 x 3 neighbourhood unrolled and pooled to 1024
+  numbers a layer, then 1024 in all); `pooling="average"` keeps each channel's mean over the neighbourhood and
+  concatenates the layers, which is lighter and what most re-implementations do.
 - The code picks the coreset's first point by the mean distance to ten random ones. So do we.
 
 The paper's own setting is a WideResNet-50 with `layers=["layer2", "layer3"]`, `pooling="official"`, `reweight="paper"`,
@@ -66,14 +66,28 @@ CARD = Card(
 class PatchCore(Detector):
     """Nearest-neighbour distance to a coreset of good patches.
 
-    `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`. `pooling` is "average" or "official", over `patch_size` cells a side (odd).
-    The bank keeps `coreset_sampling_ratio` (0 to 1] of all patches, or `coreset_size` patches if that is given (all where
-    there are fewer, as with both numbers of neighbours); distances are compared in `projection` random dimensions while it
-    is chosen. A patch scores its mean distance to the nearest `neighbours` memories; `reweight` is "none" or "paper", the
-    latter over `reweight_neighbours` memories. `sigma` is the map's Gaussian smoothing in input pixels. `seed` decides the
-    coreset. `memory` is how many GiB of patches `fit` may hold (selecting from them takes about twice as much beside it);
-    beyond it the coreset is selected while reading, see `blemish.ops.coreset.CoresetStream`.
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is "wide_resnet50_2".
+        layers: Names of its layers, or strides as numbers; None: 8 and 16. The paper's are "layer2" and "layer3".
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        pooling: How a patch is described: "average", or "official" as in the official code.
+        patch_size: Side of a patch's neighbourhood in cells, odd; the paper's is 3.
+        coreset_sampling_ratio: Share of the patches that the bank keeps, in (0, 1]; the paper has 0.25, 0.1 and 0.01.
+        coreset_size: Number of patches that the bank keeps instead, at least 1 (all where there are fewer); None: the
+            share.
+        projection: Random dimensions in which the coreset is selected, at least 1.
+        neighbours: A patch scores its mean distance to so many nearest memories, at least 1 (all where there are
+            fewer).
+        reweight: "none", or "paper" for the paper's weight of the image score.
+        reweight_neighbours: Memories that weight uses, at least 2 (all where there are fewer).
+        sigma: Standard deviation of the map's Gaussian smoothing in input pixels, at least 0; the paper's is 4.
+        seed: Random state of the coreset.
+        memory: GiB of patches that `fit` may hold, above 0; selecting from them takes about twice as much in addition.
+            Beyond it the coreset is selected while reading, see `blemish.ops.coreset.CoresetStream`.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     bank: Tensor  # (M, C)
@@ -118,14 +132,14 @@ class PatchCore(Detector):
         for name in (*learned, "around") if reweight == "paper" else learned:
             self.register_buffer(name, torch.empty(0))
         self._search: Search | None = None  # made of the buffers when it is first needed
-        # The buffers may be filled anew in place.
+        # The buffers may be overwritten in place.
         self.register_load_state_dict_post_hook(_forget_search)  # type: ignore[no-untyped-call]
 
     def fit(self, data: Iterable[Batch]) -> Self:
         """Fill the memory bank: describe every good patch, keep a coreset.
 
-        Memory: the patches, 4 bytes x channels x cells an image and at most `memory` GiB, and while the coreset is selected
-        their projections to `projection` numbers.
+        Memory: the patches, 4 bytes x channels x cells per image and at most `memory` GiB, and while the coreset is
+        selected their projections to `projection` numbers.
         """
         device, stream = device_of(self), None
         with torch.inference_mode():
@@ -142,7 +156,7 @@ class PatchCore(Detector):
         return self
 
     def _remember(self, bank: Tensor) -> None:
-        """Keep the bank and what can be known of it before the first part comes."""
+        """Keep the bank and what can be computed from it in advance."""
         if not bank.isfinite().all():
             raise InputError("the network's features are not finite numbers; check the weights and the images.")
         self.bank, self._search = bank[ordered(bank).to(bank.device)], None
@@ -170,7 +184,14 @@ class PatchCore(Detector):
         return Scores(score, smooth(grid, (image.shape[2], image.shape[3]), self.sigma))
 
     def describe(self, image: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
-        """Return each patch's description, (B, h, w, C) on the grid of the shallowest layer, and (B, h, w)."""
+        """Return each patch's description.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            (B, h, w, C) on the grid of the shallowest layer, and (B, h, w).
+        """
         maps = self.features(image)
         b, _, h, w = maps[0].shape
         if self.pooling == "official":
@@ -192,7 +213,7 @@ class PatchCore(Detector):
     def _nearest(self, patches: Tensor, k: int) -> tuple[Tensor, Tensor]:
         if worth_searching(patches, self.bank) and (self._search is None or self._search.bank is not self.bank):
             self._search = Search(self.bank, Leads(self.lead_centre, self.lead_axes))
-        # An exported graph makes the norms of its own bank, which may be rounded to half precision.
+        # An exported graph computes the norms of its own bank, which may be rounded to half precision.
         norms = norms_of(self.bank, self.lead_centre).squared if torch.compiler.is_exporting() else self.norms
         return nearest(patches, self.bank, k, norms=Norms(self.lead_centre, norms), search=self._search)
 

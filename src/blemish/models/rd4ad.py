@@ -1,21 +1,22 @@
 """RD4AD: a decoder must restore the teacher's features from a code too small to carry a defect.
 
-Reverse distillation turns the student around: it does not see the image. A frozen encoder describes the image at three
+Reverse distillation reverses the student: it does not see the image. A frozen encoder describes the image at three
 levels; a trainable bottleneck fuses them and embeds them in one small code; a trainable decoder, the encoder mirrored,
-restores the three levels from the code, the deepest first. Trained on good parts only, the code has learned to carry what
-good parts need; what a defect adds is lost, and restored features differ from the encoder's there. The loss is 1 - cos
-between a level and its restoration, summed over the levels. The map is 1 - cos place by place, enlarged, summed over the
-levels and smoothed; its peak is the image's score.
+restores the three levels from the code, the deepest first. Trained on good parts only, the code has learned to carry
+what good parts need; what a defect adds is lost, and restored features differ from the encoder's there. The loss is 1 -
+cos between a level and its restoration, summed over the levels. The map is 1 - cos position by position, enlarged,
+summed over the levels and smoothed; its peak is the image's score.
 
-The paper trains 200 epochs. MVTec AD has 242 good images a category in the mean, 16 batches of 16: 3200 `steps` in all.
+The paper trains 200 epochs. MVTec AD has 242 good images a category on average, 16 batches of 16: 3200 `steps` in all.
 
 Where paper and official code differ, and where we do:
-- The paper averages 1 - cos over places; the code takes one cosine of the whole flattened map for each image, which lets
-  long vectors count more, and its numbers are the published ones. We follow the code.
+- The paper averages 1 - cos over positions; the code takes one cosine of the whole flattened map for each image, which
+  lets long vectors count more, and its numbers are the published ones. We follow the code.
 - The code prints its test numbers every tenth epoch and leaves the choice to the reader; we keep the last weights.
 - The code enlarges maps with their corners aligned. We align pixel centres, as everywhere in blemish.
-- A teacher whose features can be negative (texnet's are linear projections) could not be restored by a decoder that ends
-  in ReLUs. The teacher is asked once, with noise; if it answers negative numbers, the last ReLU of each level is left out.
+- A teacher whose features can be negative (texnet's are linear projections) could not be restored by a decoder that
+  ends in ReLUs. The teacher is tested once, with noise; if it outputs negative numbers, the last ReLU of each level is
+  left out.
 - With a teacher that is not a WideResNet the code's blocks follow the teacher; ours are WideResNet's always.
 - Images whose sides the code's strides do not divide are allowed: the decoder's superfluous rows are cut off.
 """
@@ -70,14 +71,24 @@ CARD = Card(
 class RD4AD(Detector):
     """Distance between a frozen teacher's features and what a decoder restores from their one-class embedding.
 
-    `backbone`, `layers` (names, or strides as numbers, each twice the one before; 4, 8 and 16 if None), `weights` and
-    `pretrained` choose the teacher, see `blemish.features.extractor`; the paper's is `backbone="wide_resnet50_2"`.
-    `blocks` says how many residual blocks the decoder spends on each level, deepest first; None is the paper's 3, 4, 6;
-    `embedding_blocks` how many the bottleneck has. `steps` of Adam with rate `lr` and betas 0.5 and 0.999. `sigma` is the
-    map's Gaussian smoothing in input pixels. `seed` decides the start.
+    With the default backbone 1 941 632 parameters are trained in the embedding and 760 128 in the decoder; with
+    wide_resnet50_2 58 885 120 and 24 917 504. Adam has the betas 0.5 and 0.999.
 
-    With the default backbone 1 941 632 parameters are trained in the embedding and 760 128 in the decoder;
-    with wide_resnet50_2 58 885 120 and 24 917 504.
+    Args:
+        backbone: The teacher, see `blemish.features.extractor`; the paper's is "wide_resnet50_2".
+        layers: Names of its layers, or strides as numbers, each stride twice the one before; None: 4, 8 and 16.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        blocks: Residual blocks of the decoder for each level, deepest first, each at least 1; None: the paper's [3, 4,
+            6].
+        embedding_blocks: Residual blocks of the bottleneck, at least 1; the paper's is 3.
+        steps: Gradient steps, at least 1; the default is the paper's 200 epochs.
+        lr: Adam's learning rate, above 0; the paper's is 0.005.
+        sigma: Standard deviation of the map's Gaussian smoothing in input pixels, at least 0; the paper's is 4.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,)
@@ -110,7 +121,7 @@ class RD4AD(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Teach the bottleneck and the decoder to restore the teacher's features of good parts."""
+        """Train the bottleneck and the decoder to restore the teacher's features of good parts."""
         trained = nn.ModuleList([self.embedding, self.decoder])
         optimiser = torch.optim.Adam(trained.parameters(), self.lr, betas=(0.5, 0.999))
         with seeded(self.seed):
@@ -119,7 +130,14 @@ class RD4AD(Detector):
         return self
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return 1 - cos between whole levels, a cosine an image, averaged over images and summed over levels."""
+        """Return 1 - cos between whole levels, one cosine per image, averaged over images and summed over levels.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         pairs = zip(*self.restore(batch.image), strict=True)
         return torch.stack([cosine_distance(t.flatten(1), s.flatten(1)).mean() for t, s in pairs]).sum()
 
@@ -132,7 +150,14 @@ class RD4AD(Detector):
         return Scores(peak(map), map)
 
     def restore(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the teacher's levels and the decoder's, each (B, C, h, w), shallow levels first."""
+        """Return the teacher's levels and the decoder's.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            Two lists of maps (B, C, h, w), shallow levels first.
+        """
         levels = self.teacher(image)
         return levels, self.decoder(self.embedding(levels), [(m.shape[2], m.shape[3]) for m in levels])
 
@@ -151,7 +176,14 @@ class RD4AD(Detector):
 
 
 def never_negative(features: Features) -> bool:
-    """Whether the maps of one image of noise hold no negative number, as maps behind a ReLU do."""
+    """Return whether the maps of one image of noise have no negative number, as maps behind a ReLU.
+
+    Args:
+        features: The frozen network.
+
+    Returns:
+        True if there is none.
+    """
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return all(bool((m >= 0).all()) for m in features(noise))

@@ -1,33 +1,34 @@
 """SimpleNet: a small network learns to tell good features from the same features with a little noise.
 
-Nothing is painted into images: fake defects are made where they are cheap, in the space of the features. In the paper's
-order:
+Nothing is painted into images: synthetic defects are made where they are cheap, in the space of the features. In the
+paper's order:
 
 1. Feature extractor. A frozen network describes each patch by two mid-level layers, each averaged over the patch's
    neighbourhood, the deeper one enlarged to the grid of the other, as in PatchCore.
-2. Feature adaptor. One linear layer moves the descriptions, learned on other images, towards the parts at hand: q = G(o).
-3. Anomalous feature generator. Gaussian noise on a good feature makes a false one: q' = q + e, e ~ N(0, noise²).
-4. Discriminator. Two linear layers score a feature, high is good. With the margin th, a truncated L1 (hinge) loss asks for
-   D(q) >= th and D(q') <= -th:
+2. Feature adaptor. One linear layer adapts the descriptions, learned on other images, to the parts at hand: q = G(o).
+3. Anomalous feature generator. Gaussian noise on a good feature makes an anomalous one: q' = q + e, e ~ N(0, noise²).
+4. Discriminator. Two linear layers score a feature, high is good. With the margin th, a truncated L1 (hinge) loss asks
+   for D(q) >= th and D(q') <= -th:
 
        loss = mean max(0, th - D(q)) + mean max(0, th + D(q'))
 
    It trains adaptor and discriminator together. A boundary drawn tightly around the good features is what remains.
-5. Inference makes no noise. A patch scores -D(q), an image as its worst patch; the grid of patch scores, enlarged and
+5. Inference adds no noise. A patch scores -D(q), an image as its worst patch; the grid of patch scores, enlarged and
    smoothed, is the map.
 
 Where paper and official code differ:
-- Optimiser. The paper lowers both parts by Adam with weight decay 1e-5; the code lowers the adaptor by AdamW with its
+- Optimiser. The paper trains both parts by Adam with weight decay 1e-5; the code trains the adaptor by AdamW with its
   default decay, 0.01, the discriminator by Adam. We take one AdamW for both, with the code's learning rates and decays.
 - Batches. The paper trains 160 epochs of 4 images, the code 40 x 4 epochs of 8. We take the paper's 4. A category of
-  MVTec AD has 242 training images in the mean, so 160 epochs are 160 x 242 / 4, about 9,700 `steps`.
-- The code measures on the test images as it trains and keeps the best epoch; its numbers, those below, are of that epoch.
-  We keep the last step, and look at no test image.
+  MVTec AD has 242 training images on average, so 160 epochs are 160 x 242 / 4, about 9,700 `steps`.
+- The code measures on the test images as it trains and keeps the best epoch; its numbers, those below, are of that
+  epoch. We keep the last step, and use no test image.
 - The code pools each neighbourhood as PatchCore's does (unrolled, then to 1536 numbers a layer); we average, as the
   paper's equation 2 says.
-- The noise is absolute, so how much it is depends on the network's features. texnet_s spreads by about 1 a channel; there
-  0.1 to 0.3 learns in 100 steps what the paper's 0.015 needs 400 for. The default is the paper's, "quick" takes 0.1.
-- Both resize to 329 and crop the middle 288 pixels; here the cropping is the data's affair (`Imaging`).
+- The noise is absolute, so its effect depends on the network's features. Those of texnet_s have a standard deviation of
+  about 1 per channel; there 0.1 to 0.3 learns in 100 steps what the paper's 0.015 needs 400 for. The default is the
+  paper's, "quick" takes 0.1.
+- Both resize to 329 and crop the middle 288 pixels; here cropping is left to the data (`Imaging`).
 """
 
 from __future__ import annotations
@@ -76,13 +77,25 @@ CARD = Card(
 class SimpleNet(Detector):
     """A linear adaptor and a two-layer discriminator on frozen features.
 
-    `backbone`, `layers` (names, or strides as numbers), `weights` and `pretrained` choose the frozen network, see
-    `blemish.features.extractor`; the paper's is "wide_resnet50_2" with the default layers, strides 8 and 16. Patches are
-    averaged over `patch_size` cells a side (odd). `noise` is the standard deviation of the fake defects, `margin` the
-    hinge's th, `hidden` the discriminator's inner width. `steps` gradient steps are taken, at `adaptor_lr` for the adaptor
-    and `lr` for the discriminator. `sigma` is the map's Gaussian smoothing in input pixels. `seed` decides all chance.
-
     Learned parameters: 332,032 on texnet_s (256 channels), 3,937,792 on WideResNet-50 (1536 channels).
+
+    Args:
+        backbone: The frozen network, see `blemish.features.extractor`; the paper's is "wide_resnet50_2".
+        layers: Names of its layers, or strides as numbers; None: the paper's 8 and 16.
+        weights: Local .safetensors file of its weights; None takes the pretrained ones.
+        pretrained: Whether its weights are pretrained; if not, they are random, always the same.
+        patch_size: Side of a patch's neighbourhood in cells, odd; the paper's is 3.
+        noise: Standard deviation of the noise on good features, above 0; the paper's is 0.015.
+        margin: The hinge's th, above 0; the paper's is 0.5.
+        hidden: Width of the discriminator's hidden layer, at least 1.
+        steps: Gradient steps, at least 1; the default is the paper's 160 epochs.
+        adaptor_lr: Learning rate of the adaptor, above 0; the code's is 1e-4.
+        lr: Learning rate of the discriminator, above 0; the code's is 2e-4.
+        sigma: Standard deviation of the map's Gaussian smoothing in input pixels, at least 0; the paper's is 4.
+        seed: Random state of the initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,) the loss of each step
@@ -134,21 +147,35 @@ class SimpleNet(Detector):
         return self
 
     def loss(self, batch: Batch) -> Tensor:
-        """The hinge loss of a batch's good features and as many noisy ones, which share the batch norm's statistics."""
+        """Return the hinge loss of a batch's good features and as many noisy ones; they share batch norm's statistics.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         good = self.adapted(batch.image).flatten(0, 2)  # N, C
         noisy = good + self.noise * torch.randn_like(good)
         score_good, score_noisy = self.discriminator(torch.cat([good, noisy])).squeeze(1).chunk(2)
         return hinge(score_good, score_noisy, self.margin)
 
     def forward(self, image: Tensor) -> Scores:
-        """Score a patch by the discriminator's doubt; the image scores as its worst patch."""
+        """Score a patch by minus the discriminator's output; the image scores as its worst patch."""
         self.require_fit()
         adapted = self.adapted(image)  # B, h, w, C
         grid = -self.discriminator(adapted.flatten(0, 2)).view(adapted.shape[:3])
         return Scores(peak(grid), smooth(grid, (image.shape[2], image.shape[3]), self.sigma))
 
     def adapted(self, image: Tensor) -> Tensor:
-        """Return each patch's description after the adaptor, (B, h, w, C), on the grid of the shallowest layer."""
+        """Return each patch's description after the adaptor.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            (B, h, w, C) on the grid of the shallowest layer.
+        """
         with torch.no_grad():
             patches = describe(self.features(image), self.patch_size)
         found: Tensor = self.adaptor(patches)
@@ -168,12 +195,29 @@ class SimpleNet(Detector):
 
 
 def discriminator(channels: int, hidden: int) -> nn.Sequential:
-    """Return D: (N, C) features to (N, 1) scores, high for good ones. The last layer has no bias."""
+    """Return the discriminator D, whose last layer has no bias.
+
+    Args:
+        channels: C, the length of a feature.
+        hidden: Width of the hidden layer.
+
+    Returns:
+        D, (N, C) features to (N, 1) scores, high for good ones.
+    """
     return nn.Sequential(
         nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1, bias=False)
     )
 
 
 def hinge(good: Tensor, noisy: Tensor, margin: float) -> Tensor:
-    """Return the mean distance of good scores to above `margin`, plus that of noisy ones to below minus `margin`."""
+    """Return the mean distance of good scores to above `margin`, plus that of noisy ones to below minus `margin`.
+
+    Args:
+        good: Scores of good features.
+        noisy: Scores of noisy features.
+        margin: th, above 0.
+
+    Returns:
+        Scalar loss, at least 0.
+    """
     return F.relu(margin - good).mean() + F.relu(margin + noisy).mean()

@@ -1,19 +1,19 @@
 """STPM: a student learns a teacher's features on good parts; where it still disagrees, the part is unlike them.
 
-Teacher and student are one architecture. The teacher was trained elsewhere and is frozen; the student starts from random
-weights and sees good parts only. At several levels of the pyramid the features of each place are scaled to unit length,
-and the student lowers half their squared distance to the teacher's, which is 1 - cos, averaged over places and summed over
-levels. On a part unlike the good ones the student has to guess. The distances of the levels are enlarged to the
-shallowest grid and multiplied there: a place must be odd at every level to count. The product is enlarged to the image;
-its peak is the image's score.
+Teacher and student have the same architecture. The teacher was trained elsewhere and is frozen; the student starts from
+random weights and sees good parts only. At several levels of the pyramid the features of each position are scaled to
+unit length, and the student minimises half their squared distance to the teacher's, which is 1 - cos, averaged over
+positions and summed over levels. On a part unlike the good ones the student has to guess. The distances of the levels
+are enlarged to the shallowest grid and multiplied there: a position must be anomalous at every level to count. The
+product is enlarged to the image; its peak is the image's score.
 
-The paper trains 100 epochs. Its categories of MVTec AD have 242 good images in the mean, of which four fifths train in
+The paper trains 100 epochs. Its categories of MVTec AD have 242 good images on average, of which four fifths train in
 batches of 32: 7 steps an epoch, 700 `steps` in all.
 
 Where paper and official code differ, and where we do:
-- The paper's loss has the factor 1/2, the code's has not. The factor belongs to the learning rate: with `lr` 0.4 the code
-  without it takes steps twice as long. We keep the paper's loss.
-- The code holds back a fifth of the good images and keeps the epoch with the lowest loss on them. We train on all that
+- The paper's loss has the factor 1/2, the code's has not. The factor belongs to the learning rate: with `lr` 0.4 the
+  code without it takes steps twice as long. We keep the paper's loss.
+- The code holds out a fifth of the good images and keeps the epoch with the lowest loss on them. We train on all that
   `fit` is given and keep the last weights.
 - The map is the L-th root of the product of L levels, taken after enlarging. It ranks pixels and images exactly as the
   product does, but its numbers are distances (0.01), not their products (0.000001).
@@ -64,11 +64,22 @@ CARD = Card(
 class STPM(Detector):
     """Distance between a frozen teacher's and a trained student's features, level by level.
 
-    `backbone`, `layers` (names, or strides as numbers; 4, 8 and 16 if None), `weights` and `pretrained` choose the
-    teacher, see `blemish.features.extractor`; the student is its twin with random weights. The paper's teacher is
-    `backbone="resnet18"`. `steps` of SGD with rate `lr`, `momentum` and `weight_decay`; `seed` decides the student's start.
+    The student has the teacher's architecture and random weights: 1 843 776 parameters with the default backbone, 2 782
+    784 with resnet18. It is trained by SGD.
 
-    With the default backbone the student has 1 843 776 parameters, with resnet18 2 782 784.
+    Args:
+        backbone: The teacher, see `blemish.features.extractor`; the paper's is "resnet18".
+        layers: Names of its layers, or strides as numbers; None: 4, 8 and 16.
+        weights: Local .safetensors file of the teacher's weights; None takes the pretrained ones.
+        pretrained: Whether the teacher's weights are pretrained; if not, they are random, always the same.
+        steps: Gradient steps, at least 1; the default is the paper's 100 epochs.
+        lr: Learning rate, above 0; the paper's is 0.4.
+        momentum: Momentum of SGD, 0 to below 1; the paper's is 0.9.
+        weight_decay: Weight decay of SGD, at least 0; the paper's is 1e-4.
+        seed: Random state of the student's initial weights and of training.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
     losses: Tensor  # (steps,)
@@ -99,7 +110,7 @@ class STPM(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Teach the student the teacher's features of good parts."""
+        """Train the student on the teacher's features of good parts."""
         optimiser = torch.optim.SGD(
             self.student.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
@@ -111,7 +122,14 @@ class STPM(Detector):
         return self
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean distance of the places, summed over the levels."""
+        """Return the mean distance of the positions, summed over the levels.
+
+        Args:
+            batch: Good images.
+
+        Returns:
+            Scalar loss.
+        """
         return torch.stack([level.mean() for level in self.distances(batch.image)]).sum()
 
     def forward(self, image: Tensor) -> Scores:
@@ -124,5 +142,12 @@ class STPM(Detector):
         return Scores(peak(map), map)
 
     def distances(self, image: Tensor) -> list[Tensor]:
-        """Return 1 - cos of teacher and student at each place of each level, (B, h, w) each, shallow levels first."""
+        """Return 1 - cos of teacher and student at each position of each level.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            One map (B, h, w) per level, shallow levels first.
+        """
         return [cosine_distance(t, s) for t, s in zip(self.teacher(image), self.student(image), strict=True)]

@@ -1,27 +1,29 @@
-"""VAE: redraw a part from a code that is kept close to a normal distribution; what is unlikely comes back different.
+"""VAE: reconstruct a part from a code kept close to a normal distribution; what is unlikely comes back different.
 
-An encoder gives each part a normal distribution over codes, N(μ, σ²) number by number, a decoder gives each code a normal
-distribution over images of fixed `variance`. Training maximises the evidence's lower bound: the log-likelihood of the part
-drawn from one sampled code (z = μ + σ ε, so that gradients pass), less `beta` times the divergence KL(N(μ, σ²) || N(0, 1)).
-The divergence makes precision cost, so the code says no more about a part than pays off among good parts, and a defect is
-hardly worth its price: it comes back as something good. The map is the squared error of redrawing, the image scores as the
-map's peak. With `samples=0`, the default, the part is redrawn from z = μ, which adds no noise to the ranking; `samples=L`
-averages the error over L draws of the code: up to constants and the scale, the reconstruction probability of An and Cho.
+An encoder gives each part a normal distribution over codes, N(μ, σ²) number by number, a decoder gives each code a
+normal distribution over images of fixed `variance`. Training maximises the evidence lower bound: the log-likelihood of
+the part given one sampled code (z = μ + σ ε, so that gradients pass), less `beta` times the divergence KL(N(μ, σ²) ||
+N(0, 1)). The divergence makes precision cost, so the code carries no more about a part than pays off among good parts,
+and a defect is hardly worth its price: it comes back as something good. The map is the squared reconstruction error,
+the image scores as the map's peak. With `samples=0`, the default, the part is reconstructed from z = μ, which adds no
+noise to the ranking; `samples=L` averages the error over L samples of the code: up to constants and the scale, the
+reconstruction probability of An and Cho.
 
-Network and windows are those of our AE (Bergmann et al. 2019): windows of 8 x 2^halvings pixels, one random window an image
-in training; in testing windows `stride` apart, averaged where they overlap; smaller images are grown by their mirror image.
+Network and windows are those of our AE (Bergmann et al. 2019): windows of 8 x 2^halvings pixels, one random window per
+image in training; in testing windows `stride` apart, averaged where they overlap; smaller images are padded by
+reflection.
 
 Where papers and ports differ:
-- Kingma and Welling, and An and Cho, train small fully connected networks on small pictures. Neither gives a network for
+- Kingma and Welling, and An and Cho, train small fully connected networks on small images. Neither gives a network for
   images of parts, so we take the AE's convolutions, its Adam without weight decay and its 15 625 steps (200 epochs of
   10 000 patches in batches of 128). μ and log σ² are two heads on the last map, made by one convolution; another linear
-  layer before them would say nothing more and is left out.
-- An and Cho also learn the decoder's variance, pixel by pixel. Ours is one fixed number, `variance`. The bound sums over
-  all pixels and all numbers of the code, as it must: a mean over pixels would weigh the divergence tens of thousands of
-  times more. The loss is that bound divided by the number of pixel values.
-- An image's own draws are the same for every image (`seed`), so a score does not depend on the batch.
-- The divergence can win altogether (every code becomes N(0, 1), every part is redrawn as their mean). Then lower `beta` or
-  `variance`.
+  layer before them would add nothing and is left out.
+- An and Cho also learn the decoder's variance, pixel by pixel. Ours is one fixed number, `variance`. The bound sums
+  over all pixels and all numbers of the code, as it must: a mean over pixels would weight the divergence tens of
+  thousands of times more. The loss is that bound divided by the number of pixel values.
+- The samples of testing are the same for every image (`seed`), so a score does not depend on the batch.
+- The divergence can win altogether (every code becomes N(0, 1), every part is reconstructed as their mean). Then lower
+  `beta` or `variance`.
 """
 
 from __future__ import annotations
@@ -75,17 +77,27 @@ CARD = Card(
 
 
 class VAE(Detector):
-    """Redrawing error of a variational autoencoder; 3 746 731 parameters by default.
+    """Reconstruction error of a variational autoencoder; 3 746 731 parameters by default.
 
-    The network halves the image `halvings` times before it becomes the distribution of a code of `latent` numbers; `width`
-    scales its channels. `variance` is the pixels' variance about the redrawing, `beta` weighs the divergence (1: the bound
-    itself). It is trained for `steps` by Adam with `lr`. `samples` codes are drawn for a score, 0 for the mean code.
-    `stride` is the step between test windows in pixels (None: a quarter window), `sigma` the map's Gaussian smoothing in
-    pixels. `seed` decides the initial weights, the training windows and every draw.
+    Args:
+        halvings: How often the window is halved before the code, at least 3; its side is S = 8 x 2^`halvings` pixels.
+        latent: Length of the code, at least 1.
+        width: Scales the channels, at least 1.
+        variance: Variance of the pixels about the reconstruction, above 0; An and Cho learn it.
+        beta: Weight of the divergence, at least 0; the papers' is 1, the bound itself.
+        steps: Gradient steps, at least 1; the default is that of the AE's paper.
+        lr: Adam's learning rate, above 0; the default is that of the AE's paper.
+        samples: Codes sampled per score, at least 0; 0 takes the mean code, An and Cho take 10.
+        stride: Step between test windows in pixels, 1 to S; None: a quarter window.
+        sigma: Standard deviation of the map's Gaussian smoothing in pixels, at least 0.
+        seed: Random state of the initial weights, the training windows and all samples of codes.
+
+    Raises:
+        InputError: a parameter is out of its range.
     """
 
-    losses: Tensor  # (steps,) minus the bound a pixel value, of each step
-    noise: Tensor  # (samples or 1, latent): the draws of testing; zeros where the mean code is used
+    losses: Tensor  # (steps,) minus the bound per pixel value, of each step
+    noise: Tensor  # (samples or 1, latent): the noise of testing; zeros where the mean code is used
 
     def __init__(
         self,
@@ -115,7 +127,7 @@ class VAE(Detector):
         self.register_buffer("losses", torch.empty(0))
 
     def fit(self, data: Iterable[Batch]) -> Self:
-        """Maximise the evidence's lower bound of random windows of good parts."""
+        """Maximise the evidence lower bound of random windows of good parts."""
         adam = torch.optim.Adam(self.parameters(), lr=self.lr)
         with seeded(self.seed) as generator:
 
@@ -131,24 +143,47 @@ class VAE(Detector):
         return self
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the codes' mean and log variance, both (B, latent, 1, 1)."""
+        """Return the codes' mean and log variance.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+
+        Returns:
+            Mean and log variance, both (B, latent, 1, 1).
+        """
         mean, log_variance = self.encoder(image).chunk(2, dim=1)
         return mean, log_variance
 
     def bound(self, image: Tensor, redrawn: Tensor, distance: Tensor) -> Tensor:
-        """Return minus the lower bound a pixel value, without the constant of the normal density."""
+        """Return minus the lower bound per pixel value, without the constant of the normal density.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+            redrawn: Reconstructions, as image.
+            distance: Mean divergence of the codes, in nats.
+
+        Returns:
+            Scalar loss.
+        """
         error = (image - redrawn).square().mean() / (2 * self.variance)
         return error + self.beta * distance / image[0].numel()
 
     def forward(self, image: Tensor) -> Scores:
-        """Score by the smoothed squared error of redrawing; the image scores as its map's peak."""
+        """Score by the smoothed squared reconstruction error; the image scores as its map's peak."""
         self.require_fit()
         map = average_windows(image, self.side, self.stride or self.side // 4, self.residual)
         map = blur(map, self.sigma)
         return Scores(peak(map), map)
 
     def residual(self, image: Tensor) -> Tensor:
-        """Return each pixel's squared error, summed over channels, averaged over the draws of the code."""
+        """Return each pixel's squared error, summed over channels, averaged over the samples of the code.
+
+        Args:
+            image: (B, 3, S, S) RGB in [0, 1].
+
+        Returns:
+            (B, S, S), at least 0.
+        """
         mean, log_variance = self.encode(image)
         error = torch.zeros_like(image[:, 0])
         for noise in self.noise:  # latent
@@ -172,10 +207,17 @@ class VAE(Detector):
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(mean, variance) || N(0, 1)) of (B, ...) independent numbers, summed, (B,), in nats.
+    """Return KL(N(mean, variance) || N(0, 1)) of independent numbers, summed.
 
     Kingma and Welling (2014), appendix B: ½ sum(mean² + variance - 1 - log variance). At least in float32: near the
     standard normal all but the last digits cancel.
+
+    Args:
+        mean: (B, ...).
+        log_variance: (B, ...).
+
+    Returns:
+        (B,) divergences in nats, at least 0.
     """
     whole = torch.promote_types(mean.dtype, torch.float32)
     mean, log_variance = mean.to(whole), log_variance.to(whole)
@@ -183,5 +225,14 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def draw(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Return mean + deviation x noise: a sample, for standard normal noise, that gradients pass through."""
+    """Return mean + deviation x noise: a sample, for standard normal noise, that gradients pass through.
+
+    Args:
+        mean: (B, ...).
+        log_variance: (B, ...).
+        noise: Noise that broadcasts to the mean's shape.
+
+    Returns:
+        (B, ...) sample.
+    """
     return mean + (0.5 * log_variance).exp() * noise

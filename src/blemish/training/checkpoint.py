@@ -1,8 +1,8 @@
 """Nested state in one safetensors file: tensors as tensors, all else as JSON. No pickle.
 
 The states of optimisers and schedules, and of Python's, numpy's and torch's random numbers, are dictionaries, lists and
-tuples of numbers and tensors. JSON has neither tuples nor tensors nor keys that are numbers, so each of these is written
-as an object of one field that says what it is.
+tuples of numbers and tensors. JSON has neither tuples nor tensors nor keys that are numbers, so each of these is
+written as an object of one field that says what it is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from blemish.core.errors import FormatError, InputError
 
 
 def write_state(path: Path | str, state: Any) -> Path:
-    """Write `state` atomically.
+    """Write a state atomically.
+
+    Args:
+        path: File to write.
+        state: Mappings, lists and tuples, nested, of plain values, numpy arrays and tensors.
+
+    Returns:
+        The path.
 
     Raises:
         InputError: something in it is neither a plain value nor a tensor.
@@ -34,7 +41,13 @@ def write_state(path: Path | str, state: Any) -> Path:
 
 
 def read_state(path: Path | str) -> Any:
-    """Return what `write_state` wrote, its tensors on the processor.
+    """Read a state.
+
+    Args:
+        path: File that `write_state` wrote.
+
+    Returns:
+        The state, its tensors on the CPU.
 
     Raises:
         FormatError: the file is absent, damaged, or not one of these.

@@ -1,4 +1,4 @@
-"""Where tensors are: devices by name, of a module, and for a batch."""
+"""Devices: by name, of a module, and for a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from blemish.core.types import Batch
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name: "auto" is a CUDA GPU if there is one, else the processor.
+    """Return the device of a name.
+
+    Args:
+        name: "cpu", "cuda:0", or "auto" for a CUDA GPU if there is one, else the CPU.
+
+    Returns:
+        The device.
 
     Raises:
         InputError: there is no such device.
@@ -29,14 +35,29 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return the device a module's parameters or buffers live on; the processor if it has none."""
+    """Return the device of a module.
+
+    Args:
+        module: The module.
+
+    Returns:
+        The device of its first parameter or buffer; the CPU if it has none.
+    """
     for tensor in chain(module.parameters(), module.buffers()):
         return tensor.device
     return torch.device("cpu")
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its inputs on `device`; the truth stays where it is."""
+    """Move the inputs of a batch to a device; the ground truth stays where it is.
+
+    Args:
+        batch: The batch.
+        device: Where the inputs go.
+
+    Returns:
+        The batch with its inputs there.
+    """
     if device.type == "cpu":
         return batch
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.inputs.items()}

@@ -1,4 +1,4 @@
-"""Early stopping: good parts that are not learned from say when to stop, and which weights were best."""
+"""Early stopping: held-out good parts decide when a training stops and which weights were best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from blemish.training.random_state import generators, random_state, seeded, set_
 
 
 class EarlyStopping:
-    """The mean of `loss` over `data`, in eval mode and always with the same random numbers; its lowest, and since when."""
+    """The mean validation loss, always in eval mode and with the same random numbers, and the weights of its minimum.
+
+    Args:
+        module: The module that is trained.
+        loss: Validation loss of a batch.
+        data: Batches of held-out good parts, in a fixed order.
+        patience: Checks without improvement after which training stops.
+    """
 
     def __init__(self, module: nn.Module, loss: Loss, data: Iterable[Batch], patience: int) -> None:
         self.module, self.loss, self.data, self.patience = module, loss, data, patience
@@ -26,11 +33,11 @@ class EarlyStopping:
 
     @property
     def enough(self) -> bool:
-        """Whether `patience` checks have brought nothing."""
+        """Whether the last `patience` checks brought no improvement."""
         return self.waited >= self.patience
 
     def check(self) -> float:
-        """Return the mean loss; keep the weights if it is the lowest so far."""
+        """Return the mean validation loss; keep the weights if it is the lowest so far."""
         level(self.module)
         value = agreed(self._mean(), device_of(self.module))
         self.waited += 1
@@ -55,14 +62,18 @@ class EarlyStopping:
         return float(np.average([loss for loss, _ in found], weights=[size for _, size in found]))
 
     def take_best(self) -> None:
-        """Put the best weights back, if any were kept."""
+        """Restore the best weights, if any were kept."""
         if self.weights:
             self.module.load_state_dict(self.weights)
 
     def state(self) -> dict[str, Any]:
-        """Return what `load` takes."""
+        """Return the state for `load`: lowest loss, checks since then, best weights."""
         return {"best": self.best, "waited": self.waited, "weights": self.weights}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from an earlier `state`."""
+        """Continue from an earlier state.
+
+        Args:
+            state: What `state` returned.
+        """
         self.best, self.waited, self.weights = state["best"], state["waited"], state["weights"]

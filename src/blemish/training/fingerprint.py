@@ -1,4 +1,4 @@
-"""What decides the result of a phase: two that agree in it come to the same weights."""
+"""The fingerprint of a phase, all that decides its result: two phases with the same one reach the same weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ from blemish.training.processes import processes
 
 
 def fingerprint(phase: Phase, fit: Mapping[str, Any], precision: str, validation: Sequence[int]) -> dict[str, Any]:
-    """Return what decides the result of a phase, in plain values, as it is before the first step."""
+    """Return what decides the result of a phase, in plain values.
+
+    Args:
+        phase: The phase, before its first step.
+        fit: The session's settings.
+        precision: "float32" or "bfloat16".
+        validation: Patience, and steps between two checks; empty without early stopping.
+
+    Returns:
+        The fingerprint: JSON values by name.
+
+    Raises:
+        InputError: an optimiser changes parameters that the phase's module does not hold.
+    """
     module, optimisers = phase.module, [turn.optimiser for turn in phase.turns]
     groups = [[type(each).__name__, each.state_dict()["param_groups"]] for each in optimisers]
     found = {
@@ -41,6 +54,15 @@ def fingerprint(phase: Phase, fit: Mapping[str, Any], precision: str, validation
 
 
 def same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
-    """Raise InputError where two plans differ."""
+    """Check that a checkpoint's fingerprint is that of the present phase.
+
+    Args:
+        there: The checkpoint's fingerprint.
+        here: The phase's fingerprint.
+        path: The checkpoint's file, for the message.
+
+    Raises:
+        InputError: they differ.
+    """
     if shown := differences(there, here):
         raise InputError(f"{path} is of another training: {shown}. Give another folder, or delete this one.")

@@ -1,4 +1,4 @@
-"""The curve of a training: a CSV file with one row a step and, where tensorboard is installed, the same for tensorboard."""
+"""The curve of a training: a CSV file, one row per step, and the same for TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Any, Self
 from blemish.core.files import storage_errors, write_text
 
 FLUSH = 50
-"""Rows that are lost at most when the process is killed."""
+"""Most rows that are lost when the process is killed."""
 
 
 class Log:
-    """Rows of numbers by name, appended to `stem`.csv; of an earlier run's rows the first `step` are kept.
+    """Rows of numbers, appended to a CSV file.
 
-    `columns` come after the step. A value that is None leaves its place empty.
+    Args:
+        stem: Path of the file without its suffix, .csv.
+        columns: Names of the columns after the step's.
+        step: Steps taken before; as many rows of an earlier run are kept.
     """
 
     def __init__(self, stem: Path, columns: Sequence[str], step: int) -> None:
@@ -30,7 +33,11 @@ class Log:
         self._board = _board(stem, step)
 
     def row(self, values: Mapping[str, float | None]) -> None:
-        """Write the next step's values."""
+        """Write the next step's row.
+
+        Args:
+            values: Values by column; None, or an absent one, leaves its cell empty.
+        """
         self.step += 1
         with storage_errors(self.path):
             self._rows.writerow([self.step, *(_short(values.get(name)) for name in self.columns)])
@@ -42,7 +49,7 @@ class Log:
             self.flush()
 
     def flush(self) -> None:
-        """Put on the disk what has been written so far."""
+        """Write buffered rows to the disk."""
         with storage_errors(self.path):
             self._stream.flush()
 

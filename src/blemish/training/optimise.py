@@ -1,8 +1,9 @@
-"""The one gradient loop, and the small things every learner needs: seeds and endless batches.
+"""The one gradient loop, and the endless batches it takes.
 
-A method calls `optimise`; it is not called by it. Several phases are several calls. Adversaries are one call with several
-losses. What a long training needs besides (checkpoints, curves, early stopping, several GPUs) is not the methods' affair:
-`blemish.training.session` brings it to every call that is made inside its block, through `callbacks`.
+A method calls `optimise`; it is not called by it. Several phases are several calls. Adversarial training is one call
+with several losses. What a long training also needs (checkpoints, curves, early stopping, several GPUs) does not
+concern the methods: `blemish.training.session` adds it to every call that is made inside its block, through
+`callbacks`.
 """
 
 from __future__ import annotations
@@ -43,20 +44,31 @@ def optimise(
     settings: Mapping[str, Any] | None = None,
     label: str = "fit",
 ) -> list[float]:
-    """Take `steps` gradient steps on `loss(batch)` over `data` (again and again) and return the loss of each.
+    """Take gradient steps on the loss of one batch after another.
 
-    `module` is put in train mode and left in eval mode, without gradients, whatever happens. `clip` bounds their norm.
-    Adversaries take turns: give a sequence of losses and as many optimisers; with each batch, each loss is lowered in its
-    turn by its optimiser (and schedule), or with each `every[i]`-th batch only. Of the losses that took a turn the first
-    is the one returned.
+    Adversarial training is a sequence of losses and as many optimisers (and schedules): with each batch, each loss gets
+    an update by its optimiser, in order.
 
-    A session may stop early by `validation_loss` on validation parts: the "first" loss, another one, or None where no loss
-    says how good the weights are, as with adversaries. `settings` are what else decides the result, in plain values: a
-    detector's `params`, if `module` is only a part of it.
+    Args:
+        module: What is trained: in train mode meanwhile; left in eval mode, without gradients, whatever happens.
+        loss: Loss of a batch, or several.
+        data: Batches; iterated again and again.
+        steps: Number of steps, one batch each.
+        optimiser: One per loss.
+        schedule: One per loss; constant learning rates by default.
+        every: For each loss, the interval of its updates in steps; 1 by default.
+        clip: Largest norm of the gradients of an update; unbounded by default.
+        validation_loss: Loss on validation images, by which a session may stop early: the "first" loss, another one, or
+            None where no loss measures how good the weights are, as in adversarial training.
+        settings: What else decides the result, in plain values: a detector's `params` if `module` is only part of it.
+        label: What the phase is called in the progress bar and in the names of files.
+
+    Returns:
+        The loss of each step, that of its first update; NaN for a step without one.
 
     Raises:
-        InputError: `steps` is not positive, there is no data, a loss is no longer finite, or a batch of one is too small
-            for a batch norm.
+        InputError: `steps` is not positive, there is no data, a loss is no longer finite, or a batch of one is too
+            small for a batch norm.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1")
@@ -89,7 +101,7 @@ def optimise(
         ) from error
     finally:
         module.eval()
-        module.zero_grad(set_to_none=True)  # as much memory as the weights, and nobody needs them any more
+        module.zero_grad(set_to_none=True)  # as much memory as the weights, and not needed any more
         for each in by:
             each.zero_grad(set_to_none=True)
     return phase.losses
@@ -97,7 +109,14 @@ def optimise(
 
 @dataclass
 class Turn:
-    """A loss, what lowers it, how the learning rate falls, and with each how many-th batch this is done."""
+    """The updates of one loss.
+
+    Attributes:
+        loss: Loss of a batch.
+        optimiser: What lowers it.
+        schedule: How the learning rate falls; None if it is constant.
+        every: Interval of the updates, in steps.
+    """
 
     loss: Loss
     optimiser: Optimizer
@@ -105,7 +124,15 @@ class Turn:
     every: int
 
     def take(self, batch: Batch, clip: float | None) -> float:
-        """Lower the loss once and return it."""
+        """Make one update.
+
+        Args:
+            batch: The batch, on the module's device.
+            clip: Largest norm of the gradients; None for no bound.
+
+        Returns:
+            The loss before the update.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         value = self.loss(batch)
         value.backward()  # type: ignore[no-untyped-call]
@@ -119,7 +146,20 @@ class Turn:
 
 @dataclass
 class Phase:
-    """One call of `optimise`, and how far it is. Who watches sets `batches`, and may change the rest before it begins."""
+    """One call of `optimise`, and how far it is. The callback may change its values before the first step.
+
+    Attributes:
+        label: What the phase is called.
+        module: What is trained.
+        turns: The updates of each loss, in order.
+        data: Batches; iterated again and again.
+        steps: Number of steps.
+        clip: Largest norm of the gradients of an update, or None.
+        validation_loss: Loss on validation images, or None where no loss measures how good the weights are.
+        settings: What else decides the result, in plain values.
+        losses: Losses of the steps taken so far.
+        batches: Batches of the steps that are left; set by the callback.
+    """
 
     label: str
     module: nn.Module
@@ -133,7 +173,17 @@ class Phase:
     batches: Iterator[Batch] = field(default_factory=lambda: iter(()))
 
     def step(self, batch: Batch) -> list[float | None]:
-        """Let everyone whose turn it is take it; return their losses, None for the others."""
+        """Take one step: make the updates that are due.
+
+        Args:
+            batch: The batch, on the module's device.
+
+        Returns:
+            The loss of each update; None for those that are not due.
+
+        Raises:
+            InputError: a loss is no longer finite.
+        """
         step = len(self.losses) + 1
         found = [turn.take(batch, self.clip) if step % turn.every == 0 else None for turn in self.turns]
         taken = [value for value in found if value is not None]
@@ -145,12 +195,12 @@ class Phase:
         return found
 
     def recent(self) -> str:
-        """Return the mean of the last losses, to be shown beside the bar."""
+        """Return the mean of the last 50 losses as text, to be shown next to the progress bar."""
         return f"loss {np.mean(self.losses[-50:]):.4g}"
 
 
 Stop = Callable[[list[float | None]], bool]
-"""Told the losses of a step that was taken, answers whether it shall be the last."""
+"""Gets the losses of a step that was taken, and returns whether it is the last."""
 
 
 @contextmanager
@@ -160,7 +210,7 @@ def _no_callback(phase: Phase) -> Iterator[Stop]:
 
 
 callbacks: ContextVar[Callable[[Phase], AbstractContextManager[Stop]]] = ContextVar("callbacks", default=_no_callback)
-"""Who stands around the loop: gives the phase its batches, and hears of every step."""
+"""The callback around the loop: it gives the phase its batches, and is called after every step."""
 
 
 def _listed(one: T | Sequence[T]) -> Sequence[T]:
@@ -169,17 +219,30 @@ def _listed(one: T | Sequence[T]) -> Sequence[T]:
 
 @dataclass
 class Position:
-    """A place in data that is iterated again and again: whole passes, and batches taken of the pass after them."""
+    """A position in data that is iterated again and again.
+
+    Attributes:
+        passes: Whole passes.
+        batch: Batches taken of the pass after them.
+    """
 
     passes: int = 0
     batch: int = 0
 
 
 def cycle(data: Iterable[Batch], steps: int, at: Position | None = None) -> Iterator[Batch]:
-    """Yield exactly `steps` batches, starting over whenever `data` ends; `at` is where to begin, and is kept up to date.
+    """Iterate over data, starting over whenever it ends.
+
+    Args:
+        data: Batches.
+        steps: Number of batches wanted.
+        at: Position to begin at, kept up to date; the beginning by default.
+
+    Returns:
+        Exactly `steps` batches.
 
     Raises:
-        InputError: `data` holds no batch.
+        InputError: once a batch is taken: `data` holds none.
     """
     at = at or Position()
     return _cycle(pass_at(data, at), data, steps, at)  # what is skipped is skipped now, not with the first batch
@@ -200,10 +263,18 @@ def _cycle(current: Iterator[Batch], data: Iterable[Batch], steps: int, at: Posi
 
 
 def pass_at(data: Iterable[Batch], at: Position) -> Iterator[Batch]:
-    """Return the rest of the pass that `at` stands in, with `data` as if it had been iterated all the way there.
+    """Bring data to a position, as if it had been iterated all the way there.
 
-    That is so for data whose order depends on nothing but how often it was iterated, such as a Loader with a seed. The
-    first pass is read whole, for a Loader learns in it which images are unreadable; of later ones the first batch is.
+    That works for data whose order depends on nothing but how often it was iterated, such as a Loader with a seed. The
+    first pass is read whole, for a Loader finds out in it which images are unreadable; of later ones the first batch
+    is.
+
+    Args:
+        data: Batches.
+        at: The position.
+
+    Returns:
+        The rest of the pass that the position is in.
     """
     for earlier in range(at.passes):
         for _ in data:

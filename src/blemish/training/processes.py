@@ -1,4 +1,4 @@
-"""One training on several processes, as torchrun starts them: each takes its share of the batches, gradients are averaged.
+"""One training on several processes, started by torchrun: each takes its share of the batches, gradients are averaged.
 
     torchrun --nproc-per-node 4 train.py        # train.py: with distributed(), session(folder): detector.fit(data)
 
@@ -20,12 +20,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from blemish.training.random_state import generators, seeded
+
 T = TypeVar("T")
 
 
 @contextmanager
 def distributed() -> Iterator[None]:
-    """Join the other processes of torchrun for the block: by nccl and on its own GPU each, or by gloo on the processor."""
+    """Join the other processes of torchrun for the block: with NCCL on one GPU each, or with Gloo on the CPU.
+
+    Yields:
+        Nothing.
+    """
     if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
@@ -49,15 +55,27 @@ def rank() -> int:
 
 
 def share(items: Iterator[T]) -> Iterator[T]:
-    """Yield one of every `processes()` items, this process's own; a last group that is not full is left out."""
+    """Keep this process's share of items: one of every `processes()`.
+
+    Args:
+        items: Items, the same in every process.
+
+    Yields:
+        This process's item of each group; a last group that is not full is left out.
+    """
     while len(group := list(islice(items, processes()))) == processes():
         yield group[rank()]
 
 
 def averaged(module: nn.Module, losses: Sequence[Callable[[Any], Tensor]]) -> list[Callable[[Any], Tensor]]:
-    """Return losses with the mean value over all processes, whose gradients in `module` are the mean over them, too.
+    """Average losses, and their gradients, over all processes.
 
-    `module` begins with process 0's weights everywhere, and with its buffers at each call.
+    Args:
+        module: What is trained; everywhere it begins with process 0's weights, and at each call with its buffers.
+        losses: Losses of a batch.
+
+    Returns:
+        The losses with the mean value over all processes; their gradients in `module` are the mean, too.
     """
     if processes() == 1:
         return list(losses)
@@ -73,7 +91,7 @@ def averaged(module: nn.Module, losses: Sequence[Callable[[Any], Tensor]]) -> li
 
 
 class _Losses(nn.Module):
-    """The losses as the forward pass of one module: that is what DistributedDataParallel knows how to average."""
+    """The losses as the forward pass of one module, which is what DistributedDataParallel can average."""
 
     def __init__(self, module: nn.Module, losses: Sequence[Callable[[Any], Tensor]]) -> None:
         super().__init__()
@@ -84,7 +102,11 @@ class _Losses(nn.Module):
 
 
 def level(module: nn.Module) -> None:
-    """Give all processes the weights and buffers of process 0."""
+    """Give all processes the weights and buffers of process 0.
+
+    Args:
+        module: The module; it is changed in place.
+    """
     if processes() > 1:
         for tensor in module.state_dict().values():
             if tensor.numel():
@@ -92,7 +114,15 @@ def level(module: nn.Module) -> None:
 
 
 def agreed(value: float, device: torch.device) -> float:
-    """Return process 0's value."""
+    """Share process 0's value with all processes.
+
+    Args:
+        value: This process's value.
+        device: Device for the transfer.
+
+    Returns:
+        Process 0's value.
+    """
     if processes() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -101,7 +131,14 @@ def agreed(value: float, device: torch.device) -> float:
 
 
 def told(text: str) -> str:
-    """Return process 0's text, of at most 4096 bytes."""
+    """Share process 0's text with all processes.
+
+    Args:
+        text: This process's text, of at most 4096 bytes in UTF-8.
+
+    Returns:
+        Process 0's text.
+    """
     if processes() == 1:
         return text
     device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -113,6 +150,32 @@ def told(text: str) -> str:
 
 
 def wait() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this call."""
     if processes() > 1:
         dist.barrier()
+
+
+@contextmanager
+def own_randomness(step: int) -> Iterator[None]:
+    """Let each of several processes draw its own random numbers, and all of them the same ones again afterwards.
+
+    Args:
+        step: Steps taken before, so that a resumed phase draws other numbers than it began with.
+
+    Yields:
+        Nothing.
+    """
+    if processes() == 1:
+        yield
+        return
+    shared = int(torch.randint(2**31, ()))
+    outer = [(generator, generator.get_state()) for generator in generators.get()]
+    own = shared + processes() * step + rank()
+    try:
+        with seeded(own):
+            for generator, _ in outer:
+                generator.manual_seed(own)
+            yield
+    finally:
+        for generator, state in outer:
+            generator.set_state(state)

@@ -1,19 +1,20 @@
-"""Long trainings, made safe for every method at once: they are written down, resumed, stopped in time, and shared.
+"""Long trainings, made safe for every method at once: they are logged, resumed, stopped early, and distributed.
 
     with session("runs/first"):
         detector.fit(data)
 
-Each `optimise` that is called inside the block is a phase, numbered in the order of the calls; its method knows nothing of
-it. `01-fit.csv` is the curve of the first phase, `01-fit.safetensors` its checkpoint. The same fit, called again after a
-Ctrl-C, a crash or a power cut with the same folder, skips what is complete, goes on from the last checkpoint of the rest,
-and comes, on the processor bit for bit, to the weights it would have come to. Two things are asked of the fit for that:
+Each `optimise` that is called inside the block is a phase, numbered in the order of the calls; its method knows nothing
+of it. `01-fit.csv` is the curve of the first phase, `01-fit.safetensors` its checkpoint. The same fit, called again
+after a Ctrl-C, a crash or a power cut with the same folder, skips complete phases, resumes the next one from its last
+checkpoint, and reaches, on the CPU bit for bit, the weights it would have reached without the interruption. That
+requires of the fit:
 
 - What it learns step by step is in the module given to `optimise` and in its optimisers and schedules; what it draws at
   random comes from Python's, numpy's and torch's own generators or from those that `seeded` gives.
-- The order of the data depends on nothing but how often they were iterated before, as that of a Loader with a seed does.
+- The order of the data depends on nothing but how often they were iterated before, like that of a Loader with a seed.
 
-A checkpoint is of the end of a step. Ctrl-C is therefore heard at the end of the step that is being taken (a second one
-acts at once); after an error inside a step the last checkpoint stands.
+A checkpoint is the state at the end of a step. Ctrl-C therefore acts at the end of the current step (a second one acts
+at once); after an error inside a step the last checkpoint stands.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from blemish.training.early_stopping import EarlyStopping
 from blemish.training.fingerprint import fingerprint, same
 from blemish.training.log import Log
 from blemish.training.optimise import Loss, Phase, Position, Stop, callbacks, cycle
-from blemish.training.processes import averaged, distributed, level, processes, rank, share, wait
-from blemish.training.random_state import own_randomness, random_state, set_random_state
+from blemish.training.processes import averaged, distributed, level, own_randomness, processes, rank, share, wait
+from blemish.training.random_state import random_state, set_random_state
 
 __all__ = ["distributed", "session"]
 
@@ -58,17 +59,26 @@ def session(
     check_every: int = 100,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
-    """Watch over every `optimise` of the block.
+    """Log, save, resume and stop every `optimise` of the block.
 
-    `folder` is where curves and checkpoints are written, a checkpoint every `save_every` seconds; None writes nothing.
-    With `precision` "bfloat16" the losses are computed by torch's autocast, weights stay float32. `validation` are good
-    parts in a fixed order: every `check_every` steps the phase's loss is averaged over them (in eval mode, always with the
-    same random numbers), after `patience` checks without improvement the phase ends, and the best weights are taken. A phase
-    of adversaries, whose losses do not say how good they are, takes all its steps and warns of it.
-    `settings` are whatever else decides the result, in plain values; a folder of other settings is refused.
+    Early stopping averages the phase's validation loss over `validation` (in eval mode, always with the same random
+    numbers); after `patience` checks without improvement the phase ends, and the best weights are taken. A phase
+    without a validation loss, such as adversarial training, takes all its steps and warns of it.
 
     On several processes (`distributed`) every process takes its share of the batches and gradients are averaged; all
     must see the same `folder`, in which only process 0 writes.
+
+    Args:
+        folder: Where curves and checkpoints are written; None writes nothing.
+        save_every: Seconds between two checkpoints.
+        precision: With "bfloat16" the losses are computed by torch's autocast, weights stay float32.
+        validation: Batches of held-out good parts, in a fixed order; None for no early stopping.
+        patience: Checks without improvement after which a phase ends.
+        check_every: Steps between two checks.
+        settings: What else decides the result, in plain values; a folder of other settings is refused.
+
+    Yields:
+        Nothing.
 
     Raises:
         InputError: an option cannot be used, or, from inside a fit, `folder` holds another training.
@@ -122,7 +132,7 @@ class _Callback:
 
     @contextmanager
     def around(self) -> Iterator[Stop]:
-        """Resume the phase, let it run, and keep what it comes to."""
+        """Resume the phase, let it run, and save its result."""
         phase, o = self.phase, self.options
         self.fingerprint = fingerprint(
             phase, o.settings, o.precision, [] if self.stopping is None else [o.patience, o.check_every]
@@ -131,7 +141,7 @@ class _Callback:
         with own_randomness(len(phase.losses)):
             left = 0 if state["complete"] or self._enough() else phase.steps - len(phase.losses)
             phase.batches = share(cycle(phase.data, left * processes(), self.at))
-            if "chance" in state and rank() == 0:  # the others' dice were not kept: they have fresh ones
+            if "chance" in state and rank() == 0:  # the other processes' random state is not saved: they draw afresh
                 set_random_state(state["chance"])
             if state["complete"]:
                 yield self._after_step
@@ -172,7 +182,7 @@ class _Callback:
         return self.stopping is not None and self.stopping.enough
 
     def _mark(self) -> None:
-        """Note the data's and the dice's place at the end of a step: reading the next batch moves them on."""
+        """Note the position in the data and the random state after a step: reading the next batch changes both."""
         self.place = {"passes": self.at.passes, "batch": self.at.batch}
         self.chance = random_state()
 
@@ -181,7 +191,7 @@ class _Callback:
 
     @contextmanager
     def _losses(self) -> Iterator[None]:
-        """Put losses in the phase's turns that are of the wanted precision, averaged, and known to be inside a step."""
+        """Give the phase's updates losses of the wanted precision, averaged, that note when a step begins."""
 
         def within(loss: Loss) -> Loss:
             def run(batch: Batch) -> Tensor:
@@ -233,7 +243,7 @@ class _Callback:
         self.saved = time.monotonic()
 
     def _resume(self) -> dict[str, Any] | None:
-        """Return the phase's checkpoint, if there is one, with all of it but the dice put back."""
+        """Return the phase's checkpoint, if there is one, with all of it but the random state restored."""
         if self.options.folder is None:
             return None
         found = sorted(self.options.folder.glob(f"{self.number}-*.safetensors"))
@@ -272,7 +282,11 @@ def _file_name(label: str) -> str:
 
 @contextmanager
 def late_interrupt() -> Iterator[Callable[[], None]]:
-    """Hold a first Ctrl-C back until the returned function is called, or the block ends; a second one acts at once."""
+    """Hold a first Ctrl-C back until a function is called, or the block ends; a second one acts at once.
+
+    Yields:
+        The function; it raises KeyboardInterrupt if there was a Ctrl-C.
+    """
     asked: list[int] = []
 
     def hear(number: int, _: object) -> None:
@@ -285,7 +299,7 @@ def late_interrupt() -> Iterator[Callable[[], None]]:
 
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield act  # somebody else handles it, or nobody can
+        yield act  # it is handled elsewhere, or cannot be handled in this thread
         return
     signal.signal(signal.SIGINT, hear)
     try:

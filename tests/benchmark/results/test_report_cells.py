@@ -20,6 +20,26 @@ def test_a_cell_is_read(tmp_path) -> None:
     assert found.name == "padim · synthetic · grain · one-class · quick · seed 3"
 
 
+def test_conditions_are_read_and_kept_apart_where_asked(tmp_path) -> None:
+    """Conditions are read and cells that differ only in them are kept where asked for."""
+    first, second = cell("padim", category="all"), cell("padim", category="all")
+    first["cell"] |= {"params": {"features": 100}, "image_size": 128, "train_images": 20, "resolution": "network"}
+    second["cell"] |= {"pixels": "original", "categories": ["weave", "knit"]}
+    write(tmp_path, first, second)
+    found = {one.file: one for one in read_cells(tmp_path, variants=True).cells}
+    one, other = found["0000.json"], found["0001.json"]
+    assert (one.params, one.image_size, one.train_images) == ({"features": 100}, 128, 20)
+    assert (one.resolution, one.trained_on) == ("network", ())
+    assert (other.params, other.image_size, other.train_images) == ({}, None, None)
+    assert (other.resolution, other.trained_on) == ("original", ("weave", "knit"))
+    assert other.asked == second["cell"]
+    with pytest.raises(DataError, match=r"0001\.json and 0000\.json .* both hold"):
+        read_cells(tmp_path)
+    write(tmp_path / "again", first)
+    with pytest.raises(DataError, match=r"both hold the same cell"):
+        read_cells(tmp_path, variants=True)
+
+
 def test_missing_is_missing_and_never_nought(tmp_path) -> None:
     metrics = {
         "image_AUROC": {"value": None, "low": None, "high": None},
@@ -66,7 +86,8 @@ def test_damaged_files_are_named_and_others_passed_over(tmp_path) -> None:
         ({"stamps": ["texnet_s"]}, "which must be an object"),
     ],
 )
-def test_what_no_page_can_be_made_of_is_named_and_the_rest_is_shown(tmp_path, changed, said) -> None:
+def test_unreadable_files_are_named_and_the_rest_is_shown(tmp_path, changed, said) -> None:
+    """What no page can be made of is named and the rest is shown."""
     metrics = {"image_AUROC": around(0.9)}
     sound = cell("padim", metrics=metrics, scores={"labels": [0, 1], "scores": [0.1, 0.2]})
     cells = read_cells(write(tmp_path, sound, {**cell("stpm", metrics=metrics), **changed}))

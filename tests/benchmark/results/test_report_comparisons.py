@@ -79,7 +79,8 @@ def test_the_same_images_are_compared_and_others_are_not(tmp_path) -> None:
     assert pair.difference.p < 0.05
 
 
-def test_images_that_are_not_known_to_be_the_same_are_not_compared(tmp_path) -> None:
+def test_images_not_known_to_be_the_same_are_not_compared(tmp_path) -> None:
+    """Images that are not known to be the same are not compared."""
     rng = np.random.default_rng(0)
 
     def reasons(folder, one, other):
@@ -97,7 +98,7 @@ def test_images_that_are_not_known_to_be_the_same_are_not_compared(tmp_path) -> 
     assert len(found.pairs) == 1, "the images' own names say more than the split's hash"
 
 
-def test_one_model_of_all_categories_is_compared_category_by_category(tmp_path) -> None:
+def test_a_unified_model_is_compared_by_category(tmp_path) -> None:
     """Pooled, scores that lie 20 apart in two categories make the better method the worse one."""
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20)

@@ -28,7 +28,8 @@ def test_names_do_not_cover_each_other() -> None:
     assert all(abs(a[0] - b[0]) > 8 or abs(a[1] - b[1]) > 6 for i, a in enumerate(spots) for b in spots[:i])
 
 
-def test_the_diagram_draws_a_bar_for_each_group_and_says_the_ranks() -> None:
+def test_the_diagram_draws_groups_and_ranks() -> None:
+    """The diagram draws a bar for each group and says the ranks."""
     ranks = {"a": 1.2, "b": 2.0, "c": 3.5, "d": 3.6}
     svg = critical_difference(ranks, 1.5, [["a", "b"], ["c", "d"]], "image AUROC")
     assert svg.count("stroke-width: 4") == 2

@@ -79,7 +79,8 @@ def test_only_one_class_results_of_known_methods_stand_beside(tmp_path) -> None:
     assert title("my_own_method") == "my_own_method"
 
 
-def test_what_others_ran_stands_apart_with_its_conditions_and_doubts(tmp_path) -> None:
+def test_what_others_ran_stands_apart_with_conditions(tmp_path) -> None:
+    """What others ran stands apart with its conditions and doubts."""
     again = found(tmp_path, kind="re-run")
     known = [
         r
@@ -119,7 +120,8 @@ def test_recalled_numbers_stand_beside_nothing(tmp_path) -> None:
         assert found(tmp_path / kind, "anogan", metric="pixel_AUROC", kind=kind) == []
 
 
-def test_few_shot_and_multi_class_rows_stand_beside_their_own_setting(tmp_path) -> None:
+def test_few_shot_and_multi_class_meet_their_own_setting(tmp_path) -> None:
+    """Few shot and multi class rows stand beside their own setting."""
     for i, setting in enumerate(("few-shot-4", "multi-class")):
         printed = results(method="patchcore", dataset="mvtec_ad", metric="image_auroc", setting=setting)
         whole = {"by_category": {c: {"image_AUROC": around(0.9)} for c in MVTEC.categories}}
@@ -143,7 +145,8 @@ def test_few_shot_and_multi_class_rows_stand_beside_their_own_setting(tmp_path) 
     assert found(tmp_path / "three", "patchcore", protocol="few-shot-3", kind="re-run") == []
 
 
-def test_a_data_set_under_a_name_of_the_grid_is_known_by_its_kind(tmp_path) -> None:
+def test_a_data_set_named_by_the_grid_is_known_by_its_kind(tmp_path) -> None:
+    """A data set under a name of the grid is known by its kind."""
     made = cell("draem", "my tiles", "a", metrics={"image_AUROC": around(0.6)})
     made["cell"]["source"] = {"name": "my tiles", "kind": "magnetic_tile"}
     cells = read_cells(write(tmp_path, made))

@@ -38,7 +38,9 @@ def test_seeds_that_lack_a_category_are_left_out_and_said(tmp_path) -> None:
     assert number.bounds is None
 
 
-def test_a_metric_that_some_categories_lack_is_said_and_not_compared_with_whole_ones(tmp_path) -> None:
+def test_a_metric_missing_in_categories_is_not_compared(tmp_path) -> None:
+    """A metric that some categories lack is said and not compared with whole ones."""
+
     def made(method, category, auroc, aupimo=None):
         metrics = {"image_AUROC": around(auroc, 0.001)}
         metrics |= {} if aupimo is None else {"pixel_AUPIMO": around(aupimo, 0.001)}

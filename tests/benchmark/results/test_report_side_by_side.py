@@ -56,7 +56,8 @@ def test_a_mean_of_other_categories_is_none(tmp_path) -> None:
     assert r"DRAEM & 99.00{$\dagger$} & -- & -- & -- \\" in latex(read, rows(read))
 
 
-def test_the_critical_difference_is_said_where_friedman_finds_one(tmp_path) -> None:
+def test_the_critical_difference_follows_friedman(tmp_path) -> None:
+    """The critical difference is said where friedman finds one."""
     values = {m: tuple(level + i / 100 for i in range(9)) for m, level in (("padim", 0.8), ("stpm", 0.7), ("ae", 0.5))}
     cells = [
         cell(method, category=f"c{i}", metrics={"image_AUROC": around(value)})

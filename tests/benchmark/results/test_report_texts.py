@@ -107,7 +107,8 @@ def test_latex_is_escaped_and_balanced(cells) -> None:
     assert columns.pop() + 1 == len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
 
 
-def test_names_are_no_formulas_and_letters_that_latex_does_not_know_are_written_out(tmp_path) -> None:
+def test_names_are_no_formulas_and_unknown_letters_are_named(tmp_path) -> None:
+    """Names are no formulas and letters that latex does not know are written out."""
     metrics = {"image_AUROC": around(0.9)}
     made = [cell("padim", '=HYPERLINK("x")', "-2+3", metrics=metrics), cell("padim", "Prüfling 零", metrics=metrics)]
     read = read_cells(write(tmp_path, *made))

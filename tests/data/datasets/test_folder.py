@@ -278,7 +278,8 @@ def test_all_is_for_testing_where_nothing_shall_be_learned(draw, tmp_path_factor
         (("test/images/0.png", "test/masks/0.png"), {"test/images/0.png": "defect"}),
     ],
 )
-def test_for_testing_alone_no_train_folder_and_no_good_part_is_needed(draw, names, kinds):
+def test_testing_alone_needs_no_train_folder(draw, names, kinds):
+    """For testing alone no train folder and no good part is needed."""
     root = draw(*names, value=255)
     with pytest.raises(DataError):
         index(root)

@@ -127,7 +127,8 @@ def test_inverse_undoes_forward(case) -> None:
         torch.testing.assert_close(back, map, rtol=1e-9, atol=1e-9)
 
 
-def test_a_condition_moves_what_the_coupling_does_and_is_needed_to_undo_it() -> None:
+def test_a_condition_is_needed_to_undo_the_coupling() -> None:
+    """A condition moves what the coupling does and is needed to undo it."""
     coupling = Coupling(4, lambda i, o: vector_net(i + 3, o), clamp=1.9, kind="tanh")
     x, one, other = (torch.randn(5, n, dtype=torch.float64) for n in (4, 3, 3))
     (z,), log_det = coupling([x], one)
@@ -179,7 +180,8 @@ def test_scaling_starts_as_the_identity() -> None:
     torch.testing.assert_close(log_det, torch.zeros(2), atol=1e-4, rtol=0)
 
 
-def test_rotations_are_orthogonal_and_permutations_complete_and_each_its_own() -> None:
+def test_rotations_are_orthogonal_and_permutations_complete() -> None:
+    """Rotations are orthogonal and permutations complete and each its own."""
     matrix = Rotation(16).matrix
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(16), atol=1e-5, rtol=0)
     orders = Permutation(16, 3).orders
@@ -187,7 +189,8 @@ def test_rotations_are_orthogonal_and_permutations_complete_and_each_its_own() -
     assert len({tuple(order.tolist()) for order in orders}) == 3
 
 
-def test_surprise_is_minus_the_normal_density_through_the_change_of_variables() -> None:
+def test_surprise_is_minus_the_log_density() -> None:
+    """Surprise is minus the normal density through the change of variables."""
     flow = disturbed(Flow([glow(4, Crossed)])).requires_grad_(False)
     maps = [torch.randn(2, 4, 3, 4, dtype=torch.float64), torch.randn(2, 4, 2, 2, dtype=torch.float64)]
     z, log_det = flow(maps)

@@ -9,7 +9,8 @@ from blemish.core.errors import InputError
 from blemish.ops.networks.layers import halvings, to_square
 
 
-def test_an_image_of_the_right_size_is_only_stretched_to_minus_one_and_one() -> None:
+def test_an_image_of_the_right_size_is_only_rescaled() -> None:
+    """An image of the right size is only stretched to minus one and one."""
     image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(to_square(image, 16), image * 2 - 1)
 

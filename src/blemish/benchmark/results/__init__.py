@@ -18,7 +18,15 @@ FORMATS = {"html": "index.html", "markdown": "results.md", "latex": "results.tex
 
 
 def write_report(cells: Results, out: Path | str, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
-    """Write the results to the folder `out`, one file a format; returns the files.
+    """Write the results of a benchmark, one file a format.
+
+    Args:
+        cells: The cells.
+        out: Folder for the files.
+        formats: Some of FORMATS.
+
+    Returns:
+        The files, in the order of the formats.
 
     Raises:
         InputError: no format is given.

@@ -1,4 +1,4 @@
-"""A benchmark's folder, read: one JSON file a cell. What is missing stays missing; what cannot be read is named."""
+"""The reader of a benchmark's folder, a JSON file a cell. Missing values stay missing, unreadable files are named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ ONE_CLASS, MULTI_CLASS = "one-class", "multi-class"
 
 
 class Measured(NamedTuple):
-    """A metric of one cell, 0 to 1, and its interval over images where there is one."""
+    """A metric of one cell.
+
+    Attributes:
+        value: 0 to 1.
+        low: Lower bound of the interval over images, None where there is none.
+        high: Its upper bound.
+    """
 
     value: float
     low: float | None
@@ -25,14 +31,25 @@ class Measured(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Three tested parts with their maps: a WebP in base64, and what is shown, (kind, score) from left to right."""
+    """Three tested parts with their maps.
+
+    Attributes:
+        webp: The picture as WebP in base64.
+        shown: (kind, score) of the parts from left to right.
+    """
 
     webp: str
     shown: tuple[tuple[str, float], ...]
 
 
 class Tested(NamedTuple):
-    """The tested images of one category: labels (0 good, 1 defective), raw scores, and names where they are known."""
+    """The tested images of one category, in one order.
+
+    Attributes:
+        labels: 0 good, 1 defective.
+        scores: Raw image scores.
+        keys: Names of the images; empty where they are not known.
+    """
 
     labels: tuple[int, ...] = ()
     scores: tuple[float, ...] = ()
@@ -40,7 +57,13 @@ class Tested(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """Under what a method ran. Numbers of two settings are never ranked against each other."""
+    """The conditions of a run. Numbers of two settings are never ranked against each other.
+
+    Attributes:
+        dataset: What the grid calls the data set.
+        protocol: "one-class", "multi-class", "few-shot-4", "robustness-blur-2", ...
+        preset: The method's preset, "" for none.
+    """
 
     dataset: str
     protocol: str
@@ -51,8 +74,27 @@ class Setting(NamedTuple):
 class CellResult:
     """One method on one category (or, in one model, on all) with one seed, and one draw where parts are drawn.
 
-    `metrics` are by name; `by_category` likewise for each category of a multi-class cell. `tested` holds the tested
-    images by category: raw scores of two categories are never pooled. `failed` is {"error", "traceback"} or None.
+    Attributes:
+        method: The method's name in the registry.
+        setting: Data set, protocol and preset.
+        category: "" where the data set has none, "all" for one detector of all categories.
+        seed: The seed of method and split.
+        draw: Which draw of the training parts, None where nothing is drawn.
+        metrics: By name; empty for a failed cell.
+        by_category: Metrics of each category of a multi-class cell.
+        costs: Times, memory and parameters, those that are known.
+        tested: Tested images by category: raw scores of two categories are never pooled.
+        stamps: How it was measured: versions, machine, split, weights.
+        failed: {"error", "traceback"}, or None.
+        file: The file, relative to the folder that was read.
+        asked: The whole description of the cell as the file has it; the fields below are taken from it.
+        params: The method's parameters.
+        image_size: Pixels a side, None where not recorded.
+        train_images: The largest number of training images, None for all of them.
+        resolution: At which size pixels are compared, "" where not recorded; older files call it "pixels".
+        trained_on: The categories that one detector of category "all" was fitted on; empty for every other cell.
+        picture: Tested parts with their maps.
+        kind: The data set's name in the registry; a grid may give it a name of its own.
     """
 
     method: str
@@ -67,8 +109,14 @@ class CellResult:
     stamps: Mapping[str, Any]
     failed: Mapping[str, str] | None
     file: str
-    picture: Picture | None = None
-    kind: str = ""  # the kind of data set, which a grid may call by a name of its own
+    asked: Mapping[str, Any]
+    params: Mapping[str, Any]
+    image_size: int | None
+    train_images: int | None
+    resolution: str
+    trained_on: tuple[str, ...]
+    picture: Picture | None
+    kind: str
 
     @property
     def categories(self) -> Mapping[str, Mapping[str, Measured]]:
@@ -82,7 +130,7 @@ class CellResult:
 
     @property
     def name(self) -> str:
-        """The cell in words."""
+        """The cell as text."""
         return " · ".join(
             filter(None, [self.method, *self.setting[:1], self.category, *self.setting[1:], f"seed {self.run}"])
         )
@@ -90,7 +138,13 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All cells of a folder, and the files that could not be read, each with the reason."""
+    """The cells of a folder.
+
+    Attributes:
+        folder: The folder that was read.
+        cells: Sorted by method, setting, category, seed and draw.
+        unread: The files that could not be read, each with the reason.
+    """
 
     folder: str
     cells: tuple[CellResult, ...]
@@ -117,7 +171,7 @@ class Results:
 
 
 DEEPEST = 20
-"""How many lists and objects a cell's values may lie in; ours lie in five at most. A page follows them all."""
+"""How deep a cell's lists and objects may be nested; ours are five deep at most. A page follows them all."""
 
 METRICS = (
     "image_AUROC",
@@ -132,18 +186,27 @@ METRICS = (
 )
 
 
-def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Results:
-    """Read every cell below `folder`. JSON files without a "cell" are not ours and are passed over.
+def read_cells(folder: Path | str, only: Collection[str] | None = None, *, variants: bool = False) -> Results:
+    """Read every cell below a folder. JSON files without a "cell" are skipped.
 
-    `only` are names of files, without .json, beside which nothing is read: the cells of one grid of several in a folder.
+    Args:
+        folder: The folder that the benchmark wrote to, or its `cells`.
+        only: File names without .json; no other file is read. They are the cells of one grid of several in a folder.
+        variants: Whether cells may differ in nothing but conditions and parameters of the method. Tables have one place
+            for such cells and refuse a second.
+
+    Returns:
+        The cells, failed ones too, and the files that could not be read.
 
     Raises:
         DataError: there is no such folder, it holds no cell, or two files hold the same one.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(f"{folder} is not a folder. Give the folder that the benchmark wrote its cells to.")
-    found: dict[tuple[Any, ...], CellResult] = {}
+        raise DataError(
+            f"{folder} is not a folder of benchmark results. Give the folder that the benchmark wrote its cells to."
+        )
+    found: dict[tuple[str, ...], CellResult] = {}
     unread: dict[str, str] = {}
     for path in sorted(path for path in root.rglob("*.json") if only is None or path.stem in only):
         name = path.relative_to(root).as_posix()
@@ -154,10 +217,10 @@ def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Resul
             continue
         if cell is None:
             continue
-        key = (cell.method, *cell.setting, cell.category, cell.run)
+        key = (cell.method, *cell.setting, cell.category, cell.run, _written(cell.asked) if variants else "")
         if key in found:
             raise DataError(
-                f"{name} and {found[key].file} in {folder} both hold the cell {cell.name}. Remove one of them; "
+                f"{name} and {found[key].file} in {folder} both hold the same cell, {cell.name}. Remove one of them; "
                 "where the grid was changed, those of before it."
             )
         found[key] = cell
@@ -169,13 +232,28 @@ def read_cells(folder: Path | str, only: Collection[str] | None = None) -> Resul
 
 
 def place(order: Iterable[str], name: str) -> int:
-    """Return where `name` stands in `order`, or behind all."""
+    """Return a name's position in an order.
+
+    Args:
+        order: Names in their order.
+        name: The name.
+
+    Returns:
+        Its position from 0; the number of names if it is not among them.
+    """
     names = list(order)
     return names.index(name) if name in names else len(names)
 
 
 def natural(text: str) -> tuple[tuple[int, float, str], ...]:
-    """Return a key that sorts few-shot-2 before few-shot-10."""
+    """Return a key that sorts few-shot-2 before few-shot-10.
+
+    Args:
+        text: What is to be sorted.
+
+    Returns:
+        Its numbers, by value, and the texts between them.
+    """
     import re
 
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
@@ -183,42 +261,55 @@ def natural(text: str) -> tuple[tuple[int, float, str], ...]:
 
 
 def _cell(content: Any, file: str) -> CellResult | None:
+    """Return the cell of a file, None if the file holds something else."""
     if not isinstance(content, Mapping) or "cell" not in content:
         return None
-    what = content["cell"]
     if _nested(content, DEEPEST):
         raise FormatError(f"{file} is no readable cell: it is nested more than {DEEPEST} deep")
     try:
-        json.dumps(what, ensure_ascii=False).encode()  # half a letter, which JSON may hold and no page, is refused here
-        failed = content.get("failed")
-        category = str(what.get("category") or "")
-        inside = {} if failed else {str(name): one for name, one in (content.get("by_category") or {}).items()}
+        asked = _mapping("cell", content["cell"])
+        _written(asked).encode()  # half a letter, which JSON may hold and no page, is refused here
+        missing = [name for name in ("method", "dataset") if not isinstance(asked.get(name), str)]
+        if missing:
+            raise ValueError(f"the cell says no {', '.join(missing)}")
+        failed, category = content.get("failed"), str(asked.get("category") or "")
+        inside = (
+            {} if failed else {str(k): one for k, one in _mapping("by_category", content.get("by_category")).items()}
+        )
         by_category = {name: _measured(one.get("metrics", one)) for name, one in inside.items()}
         parts = {name: one.get("scores") for name, one in inside.items()} or {category: content.get("scores")}
         return CellResult(
-            method=str(what["method"]),
-            setting=Setting(
-                str(what["dataset"]), str(what.get("protocol") or ONE_CLASS), str(what.get("preset") or "")
-            ),
+            method=asked["method"],
+            setting=Setting(asked["dataset"], str(asked.get("protocol") or ONE_CLASS), str(asked.get("preset") or "")),
             category=category,
-            seed=int(what["seed"]),
-            draw=None if what.get("draw") is None else int(what["draw"]),
+            seed=_whole("seed", asked["seed"]),
+            draw=_whole_or_none("draw", asked),
             metrics={} if failed else _measured(content.get("metrics")),
             by_category=by_category,
-            costs={name: float(v) for name, v in (content.get("costs") or {}).items() if _number(v)},
+            costs={name: float(v) for name, v in _mapping("costs", content.get("costs")).items() if _number(v)},
             tested={name: _tested(found) for name, found in parts.items() if found},
-            stamps=_mapping(content.get("stamps") or {}),
+            stamps=_mapping("stamps", content.get("stamps")),
             failed=_failure(failed) if failed else None,
             file=file,
+            asked=asked,
+            params=_mapping("params", asked.get("params")),
+            image_size=_whole_or_none("image_size", asked),
+            train_images=_whole_or_none("train_images", asked),
+            resolution=str(asked.get("resolution") or asked.get("pixels") or ""),
+            trained_on=tuple(map(str, asked.get("categories") or ())) if category == "all" else (),
             picture=_picture(content.get("picture")),
-            kind=str((what.get("source") or {}).get("kind") or what["dataset"]),
+            kind=str(_mapping("source", asked.get("source")).get("kind") or asked["dataset"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"{file} is no readable cell ({type(error).__name__}): {error}") from error
 
 
+def _written(asked: Mapping[str, Any]) -> str:
+    return json.dumps(asked, ensure_ascii=False, sort_keys=True)
+
+
 def _nested(value: Any, most: int) -> bool:
-    """Say whether JSON values lie more than `most` lists and objects deep, without following them there."""
+    """Return whether JSON values are nested more than `most` lists and objects deep, without following them there."""
     inside = [value]
     for _ in range(most + 1):
         inside = [
@@ -227,10 +318,21 @@ def _nested(value: Any, most: int) -> bool:
     return bool(inside)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r}, which must be an object")
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Return a JSON object; an empty one for what is not there."""
+    if not isinstance(value or {}, Mapping):
+        raise TypeError(f"{name} is {value!r}, which must be an object")
+    return value or {}
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, which must be a whole number")
     return value
+
+
+def _whole_or_none(name: str, asked: Mapping[str, Any]) -> int | None:
+    return None if asked.get(name) is None else _whole(name, asked[name])
 
 
 def _tested(scores: Mapping[str, Any]) -> Tested:
@@ -261,7 +363,7 @@ def _failure(failed: Any) -> dict[str, str]:
 
 def _measured(metrics: Any) -> dict[str, Measured]:
     found = {}
-    for name, value in (metrics or {}).items():
+    for name, value in _mapping("metrics", metrics).items():
         whole = value if isinstance(value, Mapping) else {"value": value}
         if _number(whole.get("value")):
             if not 0 <= whole["value"] <= 1:

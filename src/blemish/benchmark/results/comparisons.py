@@ -1,8 +1,8 @@
 """What can be said about the difference of methods: over categories by ranks and pairs, and on the same images.
 
-A contest takes the methods of one protocol and preset over all their categories, of all data sets, each value the mean over
-seeds. Methods that lack half of the categories or more are left out, then categories that one of the rest lacks; both are
-named.
+A contest takes the methods of one protocol and preset over all their categories, of all data sets, each value the mean
+over seeds. Methods that lack half of the categories or more are left out, then categories that one of the rest lacks;
+both are named.
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ DRAWN = 10_000  # sign patterns drawn where they are too many to go through
 
 
 class Pair(NamedTuple):
-    """Two methods over the categories; `holm_` are adjusted over all pairs of the contest."""
+    """Two methods over the categories.
+
+    Attributes:
+        first: The one method.
+        second: The other.
+        wilcoxon: Wilcoxon's signed-rank test.
+        permutation: The test by permuted signs.
+        holm_wilcoxon: The first test's p-value, adjusted over all pairs of the contest; None where there is none.
+        holm_permutation: The second test's, likewise.
+    """
 
     first: str
     second: str
@@ -52,8 +61,17 @@ class Pair(NamedTuple):
 class Contest:
     """All methods of a protocol and preset, by one metric, over the categories that all of them have.
 
-    `ranks` are by method, the best first. `groups` are methods that cannot be told apart; None where Friedman's test
-    found nothing or was not possible. `left_out` says who and what does not take part.
+    Attributes:
+        protocol: The protocol.
+        preset: The preset.
+        metric: The metric.
+        categories: "data set/category", or the data set where it has none.
+        ranks: Average ranks by method, the best first.
+        friedman: Friedman's test over all methods.
+        critical: Nemenyi's critical difference of ranks.
+        groups: Methods that cannot be told apart; None where Friedman's test found nothing or was not possible.
+        pairs: Every pair of methods, the smallest p-value first.
+        left_out: Methods and categories that do not take part, with the reason.
     """
 
     protocol: str
@@ -81,7 +99,15 @@ class Contest:
 
 
 class ImagePair(NamedTuple):
-    """Two methods on the same images of a category; `seeds` of each were averaged, `holm` is over all its pairs."""
+    """Two methods on the same images of a category.
+
+    Attributes:
+        first: The one method.
+        second: The other.
+        difference: Difference of their image AUROC, by DeLong's test.
+        seeds: How many seeds of each were averaged.
+        holm: The p-value, adjusted over all pairs of the category.
+    """
 
     first: str
     second: str
@@ -92,7 +118,14 @@ class ImagePair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SameImages:
-    """All pairs of methods on the images of one category, and the pairs that could not be compared, with the reason."""
+    """All pairs of methods on the images of one category.
+
+    Attributes:
+        setting: The setting.
+        category: The category.
+        pairs: The pairs, the smallest p-value first.
+        not_compared: How many pairs could not be compared, by the reason.
+    """
 
     setting: Setting
     category: str
@@ -101,7 +134,16 @@ class SameImages:
 
 
 def contests(cells: Results, metrics: Sequence[str], protocols: Sequence[str]) -> list[Contest]:
-    """Return a contest for each of the protocols and metrics, and each preset, with two methods on a shared category."""
+    """Compare methods over their categories.
+
+    Args:
+        cells: The cells.
+        metrics: A contest for each of these metrics, ...
+        protocols: ... each of these protocols, and each preset.
+
+    Returns:
+        The contests that have two methods on a shared category.
+    """
     grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells.cells:
         if cell.failed is None and cell.setting.protocol in protocols:
@@ -112,9 +154,16 @@ def contests(cells: Results, metrics: Sequence[str], protocols: Sequence[str]) -
 
 
 def same_images(cells: Results, protocols: Sequence[str]) -> list[SameImages]:
-    """Return the pairs of methods on the same images, by setting of the protocols and category, where scores are known.
+    """Compare methods on the same images, where scores are known.
 
     One model of all categories is compared category by category: its scores in two of them need not mean the same.
+
+    Args:
+        cells: The cells.
+        protocols: Only settings of these protocols.
+
+    Returns:
+        The pairs of each setting and category that two methods or more have.
     """
     grouped: dict[tuple[Setting, str], dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:

@@ -30,7 +30,15 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 class Point(NamedTuple):
-    """A method in the plane of cost and accuracy; accuracy and its bounds are in percent."""
+    """A method in the plane of cost and accuracy.
+
+    Attributes:
+        name: The method.
+        cost: Its cost, above 0.
+        value: Its accuracy in percent.
+        low: Lower bound of the interval over seeds, None where there is none.
+        high: Its upper bound.
+    """
 
     name: str
     cost: float
@@ -40,7 +48,13 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A method over the levels of a protocol, in percent; None where there is no result."""
+    """A method over the levels of a protocol.
+
+    Attributes:
+        name: The method.
+        values: Percent at each level, None where there is no result.
+        reference: Percent in the plain setting, None where there is no result.
+    """
 
     name: str
     values: Sequence[float | None]
@@ -48,7 +62,16 @@ class Curve(NamedTuple):
 
 
 def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
-    """Draw each method's accuracy over its cost (logarithmic, above 0), named, with the interval over seeds as a bar."""
+    """Draw each method's accuracy over its cost, named, with the interval over seeds as a bar.
+
+    Args:
+        points: The methods.
+        cost: Label of the cost, whose axis is logarithmic.
+        metric: Label of the accuracy.
+
+    Returns:
+        The figure as SVG.
+    """
     with sheet(6.4, 4.2 if len(points) <= 10 else 5.6) as (figure, axes):
         from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -77,7 +100,17 @@ def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
 def critical_difference(
     ranks: Mapping[str, float], critical: float, groups: Sequence[Sequence[str]], metric: str
 ) -> str:
-    """Draw Demsar's diagram: methods on a scale of average ranks, the best on the left, bars over those not told apart."""
+    """Draw Demsar's diagram: methods on a scale of average ranks, the best on the left, bars over those not told apart.
+
+    Args:
+        ranks: Average ranks by method.
+        critical: The critical difference.
+        groups: Methods that cannot be told apart.
+        metric: The metric, for the description.
+
+    Returns:
+        The figure as SVG.
+    """
     order = sorted(ranks, key=lambda name: ranks[name])
     count, half = len(order), -(-len(order) // 2)
     with sheet(8.6, 1.15 + 0.26 * half + 0.16 * len(groups)) as (figure, axes):
@@ -120,7 +153,17 @@ def critical_difference(
 
 
 def curves(levels: Sequence[str], lines: Sequence[Curve], axis: str, metric: str) -> str:
-    """Draw each method over the levels, evenly spaced, with its result in the plain setting as a mark on the left."""
+    """Draw each method over the levels, evenly spaced, with its result in the plain setting as a mark on the left.
+
+    Args:
+        levels: Labels of the levels.
+        lines: The methods.
+        axis: Label of the levels' axis.
+        metric: Label of the accuracy.
+
+    Returns:
+        The figure as SVG.
+    """
     with sheet(7.4, max(3.4, 0.8 + 0.22 * len(lines))) as (figure, axes):
         axes.grid(color=PALE, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -152,7 +195,7 @@ def _one(value: float | None) -> str:
 
 
 def _name_points(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Write each method's name beside its point, where it covers no other name and no other point."""
+    """Write each method's name next to its point, where it covers no other name and no other point."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 
@@ -204,7 +247,7 @@ def _letters(words: Annotation, renderer: RendererAgg) -> Bbox:
 
 
 def _themed(svg: str, description: str) -> str:
-    """Let the page choose the ink, name the picture for those who cannot see it, and keep its ids apart from others'."""
+    """Let the page choose the ink, describe the picture for screen readers, and keep its ids apart from others'."""
     svg = svg.replace(INK, "currentColor").replace(PALE, "var(--line)")
     svg = re.sub(r' id="[A-Za-z]+\w*_\d+"', "", svg)  # names of groups, which nothing refers to
     own = "f" + sha256(f"{description} {svg}".encode()).hexdigest()[:8]

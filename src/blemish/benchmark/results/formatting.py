@@ -1,4 +1,4 @@
-"""How the benchmark's numbers are worded: percent, the interval after the sign, p-values, costs."""
+"""How the benchmark's numbers are written: percent, the interval after the sign, p-values, costs."""
 
 from __future__ import annotations
 
@@ -35,12 +35,26 @@ ASSUMED = (
 
 
 def percent(value: float | None) -> str:
-    """Return a share as percent with two digits, without the sign."""
+    """Return a share as percent.
+
+    Args:
+        value: 0 to 1, None if missing.
+
+    Returns:
+        Two digits, without the sign.
+    """
     return MISSING if value is None else f"{100 * value:.2f}"
 
 
 def mean(number: Number | None) -> str:
-    """Return the mean and half its interval over seeds: 97.31 ± 0.40; with a dagger where the number has a note."""
+    """Return the mean and half its interval over seeds.
+
+    Args:
+        number: The number, None if missing.
+
+    Returns:
+        97.31 ± 0.40; with a dagger where the number has a note.
+    """
     if number is None:
         return MISSING
     half, mark = number.over_seeds.half, SHORT if number.notes else ""
@@ -48,33 +62,71 @@ def mean(number: Number | None) -> str:
 
 
 def bounds(number: Number | None) -> str:
-    """Return the interval over images: [95.02, 98.80], or nothing."""
+    """Return the interval over images.
+
+    Args:
+        number: The number, None if missing.
+
+    Returns:
+        [95.02, 98.80], or nothing.
+    """
     if number is None or number.low is None or number.high is None:
         return ""
     return f"[{percent(number.low)}, {percent(number.high)}]"
 
 
 def seeds(row: Row, metrics: Iterable[str]) -> str:
-    """Return how many seeds, or draws, a row's numbers of these metrics come from: 3, or 1–3 where they differ."""
+    """Return how many seeds, or draws, numbers come from.
+
+    Args:
+        row: The row.
+        metrics: Its numbers of these metrics.
+
+    Returns:
+        3, or 1–3 where they differ.
+    """
     fewest, most = row.seeds(metrics)
     return str(most) if fewest == most else f"{fewest}–{most}"
 
 
 def notes(row: Row, metrics: Iterable[str]) -> list[str]:
-    """Return the notes on a row's numbers, each with the metric and the number's own n: 'AUPIMO (n 1): 1 of 2 ...'."""
+    """Return the notes on a row's numbers.
+
+    Args:
+        row: The row.
+        metrics: Its numbers of these metrics.
+
+    Returns:
+        Each with the metric and the number's own n: "AUPIMO (n 1): 1 of 2 ...".
+    """
     numbers = {TITLES.get(name, name): row.numbers[name] for name in metrics if name in row.numbers}
     return [f"{name} (n {one.over_seeds.seeds}): {'; '.join(one.notes)}" for name, one in numbers.items() if one.notes]
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value; 'none given' where there is none."""
+    """Return a p-value as text.
+
+    Args:
+        p: 0 to 1, None where there is none.
+
+    Returns:
+        Two digits, four below 0.1; "none given" where there is none.
+    """
     if p is None:
         return "none given"
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def cost(name: str, value: float | None) -> str:
-    """Return what something costs: parameters with their millions, the rest with three digits that count."""
+    """Return a cost as text.
+
+    Args:
+        name: One of COSTS.
+        value: The cost, None if missing.
+
+    Returns:
+        Parameters in millions where they are many, the rest with three significant digits.
+    """
     if value is None:
         return MISSING
     if name == "parameters":
@@ -83,12 +135,26 @@ def cost(name: str, value: float | None) -> str:
 
 
 def setting(one: Setting) -> str:
-    """Return a setting in words."""
+    """Return a setting as text.
+
+    Args:
+        one: The setting.
+
+    Returns:
+        Data set, protocol and preset.
+    """
     return ", ".join(filter(None, [one.dataset, one.protocol, f"preset {one.preset}" if one.preset else ""]))
 
 
 def protocol(name: str) -> str:
-    """Return what a protocol means, as far as its name says; '' for one that is not known."""
+    """Return what a protocol means, as far as its name tells.
+
+    Args:
+        name: The protocol's name.
+
+    Returns:
+        Half a sentence; "" for a protocol that is not known.
+    """
     meanings = {
         r"one-class": "one model a category, learned from its good parts",
         r"multi-class": "one model for all categories of a data set; results by category",

@@ -16,7 +16,14 @@ LEVEL = re.compile(r"^(?P<stem>.+?)-(?P<level>-?\d+(?:\.\d+)?)(?P<rest>-\D.*)?$"
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """One kind of protocol on one data set. `levels` are (text, protocol), rising."""
+    """One kind of protocol on one data set.
+
+    Attributes:
+        stem: The protocols' name without the level.
+        dataset: The data set.
+        preset: The preset.
+        levels: (level as text, protocol), rising.
+    """
 
     stem: str
     dataset: str
@@ -25,12 +32,26 @@ class Ladder:
 
 
 def in_levels(protocol: str) -> bool:
-    """Say whether a protocol is one level of several: it ends with a number."""
+    """Return whether a protocol is one level of several.
+
+    Args:
+        protocol: The protocol's name.
+
+    Returns:
+        True if it ends with a number, which may be followed by words.
+    """
     return LEVEL.match(protocol) is not None
 
 
 def ladders(table: Sequence[Row]) -> list[Ladder]:
-    """Return the ladders worth a curve: two levels, or one beside the plain one-class results."""
+    """Gather protocols that come in levels.
+
+    Args:
+        table: The benchmark's table.
+
+    Returns:
+        Those that are worth a curve: two levels, or one together with plain one-class results.
+    """
     found: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     plain = {(row.setting.dataset, row.setting.preset) for row in table if row.setting.protocol == ONE_CLASS}
     for row in table:
@@ -45,7 +66,16 @@ def ladders(table: Sequence[Row]) -> list[Ladder]:
 
 
 def level_means(ladder: Ladder, cells: Results, metric: str) -> dict[tuple[str, str], dict[str, float]]:
-    """Return, by method and protocol, the mean over seeds of each category: of the levels, and of one-class beside them."""
+    """Return the results of the levels, and of one-class to compare them with.
+
+    Args:
+        ladder: The levels.
+        cells: The cells.
+        metric: The metric.
+
+    Returns:
+        The mean over seeds of each category, 0 to 1, by (method, protocol).
+    """
     wanted = {ONE_CLASS, *(protocol for _, protocol in ladder.levels)}
     grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for cell in cells.cells:

@@ -1,4 +1,4 @@
-"""The benchmark as one static page that loads nothing: table, heat maps, figures, tests, published numbers, failures."""
+"""The benchmark as one static page that loads nothing: table, heat maps, figures, tests, others' numbers, failures."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ from blemish.report.templates import template
 
 def page(cells: Results, table: Sequence[Row], published: Sequence[Beside]) -> str:
     """Return the page as HTML.
+
+    Args:
+        cells: The cells.
+        table: Their table.
+        published: Numbers of others next to ours.
+
+    Returns:
+        The text of one file that loads nothing.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
@@ -52,7 +60,14 @@ def page(cells: Results, table: Sequence[Row], published: Sequence[Beside]) -> s
 
 
 def pictures(cells: Results) -> dict[tuple[Setting, str], list[CellResult]]:
-    """Return, by setting and category, the first run of each method that has a picture."""
+    """Return the pictures of a benchmark.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        The first run of each method that has a picture, by setting and category.
+    """
     found: dict[tuple[Setting, str], dict[str, CellResult]] = {}
     for cell in cells.cells:
         if cell.picture is not None:
@@ -61,7 +76,14 @@ def pictures(cells: Results) -> dict[tuple[Setting, str], list[CellResult]]:
 
 
 def environment(cells: Results) -> dict[str, list[tuple[str, int]]]:
-    """Return on what the cells were computed: for each kind of stamp its different values, and how many cells have each."""
+    """Return on what the cells were computed.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        For each kind of stamp its different values, and how many cells have each.
+    """
     found: dict[str, Counter[str]] = {}
     for cell in cells.cells:
         for name, value in cell.stamps.items():

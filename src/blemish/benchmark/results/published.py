@@ -1,7 +1,7 @@
-"""Others' numbers beside ours, with the difference and by name what differs between the two.
+"""Others' numbers next to ours, with the difference and what differs between the two.
 
-What authors published as a one-class result stands on a method's card, with its protocol. What they published in other
-settings, and what benchmarks and third parties got when they ran the method, stands in the literature. Every number keeps
+One-class results that the authors published are on a method's card, with their protocol. What they published in other
+settings, and what benchmarks and third parties got when they ran the method, is in the literature. Every number keeps
 its kind; what is only recalled is left out.
 """
 
@@ -41,10 +41,21 @@ SIZE = re.compile(r"(\d+) px")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """One number of others and ours, both in percent.
+    """One number of others next to ours.
 
-    `kind` is "published" (by the authors), "quoted" (in somebody else's table) or "re-run" (by somebody else). `difference`
-    is ours minus theirs in points, None if it means nothing.
+    Attributes:
+        method: The method's name in the registry.
+        dataset: The data set's own name.
+        protocol: Our protocol.
+        preset: Our preset.
+        metric: Our metric.
+        kind: "published" (by the authors), "quoted" (in somebody else's table) or "re-run" (by somebody else).
+        published: Their number in percent.
+        source: Where it was printed.
+        setting: What is known of its conditions.
+        ours: Our number, 0 to 1.
+        difference: Ours minus theirs in points, None if it means nothing.
+        differs: What differs between the two, and what is disputed.
     """
 
     method: str
@@ -63,7 +74,14 @@ class Beside:
 
 @cache
 def card_of(method: str) -> Card | None:
-    """Return a method's card, or None for a method that this version does not know."""
+    """Return a method's card.
+
+    Args:
+        method: Its name in the registry.
+
+    Returns:
+        The card, or None for a method that this version does not know.
+    """
     try:
         return registry.method_card(method)
     except UnknownName:
@@ -71,13 +89,28 @@ def card_of(method: str) -> Card | None:
 
 
 def title(method: str) -> str:
-    """Return a method's name as its paper spells it."""
+    """Return a method's name as its paper spells it.
+
+    Args:
+        method: Its name in the registry.
+
+    Returns:
+        The name on its card; the given one for a method that this version does not know.
+    """
     card = card_of(method)
     return method if card is None else card.name
 
 
 def beside(cells: Results, table: Sequence[Row]) -> list[Beside]:
-    """Return every number of others that one of our rows can stand beside: one-class, multi-class and few-shot ones."""
+    """Return every number of others that a row of ours can be compared with: one-class, multi-class and few-shot ones.
+
+    Args:
+        cells: The cells.
+        table: Their table.
+
+    Returns:
+        The numbers by data set, protocol, method, preset, metric and kind, the highest first.
+    """
     found = [one for row in table if THEIRS.fullmatch(row.setting.protocol) for one in _of_row(row, cells.cells)]
     protocols = list(dict.fromkeys(row.setting.protocol for row in table))
 
@@ -117,7 +150,7 @@ def _of_row(row: Row, cells: Sequence[CellResult]) -> Iterator[Beside]:
 
 
 def _theirs(card: Card, data: DatasetCard, protocol: str) -> Iterator[tuple[str, Reported, list[str]]]:
-    """Yield the kind of each number of others on a data set, the number under our metric's name, and what is disputed."""
+    """Yield the kind of each number of others on a data set, the number by our metric's name, and what is disputed."""
     name, known = known_name(card.name), look_up("datasets", data.name)
     metrics = {look_up("metrics", metric): metric for metric in METRICS}
     printed = results(dataset=known, setting=protocol) if known and look_up("settings", protocol) else ()
@@ -195,7 +228,7 @@ def _images(row: Row, data: DatasetCard, own: Sequence[CellResult]) -> Iterator[
 
 
 def _learned(own: Sequence[CellResult]) -> int | None:
-    """Return how many images one seed learned from in all categories, if the cells say."""
+    """Return how many training images one seed had in all categories, if the cells record it."""
     if not own or not all(isinstance(cell.stamps.get("train_images"), int) for cell in own):
         return None
     return sum(int(cell.stamps["train_images"]) for cell in own if cell.run == own[0].run)

@@ -18,11 +18,15 @@ COSTS = {"fit_seconds": "fit, s", "score_ms": "score, ms", "peak_mb": "peak, MB"
 class Number:
     """One metric of a row, 0 to 1: the mean over categories for each seed, then over seeds.
 
-    `over_seeds` has Student's interval. Where training parts were drawn several times its n are the draws, each the mean
-    over its seeds: runs of one draw learned from the same parts and are not independent. `low` and `high` are the mean
-    bounds over images, which for several categories are wider than those of the mean would be. `categories` are those it
-    is the mean of, and `notes` say what of the row is missing in it. `best` is set where the row is ahead beyond both
-    intervals.
+    Attributes:
+        over_seeds: Mean and Student's interval. Where training parts were drawn several times its n are the draws, each
+            the mean over its seeds: runs of one draw had the same training images and are not independent.
+        low: The cells' mean lower bound over images; for several categories the interval is wider than that of their
+            mean would be.
+        high: Their mean upper bound.
+        categories: Those it is the mean of.
+        notes: What of the row is missing in it.
+        best: Whether the row is ahead of every other beyond both intervals.
     """
 
     over_seeds: Summary
@@ -49,8 +53,16 @@ class Number:
 class Row:
     """A method in a setting.
 
-    `categories` are those it has a result for, `of` how many the setting has in all. `runs` are its seeds, with the draw
-    where there is one; how many a number comes from it says itself.
+    Attributes:
+        method: The method's name in the registry.
+        setting: The setting.
+        numbers: Its numbers by metric.
+        costs: Means over its cells, by the names in COSTS.
+        categories: Those it has a result for.
+        of: How many the setting has in all.
+        runs: Its seeds, with the draw where there is one; each number reports how many it comes from.
+        failures: How many of its cells failed.
+        splits: Hashes of the splits by (category, run), where they are known.
     """
 
     method: str
@@ -64,13 +76,27 @@ class Row:
     splits: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def seeds(self, metrics: Iterable[str]) -> tuple[int, int]:
-        """Return the fewest and the most seeds, or draws, that its numbers of these metrics come from."""
+        """Return how many seeds, or draws, its numbers come from.
+
+        Args:
+            metrics: Its numbers of these metrics; those it lacks are skipped.
+
+        Returns:
+            The fewest and the most.
+        """
         each = [self.numbers[name].over_seeds.seeds for name in metrics if name in self.numbers] or [0]
         return min(each), max(each)
 
 
 def rows(cells: Results) -> list[Row]:
-    """Return the table, the settings in their order and the methods by name, with the best numbers marked."""
+    """Return the table of a benchmark.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        Rows with the settings in their order and the methods by name, the best numbers marked.
+    """
     grouped: dict[Setting, dict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.cells:
         grouped[cell.setting][cell.method].append(cell)
@@ -83,7 +109,15 @@ def rows(cells: Results) -> list[Row]:
 
 
 def values(own: Sequence[CellResult], metric: str) -> dict[str, dict[str, Measured]]:
-    """Return one method's values by category, then run (seed and draw)."""
+    """Return one method's values.
+
+    Args:
+        own: Its cells in one setting or several, failed ones not among them.
+        metric: The metric.
+
+    Returns:
+        Values by category, then run (seed and draw).
+    """
     found: dict[str, dict[str, Measured]] = defaultdict(dict)
     for cell in own:
         for category, metrics in cell.categories.items():
@@ -93,7 +127,16 @@ def values(own: Sequence[CellResult], metric: str) -> dict[str, dict[str, Measur
 
 
 def consistent(one: Row, other: Row, metric: str) -> bool:
-    """Say whether two rows have a metric for the same categories, with the same split wherever both have recorded one."""
+    """Return whether two rows can be compared in a metric.
+
+    Args:
+        one: A row that has the metric.
+        other: Another.
+        metric: The metric.
+
+    Returns:
+        True if they have it for the same categories, with the same split wherever both have recorded one.
+    """
     categories = one.numbers[metric].categories
     if categories != other.numbers[metric].categories:
         return False
@@ -136,8 +179,8 @@ def _number(
 ) -> Number:
     """Return the mean over categories and runs; only runs with every category count, for others are another mean.
 
-    `found` has the metric by category and run, of all the row's `categories` and of its runs, which `draws` holds with the
-    draw of each.
+    `found` has the metric by category and run, of all the row's `categories` and of its runs, which `draws` holds with
+    the draw of each.
     """
     covered, notes = tuple(sorted(found)), []
     if len(covered) < len(categories):
@@ -173,7 +216,7 @@ def _independent(by_run: Mapping[str, float], draws: Mapping[str, int | None]) -
 
 
 def _marked(own: list[Row]) -> list[Row]:
-    """Mark a number that is ahead of every other of the setting beyond both intervals; none if rows are not comparable."""
+    """Mark numbers that are ahead of every other of the setting beyond both intervals; none if rows do not compare."""
     marked = list(own)
     for metric in {name for row in own for name in row.numbers}:
         having = [row for row in own if metric in row.numbers]

@@ -1,4 +1,4 @@
-"""Methods by categories, a table a metric: what a paper prints, with the mean and the average rank, and its heat map."""
+"""Methods by categories, a table a metric: what a paper prints, with mean and average rank, and its heat map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from blemish.benchmark.results.rows import values
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """One value, 0 to 1, its place in the map's range, 0 to 1, and how many seeds it is the mean of."""
+    """One value of a heat map.
+
+    Attributes:
+        value: 0 to 1.
+        share: Its position in the map's range, 0 to 1.
+        seeds: How many seeds it is the mean of.
+    """
 
     value: float
     share: float
@@ -26,10 +32,18 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """A table of squares, None where there is no result. `groups` are (data set, how many of the columns).
+    """Methods by categories, as a table of squares.
 
-    `columns` are categories, '' for a data set that has none. `place` counts the protocols and presets, for
-    maps that belong together.
+    Attributes:
+        place: Counts the protocols and presets, for maps that belong together.
+        protocol: The protocol.
+        preset: The preset.
+        metric: The metric.
+        groups: (data set, how many of the columns it has).
+        columns: Categories, "" for a data set that has none.
+        lines: (method, its squares; None where there is no result).
+        low: The lowest value.
+        high: The highest.
     """
 
     place: int
@@ -44,7 +58,14 @@ class HeatMap:
 
 
 def heat_maps(cells: Results) -> list[HeatMap]:
-    """Return a map for each protocol, preset and metric of which there is any result."""
+    """Return the heat maps of a benchmark.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        A map for each protocol, preset and metric of which there is any result.
+    """
     grouped: dict[tuple[str, str], list[CellResult]] = defaultdict(list)
     for setting in cells.settings:  # their order
         grouped[setting.protocol, setting.preset] += [c for c in cells.cells if c.setting == setting and not c.failed]
@@ -88,10 +109,14 @@ FIRST = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """A method's values, 0 to 1, in the order of the columns, None where there is no result.
+    """One method of a comparison.
 
-    `fewer` says of each value whether it is the mean of fewer seeds than the most there are. `mean` is None unless every
-    column has a value, and `rank` unless the method takes part in the contest.
+    Attributes:
+        method: The method's name in the registry.
+        values: 0 to 1, in the order of the columns; None where there is no result.
+        fewer: Of each value, whether it is the mean of fewer seeds than the most there are.
+        mean: The mean of the values, None unless every column has one.
+        rank: The average rank, None unless the method takes part in the contest.
     """
 
     method: str
@@ -103,7 +128,16 @@ class ComparisonRow:
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """The methods of one protocol and preset by one metric, the best rank first, those without a rank last."""
+    """The methods of one protocol and preset by one metric.
+
+    Attributes:
+        protocol: The protocol.
+        preset: The preset.
+        metric: The metric.
+        columns: Categories, with their data set where there are several.
+        lines: The methods, the best rank first, those without a rank last.
+        note: What may be read from the ranks.
+    """
 
     protocol: str
     preset: str
@@ -114,18 +148,41 @@ class SideBySide:
 
 
 def leading(cells: Results) -> list[str]:
-    """Return the metrics that are compared and drawn; the tables of each setting and the heat maps have all."""
+    """Return the metrics that are compared and drawn; the tables of each setting and the heat maps have all.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        Those of FIRST that the cells have, or else their first metric.
+    """
     return [m for m in FIRST if m in cells.metrics] or cells.metrics[:1]
 
 
 def whole(cells: Results) -> list[str]:
-    """Return the protocols that are no level of several, or all where there are only such."""
+    """Return the protocols that are no level of several.
+
+    Args:
+        cells: The cells.
+
+    Returns:
+        Their names; all protocols where there are only levels.
+    """
     protocols = list(dict.fromkeys(setting.protocol for setting in cells.settings))
     return [name for name in protocols if not in_levels(name)] or protocols
 
 
 def side_by_side(cells: Results, metrics: Sequence[str], protocols: Sequence[str]) -> list[SideBySide]:
-    """Return a table for each of the protocols, presets and metrics that has two categories and two methods or more."""
+    """Return methods by categories, with ranks.
+
+    Args:
+        cells: The cells.
+        metrics: A table for each of these metrics, ...
+        protocols: ... each of these protocols, and each preset.
+
+    Returns:
+        The tables that have two categories and two methods or more.
+    """
     contested = {(one.protocol, one.preset, one.metric): one for one in contests(cells, metrics, protocols)}
     return [
         _table(one, contested.get((one.protocol, one.preset, one.metric)))

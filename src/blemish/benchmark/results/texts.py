@@ -31,9 +31,17 @@ NO_INTERVALS = f"Means over seeds ({SHORT}: over fewer than others); their inter
 
 
 def markdown(cells: Results, table: Sequence[Row], published: Sequence[Beside]) -> str:
-    """Return the results for people who read Markdown.
+    """Return the results as Markdown.
 
-    Methods by categories, a table a setting with intervals and costs, numbers of others beside ours, failures.
+    Methods by categories, a table a setting with intervals and costs, numbers of others next to ours, failures.
+
+    Args:
+        cells: The cells.
+        table: Their table.
+        published: Numbers of others next to ours.
+
+    Returns:
+        The Markdown.
     """
     parts = ["# Benchmark\n", ASSUMED + "\n"]
     for both in side_by_side(cells, leading(cells), whole(cells)):
@@ -70,9 +78,16 @@ def markdown(cells: Results, table: Sequence[Row], published: Sequence[Beside]) 
 
 
 def latex(cells: Results, table: Sequence[Row]) -> str:
-    r"""Return methods by categories and each setting's results and costs, for `\input`; needs booktabs and graphicx.
+    r"""Return methods by categories and each setting's results and costs as LaTeX.
 
     In the tables of the settings the best numbers are bold. A table that is wider than the page is made smaller.
+
+    Args:
+        cells: The cells.
+        table: Their table.
+
+    Returns:
+        LaTeX for `\input`, which needs booktabs and graphicx.
     """
     parts = ["% Needs \\usepackage{booktabs,graphicx}. " + ASSUMED.replace("%", "percent")]
     for both in side_by_side(cells, leading(cells), whole(cells)):
@@ -99,10 +114,17 @@ def latex(cells: Results, table: Sequence[Row]) -> str:
 
 
 def comma_separated(cells: Results, table: Sequence[Row]) -> str:
-    """Return one line a method, setting, category and metric, with every seed's value; the category `*` is the mean of all.
+    """Return the results as CSV: one line a method, setting, category and metric, with every seed's value.
 
-    Numbers are shares from 0 to 1, not percent, with all their digits; what is missing is empty. `seeds` is how many seeds,
-    or draws, a mean comes from; `notes` say of what it lacks.
+    The category `*` is the mean of all. Numbers are shares from 0 to 1, not percent, with all their digits; what is
+    missing is empty. The column `seeds` is how many seeds, or draws, a mean comes from; `notes` has what it lacks.
+
+    Args:
+        cells: The cells.
+        table: Their table.
+
+    Returns:
+        The lines.
     """
     head = ["dataset", "protocol", "preset", "method", "category", "metric", "mean", "seeds_low", "seeds_high", "seeds"]
     lines: list[list[Any]] = [[*head, "images_low", "images_high", "best", "notes", "by_seed", *COSTS]]
