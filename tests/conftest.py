@@ -8,7 +8,10 @@ Hypothesis looks at answers, not at how long one takes: a machine may be busy.
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
+import pytest
 from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the processes that tests start
@@ -30,3 +33,24 @@ def pytest_terminal_summary(terminalreporter) -> None:
     if reasons:
         said = "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
         terminalreporter.write_line(f"not run on this machine, {sum(reasons.values())} tests: {said}")
+
+
+@pytest.fixture(scope="module")
+def traced_once() -> Iterator[None]:
+    """Trace a detector once, however many tests export it: that takes seconds, and gives the same graph every time."""
+    from blemish.export import graph
+
+    kept: WeakKeyDictionary[object, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
+    trace = graph._traced
+
+    def traced(detector, size):
+        import onnx
+
+        known = kept.setdefault(detector, {})
+        if size not in known:
+            known[size] = trace(detector, size).SerializeToString()
+        return onnx.load_from_string(known[size])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "_traced", traced)
+        yield

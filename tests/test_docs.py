@@ -31,6 +31,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for name, text in found if name == language]
 
 
+@pytest.mark.slow
 def test_the_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
     """Only where the weights come from is changed: the network is not reachable from a test."""
     write_folder(tmp_path / "datasets" / "MVTec" / "bottle", good=15, bad=3)
@@ -55,6 +56,7 @@ def short_presets(monkeypatch) -> None:
     monkeypatch.setattr(registry, "preset", brief)
 
 
+@pytest.mark.slow
 def test_the_page_on_python_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
     """Every block, in their order, each with what those before it made; only trainings are shorter."""
     page = ROOT / "docs" / "python.md"
@@ -100,6 +102,7 @@ def test_an_array_in_opencv_order_scores_as_another_colour(tmp_path) -> None:
     assert wrong.score > 1.5 * right.score
 
 
+@pytest.mark.slow
 def test_the_page_for_users_of_anomalib_names_what_exists(tmp_path, monkeypatch) -> None:
     """Its Python runs, and of every `Name(argument=...)` in the columns of ours name and argument are real."""
     page = ROOT / "docs" / "from-anomalib.md"

@@ -3,8 +3,12 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 from blemish.data.synthetic.render import CATEGORIES
 from blemish.imaging.images import read
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "lesson.py"
 

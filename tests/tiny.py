@@ -28,7 +28,7 @@ def make(name: str, **changes: object) -> Detector:
     return registry.method(name)(**{**own_tests(name).TINY, **changes})
 
 
-def brief(name: str) -> Detector:
-    """Return `make(name)` that takes two steps in each of its trainings: enough where it does not matter what it learns."""
+def brief(name: str, **changes: object) -> Detector:
+    """Return `make(name, **changes)` that takes two steps in each training: enough where its result does not matter."""
     trainings = {"steps", "encoder_steps", "teacher_steps"} & make(name).params.keys()
-    return make(name, **dict.fromkeys(trainings, 2))
+    return make(name, **{**dict.fromkeys(trainings, 2), **changes})

@@ -26,6 +26,8 @@ from blemish.training.device import to
 from blemish.training.random_state import seeded
 from grids import TINY, cells
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory) -> Cell:

@@ -62,14 +62,14 @@ def test_a_cell_that_does_not_fit_in_the_cluster_is_refused(cluster) -> None:
 
 
 def test_a_grid_has_the_same_results_on_ray(cluster, tmp_path) -> None:
-    grid = cells(tmp_path, seeds=[0, 1])
+    grid = cells(tmp_path, seeds=[0])
     keys = ("cell", "metrics", "scores", "decisions", "by_category", "failed")
     local, far = (
         sorted(({k: r[k] for k in keys} for r in Runner(grid, tmp_path / name, where)), key=lambda r: r["cell"]["seed"])
         for name, where in (("local", LocalBackend(1)), ("ray", RayBackend()))
     )
     assert json.dumps(local) == json.dumps(far)
-    assert len(list((tmp_path / "ray" / "cells").glob("*.json"))) == 2
+    assert len(list((tmp_path / "ray" / "cells").glob("*.json"))) == 1
     assert ray.is_initialized(), "a cluster that was there before stays"
 
 

@@ -206,6 +206,7 @@ def task(cell, **more) -> dict:
     return {"cell": cell.as_dict(), "device": "cpu", "features": None, "fitted": None, "keep": True, **more}
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_measures_the_same(tmp_path) -> None:
     """A process of its own measures the same and prints nothing between."""
     (cell,) = cells(tmp_path)
@@ -215,6 +216,7 @@ def test_a_process_of_its_own_measures_the_same(tmp_path) -> None:
     assert without_times(found) == without_times(json.loads(json.dumps(measure(cell))))
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_a_process_is_a_result(tmp_path) -> None:
     (cell,) = cells(tmp_path, params={"patchcore": {"coreset_sampling_ratio": 2.0}})
     found = measured(task(cell))
@@ -288,6 +290,7 @@ def test_jobs_run_side_by_side_with_the_same_results(tmp_path) -> None:
     assert (tmp_path / "out" / "features" / "maps").is_dir()
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_from_the_working_folder(tmp_path, monkeypatch) -> None:
     """Nothing is imported from the folder in which the command is run."""
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder was run')")

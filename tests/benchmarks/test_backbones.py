@@ -64,6 +64,7 @@ def test_a_file_and_the_embedded_network_stay_apart(harness) -> None:
     assert "| tile | 0.2500 ± 0.0000 | 0.7500 ± 0.0000 |" in page
 
 
+@pytest.mark.slow
 def test_kinds_are_shown_where_there_are_several(harness, tmp_path, monkeypatch) -> None:
     root = write_folder(tmp_path / "striped", good=15, bad=4)
     write_folder(tmp_path / "single", good=15, bad=2)

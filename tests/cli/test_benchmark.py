@@ -18,10 +18,12 @@ from blemish.core.errors import InputError
 from commands import blemish
 from parts import write_folder
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "blemish"]
 GRID = """
 methods = ["patchcore"]
-seeds = [0, 1]
+seeds = [0]
 image_size = 32
 batch_size = 4
 protocols = ["one-class", {kind = "few-shot", k = 2, draw = [0, 1]}, {kind = "robustness", change = "blur", strength = 2}]
@@ -58,17 +60,17 @@ def test_a_killed_run_goes_on_and_the_pages_are_written_from_it(place) -> None:
     started.send_signal(signal.SIGKILL)
     started.wait()
     before = {path.name: path.read_bytes() for path in cells.glob("*.json")}
-    assert 1 <= len(before) < 8
+    assert 1 <= len(before) < 4
     done = blemish(*call(place, "--jobs", "2"))
     assert done.returncode == 0, done.stderr
-    assert f"{len(before)} of 8 cells are there already." in done.stdout
+    assert f"{len(before)} of 4 cells are there already." in done.stdout
     assert "few-shot-2" in done.stdout
     assert f"Next:  blemish benchmark-report {place / 'out'}" in done.stdout
     after = {path.name: path.read_bytes() for path in cells.glob("*.json")}
-    assert len(after) == 8
+    assert len(after) == 4
     assert before.items() <= after.items(), "what was there is not done again"
     found = read_cells(place / "out")
-    assert len(found.cells) == 8
+    assert len(found.cells) == 4
     assert {s.protocol for s in found.settings} == {"one-class", "few-shot-2", "robustness-blur-2"}
     report = blemish("benchmark-report", place / "out", "--format", "markdown,csv,latex,html")
     assert report.returncode == 0, report.stderr
@@ -79,7 +81,7 @@ def test_a_killed_run_goes_on_and_the_pages_are_written_from_it(place) -> None:
     assert "| 2 | 1 of 1 |" in row, "two draws, each the mean over two seeds"
     again = blemish(*call(place, "--json"))
     found = json.loads(again.stdout)
-    assert (found["cells"], found["failed"]) == (8, 0)
+    assert (found["cells"], found["failed"]) == (4, 0)
     assert {row["method"] for row in found["table"]} == {"patchcore"}
 
 

@@ -36,6 +36,7 @@ def model(place) -> Path:
     return Path(found["model"])
 
 
+@pytest.mark.slow
 def test_a_real_process_fits_and_inspects(place, tmp_path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
@@ -298,6 +299,7 @@ def test_read_only_output_is_a_clear_error(place, tmp_path) -> None:
     assert "cannot write" in done.stderr
 
 
+@pytest.mark.slow
 def test_control_c_leaves_nothing_half_written(place, tmp_path) -> None:
     import signal
 
@@ -317,6 +319,7 @@ def test_control_c_leaves_nothing_half_written(place, tmp_path) -> None:
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["run.json"]
 
 
+@pytest.mark.slow
 def test_demo_goes_from_nothing_to_a_report(tmp_path) -> None:
     done = blemish("demo", "--out", tmp_path / "demo", "--category", "fabric")
     assert done.returncode == 0, done.stderr
@@ -338,6 +341,7 @@ def test_download_shows_the_licence_and_asks(tmp_path) -> None:
     assert "Fetch it by hand from" in by_hand.stderr
 
 
+@pytest.mark.slow
 def test_list_and_info_need_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['blemish', *sys.argv[1:]]\n"
@@ -423,6 +427,7 @@ def test_a_crash_never_looks_like_a_defective_part(error) -> None:
     assert "ugh" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "unbuffered", "errors_too"),
     [("list", "", False), ("list", "1", False), ("list", "", True), ("--help", "", False), ("taxonomy", "", False)],

@@ -20,6 +20,8 @@ from blemish.models import Patchcore
 from commands import blemish
 from parts import write_folder
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("traced_once")]
+
 COMMAND = [sys.executable, "-m", "blemish"]
 
 

@@ -58,6 +58,7 @@ def test_the_parameters_that_count_steps_are_known() -> None:
     assert used == set(registry.TRAININGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "steps", "size"),
     [([], 400, 128), (["--preset", "quick"], 400, 128), (["--preset", "paper"], 15_625, 256)],
@@ -70,6 +71,7 @@ def test_a_demonstration_takes_the_quick_preset_and_says_so(begun, tmp_path, opt
     assert f"of ae, {steps:,} steps at {size} x {size} pixels" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_demonstration_of_what_is_not_trained_is_as_it_was(begun, tmp_path) -> None:
     done = CliRunner().invoke(app, ["demo", "-c", "fabric", "-o", str(tmp_path)])
     assert begun[0][1:] == ((256, 256), 32)

@@ -60,6 +60,7 @@ def picture():
     return lambda value: encode_png(np.full((32, 32, 3), value, np.uint8))
 
 
+@pytest.mark.slow
 def test_once_has_the_exit_codes_of_inspect(line, options, picture, tmp_path) -> None:
     assert run(line, *options, "--once").returncode == 0
     (line / "good\n.png").write_bytes(picture(20))
@@ -81,6 +82,7 @@ def test_once_has_the_exit_codes_of_inspect(line, options, picture, tmp_path) ->
     assert run(line, *options, "--once").returncode == 0, "nothing new"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_and_another_watcher_may_begin(line, options, picture, tmp_path, number) -> None:

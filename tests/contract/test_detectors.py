@@ -73,6 +73,7 @@ def test_unfitted_says_so(name) -> None:
         detector.save("never.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_shapes_and_kinds(fitted, count) -> None:
     images = stripes(count, SIZE, seed=9)
@@ -87,6 +88,7 @@ def test_shapes_and_kinds(fitted, count) -> None:
         assert map.is_floating_point()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(96, 160), (40, 72)])
 def test_other_sizes_of_image_work_or_are_refused(name, fitted, size) -> None:
     """A method that knows one size only declares ONE_SIZE, a part of its refusal, in its own test file."""
@@ -101,6 +103,7 @@ def test_other_sizes_of_image_work_or_are_refused(name, fitted, size) -> None:
     assert map is None or map.shape == (2, *size)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_company(fitted) -> None:
     images = torch.cat([stripes(3, SIZE, seed=5), deface(stripes(2, SIZE, seed=6), 0)[0]])
     together, maps = answer(fitted, images)
@@ -111,6 +114,7 @@ def test_scores_do_not_depend_on_the_company(fitted) -> None:
             torch.testing.assert_close(map[0], maps[i], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fit_returns_self_and_leaves_nothing_in_train_mode(name) -> None:
     detector = brief(name)
     assert detector.fit(Parts(stripes(16, SIZE, seed=0))) is detector
@@ -120,6 +124,7 @@ def test_fit_returns_self_and_leaves_nothing_in_train_mode(name) -> None:
     assert not any(module.training for module in detector.modules() if module is not detector)
 
 
+@pytest.mark.slow
 def test_same_seed_same_scores(name) -> None:
     images = stripes(4, SIZE, seed=11)
     one = brief(name).fit(Parts(stripes(24, SIZE, seed=0)))
@@ -128,6 +133,7 @@ def test_same_seed_same_scores(name) -> None:
     torch.testing.assert_close(answer(two, images)[0], answer(one, images)[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_answers_the_same(name, fitted, tmp_path) -> None:
     path = fitted.save(tmp_path / "d.safetensors")
     loaded = type(fitted).load(path)
@@ -160,6 +166,7 @@ def turned(images: torch.Tensor) -> torch.Tensor:
     return images.transpose(2, 3).flip(2)
 
 
+@pytest.mark.slow
 def test_learning_happens(name, fitted) -> None:
     """Fitted on good parts it tells defaced ones apart, and what it learned is why.
 
@@ -199,6 +206,7 @@ def test_nothing_to_learn_from(name) -> None:
         detector.fit([])
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_frozen(fitted) -> None:
     from blemish.features import Features
 

@@ -18,7 +18,11 @@ from blemish.inference.runtime import Runtime
 from parts import Parts, deface, stripes
 from tiny import brief
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 64)
+SHALLOW = {"cflow": {"blocks": 1}, "csflow": {"blocks": 1}, "fastflow": {"flow_steps": 2}}
+"""A flow's blocks are alike; tracing takes as long as there are many."""
 NEAR = 1e-4
 """Of the largest score or map value: float32 sums in another order, through networks tens of layers deep."""
 
@@ -26,7 +30,7 @@ NEAR = 1e-4
 @pytest.mark.parametrize("name", registry.methods())
 def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) -> None:
     card = registry.method_card(name)
-    inspector = Inspector(brief(name).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
+    inspector = Inspector(brief(name, **SHALLOW.get(name, {})).fit(Parts(stripes(24, SIZE, seed=0))), Imaging(SIZE))
     if card.not_exported:
         with pytest.raises(ExportError, match=f"{card.name} cannot be exported: {card.not_exported[:30]}"):
             to_onnx(inspector)

@@ -15,6 +15,8 @@ from blemish.training.session import session
 from parts import Parts, Torn, stripes
 from tiny import make
 
+pytestmark = pytest.mark.slow
+
 STEPS = ("steps", "encoder_steps", "teacher_steps")
 TRAINED = [name for name in registry.methods() if "steps" in make(name).params]
 GOOD = stripes(12, (64, 64), seed=0)

@@ -38,6 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("synthetic") / "new" / "root", **SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("category", "kind"), KINDS)
 @pytest.mark.parametrize(("size", "seeds"), [(256, 1), (64, 4), (150, 1)])
 def test_the_mask_holds_every_changed_pixel(category: str, kind: str, size: int, seeds: int) -> None:

@@ -16,6 +16,8 @@ from blemish.inference.runtime import Runtime
 from blemish.models import AE, PaDiM, PatchCore
 from parts import stripes, write_folder, write_png
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("traced_once")]
+
 TINY = {"coreset_sampling_ratio": 0.2}
 
 

@@ -20,6 +20,8 @@ from blemish.inference.inspector import Inspector
 from blemish.models import AE, PaDiM, Patchcore
 from parts import write_folder
 
+pytestmark = pytest.mark.slow
+
 TINY = {"coreset_sampling_ratio": 0.2}
 
 

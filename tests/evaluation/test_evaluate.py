@@ -137,6 +137,7 @@ def flattering(report) -> list[str]:
     return [note for note in report.notes if "flatter" in note]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["records", "files"])
 def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) -> None:
     """The command calibrates on files, tests on records, and the files may lie elsewhere under other names."""

@@ -25,6 +25,8 @@ from blemish.inference.runtime import Runtime
 from blemish.models import PaDiM, PatchCore
 from parts import Parts, deface, stripes, write_folder
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("traced_once")]
+
 SIZE = (64, 64)
 
 

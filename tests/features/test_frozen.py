@@ -97,6 +97,7 @@ except WeightsError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_is_tried_once_and_quietly(tmp_path) -> None:
     """The hub's own library waits for a minute between its tries, and says a dozen times that it does."""
     closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}

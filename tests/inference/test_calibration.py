@@ -273,6 +273,7 @@ class TestFromCosts:
             from_costs([0.0, 1.0], [], 1, 1, 0.5)
 
 
+@pytest.mark.slow
 class TestFromEscapeRate:
     @given(samples, st.lists(finite | coarse, min_size=30, max_size=80), st.sampled_from([0.1, 0.2, 0.5]))
     def test_is_the_highest_score_whose_bound_holds(self, good: list[float], bad: list[float], rate: float) -> None:

@@ -178,6 +178,7 @@ def test_thresholds_by_every_rule(inspector) -> None:
         judge.calibrate(good, bad, costs=(1.0, 1.0, 0.5), confidence=0.9)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_model_whole(inspector, tmp_path) -> None:
     """The disk is made full for a process of its own, by a limit on what it may write."""
     import subprocess

@@ -50,6 +50,7 @@ def test_there_is_as_much_as_there_should_be_and_it_stays_small() -> None:
     assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 2.5e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sheet", "changed", "said"),
     [
@@ -125,6 +126,7 @@ def test_one_aupro_of_anomalib_is_not_also_another_aupro(tmp_path) -> None:
     assert "in zero-shot and zero-shot as aupro_anomalib" in said
 
 
+@pytest.mark.slow
 def test_numbers_under_equal_conditions_are_told_apart(tmp_path) -> None:
     """Numbers under the same conditions are told apart or allowed."""
     folder = copy(tmp_path)

@@ -73,6 +73,7 @@ def test_the_first_loss_is_the_error_of_predicted_noise() -> None:
     assert float(found) == pytest.approx(float(noise.square().mean()), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("horizon", "below"), [(20, 20), (800, 50)])
 def test_the_network_sees_noise_below_the_horizon(monkeypatch, horizon, below) -> None:
     """The network sees noised parts at times below the horizon."""

@@ -108,6 +108,7 @@ def test_the_whole_flow_against_autograds_jacobian_and_back(sides) -> None:
     torch.testing.assert_close(torch.cat([m.flatten() for m in flow.inverse(z)]), x)
 
 
+@pytest.mark.slow
 def test_three_sizes_of_the_image(fitted) -> None:
     image = stripes(2, (72, 120), seed=1)
     maps = fitted.described(image)

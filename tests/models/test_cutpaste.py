@@ -102,6 +102,7 @@ def test_the_loss_is_the_cross_entropy_of_the_versions(monkeypatch) -> None:
     assert seen["rates"] == pytest.approx([0.03 * (1 + math.cos(math.pi * i / 25)) / 2 for i in range(25)])
 
 
+@pytest.mark.slow
 def test_trunk_and_head_learn(fitted) -> None:
     start = CutPaste(**fitted.params)
     assert all(not torch.equal(value, start.get_parameter(name)) for name, value in fitted.named_parameters())

@@ -54,6 +54,7 @@ def test_the_sizes_of_the_flow(numbers, count) -> None:
     assert all((c.clamp, c.kind, c.damping) == (3.0, "arctan", 1.0) and c.to_first is not None for c in couplings)
 
 
+@pytest.mark.slow
 def test_the_description_is_each_channels_mean_at_three_sizes(fitted) -> None:
     image = stripes(2, (72, 120), seed=1)
     parts = []
@@ -171,6 +172,7 @@ def test_the_flow_learns_and_the_frozen_network_does_not(fitted) -> None:
         assert torch.equal(value, start.get_parameter(name)) == name.startswith("features.")
 
 
+@pytest.mark.slow
 def test_learning_sets_unseen_defaced_parts_apart(fitted) -> None:
     """How far out they lie, beside good ones: hardly farther after one step, more than twice as far after forty."""
     good, (bad, _) = stripes(20, SIZE, seed=21), deface(stripes(20, SIZE, seed=22), 7)

@@ -15,7 +15,7 @@ from blemish.ops.textures import texture
 from parts import Parts, deface, stripes, write_png
 
 # The contract's defects are turned squares, so its good parts must not be turned.
-TINY = {"width": 8, "rotate": 0.0, "steps": 80, "lr": 5e-3}
+TINY = {"width": 8, "rotate": 0.0, "steps": 60, "lr": 5e-3}
 SIZE = (64, 64)
 
 
@@ -161,6 +161,7 @@ def test_the_rate_falls_to_a_fifth_and_a_25th(monkeypatch) -> None:
     assert rates == pytest.approx([1e-4] * 16 + [2e-5] * 2 + [4e-6] * 2)
 
 
+@pytest.mark.slow
 def test_map_is_a_probability_and_the_image_its_worst_spot(fitted) -> None:
     """Map is the probability and the image its worst neighbourhood."""
     image = deface(stripes(2, SIZE, seed=4), 0)[0]

@@ -129,6 +129,7 @@ def test_the_teacher_is_standardised_on_what_is_learned_from(fitted) -> None:
     torch.testing.assert_close(answers.std((0, 2, 3), correction=0), torch.ones(24), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_distilling_comes_nearer_to_the_backbone() -> None:
     backbone = extractor("texnet_s", [8, 16])
     good = stripes(8, SIZE, seed=0)

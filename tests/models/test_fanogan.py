@@ -15,9 +15,9 @@ TINY = {
     "latent": 4,
     "critic_steps": 1,
     "kappa": 0.1,
-    "steps": 250,
+    "steps": 130,
     "lr": 2e-3,
-    "encoder_steps": 250,
+    "encoder_steps": 130,
     "encoder_lr": 1e-3,
 }
 FEW = {**TINY, "critic_steps": 5, "steps": 2, "encoder_steps": 3}

@@ -13,7 +13,7 @@ from blemish.ops.networks.layers import to_square
 from blemish.training.session import session
 from parts import Parts, Torn, stripes
 
-TINY = {"image_size": 32, "width": 8, "latent": 16, "w_adv": 0.1, "w_con": 5.0, "steps": 300, "lr": 5e-4, "beta1": 0.9}
+TINY = {"image_size": 32, "width": 8, "latent": 16, "w_adv": 0.1, "w_con": 5.0, "steps": 200, "lr": 5e-4, "beta1": 0.9}
 SIZE = (64, 64)
 
 

@@ -33,6 +33,7 @@ def test_parameters_are_the_autoencoders_and_one_more_head() -> None:
     assert sum(p.numel() for p in VAE().parameters()) == both + head == 3_746_731
 
 
+@pytest.mark.slow
 def test_mean_and_log_variance_are_two_heads_of_the_last_map(fitted) -> None:
     image = stripes(2, SIZE, seed=4)
     mean, log_variance = fitted.encode(image)
@@ -59,6 +60,7 @@ def test_the_loss_is_minus_the_bound_of_one_draw(fitted) -> None:
     assert float(found) == pytest.approx(-float((likelihood - distance).mean()) / pixels - constant, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_bound_is_the_mean_log_ratio(fitted) -> None:
     """E over q(z | x) of log p(x | z) + log p(z) - log q(z | x), by Monte Carlo, every density torch's own."""
     image = stripes(1, SIZE, seed=4)
@@ -108,6 +110,7 @@ def test_sampled_scores_average_the_error(fitted) -> None:
             assert float(found.mean()) > 1.1 * float((one - fitted.decoder(mean)).square().sum(1).mean())
 
 
+@pytest.mark.slow
 def test_a_higher_price_makes_the_code_say_less() -> None:
     data = Parts(stripes(24, SIZE, seed=0))
     cheap, dear = (VAE(**{**TINY, "steps": 60}, beta=beta).fit(data) for beta in (0.1, 500.0))

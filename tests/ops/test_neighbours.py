@@ -62,6 +62,7 @@ BYTES = [
 WAYS = [*BYTES, "floats"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("k", [1, 3, 9])
 @pytest.mark.parametrize("name", CASES)

@@ -37,6 +37,7 @@ def test_sound_data_are_left_as_they_are(tool, data, capsys) -> None:
     assert capsys.readouterr().out == "Every entry is sound.\n"
 
 
+@pytest.mark.slow
 def test_an_entry_appended_anywhere_finds_its_file_and_its_line(tool, data, capsys) -> None:
     entry = {"year": 2021, "title": "A new flow", "key": "nobody2021flow", "family": "flow", "placed_by": "curated"}
     entry["arxiv"] = "2100.00001"

@@ -81,6 +81,7 @@ def test_the_preset_is_quick_but_for_what_is_called_changed(scripts) -> None:
         assert bool(changed) == (name in figures.CHEAPER)
 
 
+@pytest.mark.slow
 def test_a_run_draws_what_is_missing_and_names_what_failed(scripts, tmp_path, monkeypatch, capsys) -> None:
     figures = scripts["method_figures"]
     monkeypatch.chdir(tmp_path)

@@ -107,6 +107,7 @@ def test_the_quick_start_takes_the_preset(name) -> None:
         assert sizes == {"image_size": quick.image_size, "train_batch_size": quick.batch_size}
 
 
+@pytest.mark.slow
 def test_a_quick_start_runs_as_printed(tmp_path, monkeypatch, capsys) -> None:
     write_folder(tmp_path / "parts", good=15, bad=3)
     monkeypatch.chdir(tmp_path)
@@ -160,6 +161,7 @@ def test_chance_is_called_chance(scripts, tmp_path, low, said) -> None:
     assert "Smaller than `quick`, because the method is slow: `steps=7`." in text
 
 
+@pytest.mark.slow
 def test_checking_tells_what_is_stale_and_writing_mends_it(scripts, tmp_path, monkeypatch, capsys) -> None:
     docs = scripts["docs"]
     monkeypatch.setattr(docs, "DOCS", tmp_path)

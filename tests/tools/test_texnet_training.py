@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from blemish.features import extractor
 from blemish.features.texnet import SIZES, TexNet, load_weights, read_weights
 
+pytestmark = pytest.mark.slow
+
 Tools = dict[str, ModuleType]
 
 

@@ -431,6 +431,7 @@ def learn_together(batch: int, folder: Path | None, steps: int) -> dict[str, obj
     return {"net": net.state_dict(), "losses": losses, "dice": dice, "after": after}
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_double_batches(tmp_path) -> None:
     """Two processes learn what one does with batches twice as large."""
     with socket.socket() as free:

@@ -15,6 +15,8 @@ from blemish.imaging.images import Imaging
 from parts import Parts, deface, stripes, write_png
 from watched import lines, png, until
 
+pytestmark = pytest.mark.slow
+
 QUICK = """
 import sys, time
 sys.path.insert(0, sys.argv[4])

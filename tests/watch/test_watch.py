@@ -49,6 +49,7 @@ def test_every_part_has_one_line_and_a_restart_adds_none(line, tmp_path, model) 
     assert len(model.read) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settle", [0.0, 0.2])
 def test_a_file_that_is_still_being_written_waits(line, tmp_path, model, start, settle) -> None:
     """With no settle time it is tried, but no verdict is reached from half a file, and no error is reported."""

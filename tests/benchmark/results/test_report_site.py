@@ -46,6 +46,7 @@ def written(tmp_path_factory):
     return cells, {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
+@pytest.mark.slow
 def test_all_formats_are_written(written) -> None:
     assert set(written[1]) == set(FORMATS.values())
 
@@ -95,6 +96,7 @@ def test_figures_are_there(written) -> None:
     assert "#333c44" not in text[text.index("<main>") :], "ink follows the page"
 
 
+@pytest.mark.slow
 def test_the_same_cells_give_the_same_bytes(written, tmp_path) -> None:
     cells, texts = written
     for path in write_report(cells, tmp_path):
