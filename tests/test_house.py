@@ -74,12 +74,37 @@ def test_names_of_other_libraries_are_the_same_methods() -> None:
 
 
 def test_the_first_names_are_at_the_top() -> None:
-    from blemish import Engine, Inspector
+    from blemish import Engine, Folder, Inspector, Prediction, Runtime, create_method, list_datasets, list_methods, load
 
     assert (Engine.__module__, Inspector.__module__) == ("blemish.engine.engine", "blemish.inference.inspector")
-    assert {"Engine", "Inspector"} < set(dir(blemish))
+    assert (Folder, Prediction) == (blemish.data.Folder, blemish.core.types.Prediction)
+    assert (Runtime, load) == (blemish.inference.runtime.Runtime, blemish.inference.loading.load)
+    assert list_methods() == list(registry.methods())
+    assert list_datasets() == list(registry.datasets())
+    assert create_method("Patch-Core", seed=3).params["seed"] == 3
+    assert set(blemish.__all__) < set(dir(blemish))
     with pytest.raises(AttributeError, match="no attribute 'Motor'"):
         _ = blemish.Motor
+
+
+def test_no_module_imports_its_importer() -> None:
+    """Imports at the top of modules have no circle, so that any file can be read before those that use it."""
+    imports: dict[str, set[str]] = {}
+    files = {
+        ".".join(("blemish", *p.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): p
+        for p in SOURCE.rglob("*.py")
+    }
+    for module, path in files.items():
+        found = imports.setdefault(module, set())
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {
+                    f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in files else node.module for a in node.names
+                }
+    imports = {module: {one for one in found if one in files} for module, found in imports.items()}
+    while free := [module for module, found in imports.items() if not found]:
+        imports = {module: found - set(free) for module, found in imports.items() if module not in free}
+    assert imports == {}
 
 
 def test_names_are_found_in_any_spelling_and_suggested() -> None:

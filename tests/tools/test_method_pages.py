@@ -35,7 +35,7 @@ def test_the_pages_are_those_of_the_methods() -> None:
 
 
 @pytest.mark.parametrize("name", registry.methods())
-def test_a_page_names_every_parameter_with_its_default_and_meaning(name) -> None:
+def test_a_page_names_every_parameter_and_its_meaning(name) -> None:
     quick = registry.method_card(name).presets.get("quick")
     head = ["parameter", "type", "default", *(["`quick`"] if quick else []), "meaning"]
     table = rows(written(name))
