@@ -52,9 +52,13 @@ def means() -> tuple[str, ...]:
 
 
 class ByteTiles:
-    """A bank of (M, D) vectors as bytes: their coordinates on the leading axes, and the length of what is left.
+    """A bank of vectors as bytes: their coordinates on the leading axes, and the length of what is left.
 
-    `centre` is (D,), `axes` (D, at most 63), orthonormal; `by` is one of `means()`.
+    Args:
+        bank: (M, D) float32.
+        centre: (D,), subtracted first.
+        axes: (D, at most 63), orthonormal.
+        by: How bytes are multiplied: one of `means()`.
     """
 
     def __init__(self, bank: Tensor, centre: Tensor, axes: Tensor, by: str) -> None:
@@ -78,9 +82,14 @@ class ByteTiles:
         self.halves = halves.numpy()
 
     def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor, int]:
-        """Return squared distances and indices, (Q, k), of the rows nearest to (Q, D) queries, nearest first.
+        """Find the rows nearest to each query, nearest first.
 
-        And how many distances were taken in full.
+        Args:
+            queries: (Q, D) float32.
+            k: How many, at most the rows of the bank.
+
+        Returns:
+            Squared distances and indices, (Q, k) each, and how many distances were computed in full.
         """
         queries = queries.contiguous()
         count, leading = len(queries), torch.addmm(self.offset, queries, self.axes)
@@ -103,6 +112,12 @@ def evenly(count: int) -> Tensor:
     """Return the discrete cosine transform, (count, count) orthonormal, which spreads the few long axes over all.
 
     One scale serves all axes, and the longest decides it: the more alike they are, the less does rounding move.
+
+    Args:
+        count: How many axes.
+
+    Returns:
+        (count, count), orthonormal.
     """
     at = torch.arange(count, dtype=torch.float64)
     waves = torch.cos(torch.pi / count * (at[None] + 0.5) * at[:, None])

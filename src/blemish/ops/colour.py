@@ -9,38 +9,85 @@ from torch import Tensor
 
 
 def grey(image: Tensor) -> Tensor:
-    """Return the luminance (ITU-R 601), (..., 1, H, W)."""
+    """Return the luminance (ITU-R 601), (..., 1, H, W).
+
+    Args:
+        image: (..., 3, H, W) RGB.
+
+    Returns:
+        (..., 1, H, W).
+    """
     weights = image.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     return (image * weights).sum(-3, keepdim=True)
 
 
 def sometimes_grey(image: Tensor, share: float) -> Tensor:
-    """Return (B, 3, H, W) images with each made grey with probability `share`."""
+    """Make some images grey.
+
+    Args:
+        image: (B, 3, H, W) RGB.
+        share: Probability of each image.
+
+    Returns:
+        (B, 3, H, W).
+    """
     chosen = torch.rand(len(image)).to(image.device) < share
     return torch.where(chosen.view(-1, 1, 1, 1), grey(image).expand_as(image), image)
 
 
 def brightness(image: Tensor, factor: float) -> Tensor:
-    """Return a picture `factor` times as bright."""
+    """Return images `factor` times as bright.
+
+    Args:
+        image: (..., 3, H, W) in [0, 1].
+        factor: At least 0; 1 changes nothing.
+
+    Returns:
+        As `image`, cut off at 0 and 1.
+    """
     return (factor * image).clamp(0, 1)
 
 
 def contrast(image: Tensor, factor: float) -> Tensor:
-    """Return one picture with everything `factor` times as far from its mean luminance."""
+    """Return one image with everything `factor` times as far from its mean luminance.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        factor: At least 0; 1 changes nothing.
+
+    Returns:
+        As `image`, cut off at 0 and 1.
+    """
     mean = grey(image).mean()
     return (mean + factor * (image - mean)).clamp(0, 1)
 
 
 def saturation(image: Tensor, factor: float) -> Tensor:
-    """Return a picture with every colour `factor` times as far from the grey of its luminance."""
+    """Return images with every colour `factor` times as far from the grey of its luminance.
+
+    Args:
+        image: (..., 3, H, W) in [0, 1].
+        factor: At least 0; 1 changes nothing.
+
+    Returns:
+        As `image`, cut off at 0 and 1.
+    """
     light = grey(image)
     return (light + factor * (image - light)).clamp(0, 1)
 
 
 def tint(image: Tensor, angle: float, factor: float = 1.0) -> Tensor:
-    """Return a picture with its hue turned by `angle` radians about the grey axis and `factor` times as far from that axis.
+    """Return images with their hue rotated about the grey axis.
 
     Unlike the other changes it keeps each pixel's mean of the three colours, and cuts nothing off at 0 and 1.
+
+    Args:
+        image: (..., 3, H, W) RGB.
+        angle: In radians.
+        factor: How many times as far each colour is from that axis.
+
+    Returns:
+        As `image`.
     """
     middle = image.mean(-3, keepdim=True)
     away = image - middle
@@ -52,16 +99,31 @@ CHANGES = (brightness, contrast, saturation)
 
 
 def jitter_one(images: Tensor, strength: float = 0.2) -> Tensor:
-    """Return (B, 3, H, W) images with one of CHANGES done to each; its factor lies in [1 - strength, 1 + strength]."""
+    """Apply one of CHANGES to each image.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+        strength: Factors are drawn from [1 - strength, 1 + strength].
+
+    Returns:
+        As `images`.
+    """
     kinds = torch.randint(len(CHANGES), (len(images),)).tolist()
     factors = (1 + strength * (2 * torch.rand(len(images)) - 1)).tolist()
     return torch.stack([CHANGES[k](image, f) for k, f, image in zip(kinds, factors, images, strict=True)])
 
 
 def jitter_all(image: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Return a picture (3, H, W) after all of CHANGES in random order; before its saturation its hue is turned, too.
+    """Apply all of CHANGES in random order; before its saturation an image's hue is rotated, too.
 
-    Each factor lies in [1 - strength, 1 + strength], the hue is turned by up to `strength` full turns.
+    Args:
+        image: (3, H, W) in [0, 1].
+        strength: Factors are drawn from [1 - strength, 1 + strength], the hue's angle from up to `strength` full
+            circles.
+        generator: Draws order and factors.
+
+    Returns:
+        As `image`.
     """
 
     def between(low: float, high: float) -> float:

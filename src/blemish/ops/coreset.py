@@ -53,13 +53,23 @@ class Coreset(NamedTuple):
 def greedy_coreset(
     points: Tensor | Sequence[Tensor], count: int, *, projection: int | None = 128, starts: int = 10, seed: int = 0
 ) -> Coreset:
-    """Select a greedy k-centre subset of (N, D) points, given in one piece or several.
+    """Select a greedy k-centre subset of points.
 
-    Each pick is the point farthest from all picks so far. Distances are measured after a random Gaussian projection to
-    `projection` dimensions (None, or D not larger: as they are). The first pick is the point with the largest mean
-    distance to `starts` random points, which are not picked themselves, as in the official PatchCore code. With a given
-    seed the result is deterministic. Memory beyond the projected (or, without projection, copied) points and picks: a
-    few vectors of N, and a byte for each 512 pairs of a point and a pick.
+    Each pick is the point farthest from all picks so far. The first pick is the point with the largest mean distance to
+    `starts` random points, which are not picked themselves, as in the official PatchCore code. With a given seed the
+    result is deterministic. Memory beyond the projected (or, without projection, copied) points and picks: a few
+    vectors of N, and a byte for each 512 pairs of a point and a pick.
+
+    Args:
+        points: (N, D) float32, in one piece or several.
+        count: How many to select, 1 to N.
+        projection: Dimensions of a random Gaussian projection in which distances are measured; None, or D not larger:
+            none.
+        starts: Random points that the first pick is far from.
+        seed: Decides projection and starts.
+
+    Returns:
+        The picks in their order, and how well they cover the points.
 
     Raises:
         InputError: `count` is not between 1 and N.
@@ -191,13 +201,18 @@ class _Rounds:
 class CoresetStream:
     """A coreset of more points than fit in memory: `add` them as they come, then ask for the `bank`.
 
-    Holds at most about `limit` points. If all points fit, the bank is that of `greedy_coreset`. Otherwise, whenever the
-    memory is full, the points that came last are thinned to EXCESS times their share by greedy selection; the bank is
-    selected from what was kept. `radius`, known afterwards, is a guarantee and no estimate: every point ever added lies
-    within it of the bank (in the projected space), since the radii of the selections it went through add up. In practice
-    the bank covers hardly worse than one selected from all points at once.
+    If all points fit, the bank is that of `greedy_coreset`. Otherwise, whenever the memory is full, the points that
+    came last are thinned to EXCESS times their share by greedy selection; the bank is selected from what was kept.
+    `radius`, known afterwards, is a guarantee and no estimate: every point ever added lies within it of the bank (in
+    the projected space), since the radii of the selections it went through add up. In practice the bank covers hardly
+    worse than one selected from all points at once.
 
-    The bank holds `share` of all points, or `size` points if that is given.
+    Args:
+        share: Share of all points that the bank holds, in (0, 1].
+        size: Points that the bank holds, instead of a share; None for the share.
+        limit: About how many points are held at most.
+        projection: As in `greedy_coreset`.
+        seed: Decides all that is random.
 
     Raises:
         InputError: (by `add`) the bank itself grows beyond half of the limit.
@@ -213,7 +228,14 @@ class CoresetStream:
         self._kept: list[Tensor] = []
 
     def add(self, points: Tensor) -> None:
-        """Take in (n, D) points; they are kept as given, so give a copy if they will change."""
+        """Take in points; they are kept as given, so give a copy if they will change.
+
+        Args:
+            points: (n, D) float32.
+
+        Raises:
+            InputError: the bank itself grows beyond half of the limit.
+        """
         self.seen += len(points)
         if _count(self._kept) + _count(self._fresh) + len(points) > self.limit:
             self._thin()

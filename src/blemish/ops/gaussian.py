@@ -40,7 +40,10 @@ class Moments:
         self.scatter: list[Tensor] = []  # (P, C, D) a level
 
     def update(self, levels: Sequence[Tensor]) -> None:
-        """Take in B samples, (B, C, h, w) a level.
+        """Take in samples.
+
+        Args:
+            levels: (B, C, h, w) a level.
 
         Raises:
             InputError: their grids are not those of the samples before.
@@ -70,10 +73,16 @@ class Moments:
             old.add_(moved[..., 0], alpha=b / self.count)
 
     def whitening(self, ridge: float) -> list[Tensor]:
-        """Return W, (P, C, D) a level: the rows that its own features add to the inverse of the Cholesky factor.
+        """Return the rows that each level's features add to the inverse of the Cholesky factor.
 
         The covariance is scatter / (count - 1) + ridge x identity; |W (x - mean)| is the Mahalanobis distance, see
         `mahalanobis`. The scatter is used up in place. Warns if the ridge is too far below the variances for float32.
+
+        Args:
+            ridge: Added to the diagonal, at least 0.
+
+        Returns:
+            W, (P, C, D) a level.
 
         Raises:
             InputError: fewer than two samples were seen, or some that are not finite, or the ridge is too small.
@@ -124,7 +133,16 @@ class Moments:
 
 
 def mahalanobis(levels: Sequence[Tensor], mean: Sequence[Tensor], whitening: Sequence[Tensor]) -> Tensor:
-    """Return the distances (B, h, w) on the finest grid of (B, C, h, w) features a level."""
+    """Return the Mahalanobis distances on the finest grid.
+
+    Args:
+        levels: (B, C, h, w) features a level.
+        mean: (P, C) a level, P the positions of its grid.
+        whitening: (P, C, D) a level, see `Moments.whitening`.
+
+    Returns:
+        (B, h, w).
+    """
     grids = [(level.shape[2], level.shape[3]) for level in levels]
     centred = [
         level.flatten(2).permute(2, 1, 0) - middle[..., None] for level, middle in zip(levels, mean, strict=True)

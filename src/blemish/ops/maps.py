@@ -11,15 +11,30 @@ from torch import Tensor
 
 
 def enlarge(map: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, h, w) scores at (B, *size), bilinear, pixel centres aligned (align_corners=False)."""
+    """Resize scores, bilinear, pixel centres aligned (align_corners=False).
+
+    Args:
+        map: (B, h, w).
+        size: (height, width).
+
+    Returns:
+        (B, *size).
+    """
     return F.interpolate(map[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def blur(map: Tensor, sigma: float = 4.0) -> Tensor:
-    """Return (B, H, W) scores smoothed by a Gaussian of `sigma` pixels, in floats; `sigma` 0 changes nothing.
+    """Smooth scores by a Gaussian, in floats.
 
     Separable, cut at 4 sigma, mirrored at the borders with the edge repeated: what scipy.ndimage.gaussian_filter does
     by default, which the papers' code calls.
+
+    Args:
+        map: (B, H, W).
+        sigma: In pixels; 0 changes nothing.
+
+    Returns:
+        (B, H, W).
     """
     if sigma <= 0:
         return map
@@ -33,9 +48,17 @@ def blur(map: Tensor, sigma: float = 4.0) -> Tensor:
 
 
 def smooth(grid: Tensor, size: tuple[int, int], sigma: float = 4.0) -> Tensor:
-    """Return `blur(enlarge(grid, size), sigma)` of (B, h, w) scores, (B, *size), for a small part of its cost.
+    """Return `blur(enlarge(grid, size), sigma)`, for a small part of its cost.
 
     Both steps are linear and treat rows and columns alike, so together they are one matrix an axis.
+
+    Args:
+        grid: (B, h, w) scores.
+        size: (height, width).
+        sigma: In pixels.
+
+    Returns:
+        (B, *size).
     """
     rows, columns = (
         _axis(int(n), int(length), sigma).to(grid.device, grid.dtype)  # plain numbers, also while a graph is exported
@@ -60,15 +83,28 @@ def _mirror(map: Tensor, dim: int, radius: int) -> Tensor:
 
 
 def peak(map: Tensor) -> Tensor:
-    """Return the largest score of each (B, H, W) map, (B,)."""
+    """Return the largest score of each map.
+
+    Args:
+        map: (B, H, W).
+
+    Returns:
+        (B,).
+    """
     return map.flatten(1).amax(1)
 
 
 def describe(maps: Sequence[Tensor], side: int = 3) -> Tensor:
-    """Return what surrounds each place, (B, h, w, C), C the sum of the maps' channels, on the grid of the first map.
+    """Describe the neighbourhood of each position, on the grid of the first map.
 
-    Every map, (B, C_i, h_i, w_i), is averaged over the `side` x `side` neighbourhood of each cell (`side` is odd, cells
-    beyond the border count as zeros) and then enlarged, bilinear, to the first map's grid.
+    Every map is averaged over the neighbourhood of each cell and then enlarged, bilinear, to the first map's grid.
+
+    Args:
+        maps: (B, C_i, h_i, w_i) each.
+        side: Side of the neighbourhood in cells, odd; cells beyond the border count as zeros.
+
+    Returns:
+        (B, h, w, C), C the sum of the maps' channels.
     """
     size = maps[0].shape[2:]
     averaged = [F.avg_pool2d(m, side, stride=1, padding=side // 2) for m in maps]
@@ -77,9 +113,16 @@ def describe(maps: Sequence[Tensor], side: int = 3) -> Tensor:
 
 
 def cosine_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Return 1 - cos between the channels of (B, C, ...) descriptions, (B, ...), in [0, 2].
+    """Return 1 - cos between the channels of two descriptions.
 
     Computed as half the squared distance of the unit vectors: the same number, but never negative, and exact where both
     are equal. A zero vector lies at distance 1/2 from every direction (and 0 from another zero vector).
+
+    Args:
+        one: (B, C, ...).
+        other: As `one`.
+
+    Returns:
+        (B, ...), in [0, 2].
     """
     return (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1) / 2

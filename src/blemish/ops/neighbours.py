@@ -54,22 +54,42 @@ class Norms(NamedTuple):
 
 
 def norms_of(bank: Tensor, centre: Tensor | None = None) -> Norms:
-    """Measure the rows of a bank (M, D) from a centre, by default their mean."""
+    """Measure the rows of a bank from a centre.
+
+    Args:
+        bank: (M, D).
+        centre: (D,), by default their mean.
+
+    Returns:
+        Centre and squared norms.
+    """
     centre = bank.mean(0) if centre is None else centre
     return Norms(centre, (bank - centre).square().sum(1))
 
 
 def leads(bank: Tensor) -> Leads:
-    """Find where the finite rows of a bank (M, D) lie."""
+    """Find the axes along which the finite rows of a bank lie.
+
+    Args:
+        bank: (M, D).
+
+    Returns:
+        Centre and leading axes.
+    """
     rows = bank.detach().float().cpu()
     return Leads(rows.mean(0), principal_axes(rows)[:, :LEADING].contiguous())
 
 
 class Search:
-    """A bank of (M, D) finite rows, made ready on the CPU to be searched; it is faster if the rows are `ordered`."""
+    """A bank of finite rows, made ready on the CPU to be searched; it is faster if the rows are `ordered`.
+
+    Args:
+        bank: (M, D) float32.
+        leads: Centre and leading axes of the bank, see `leads`.
+        by: How bounds are computed: "floats" or one of `byte_tiles.means()`; None for the fastest.
+    """
 
     def __init__(self, bank: Tensor, leads: Leads, *, by: str | None = None) -> None:
-        """Make the bounds of all rows; `by` is "floats" or one of `byte_tiles.means()`, by default the fastest."""
         self.bank = bank.contiguous()
         self.bytes: byte_tiles.ByteTiles | None = None
         way = by or next(iter(byte_tiles.means()), "floats")
@@ -99,9 +119,15 @@ class Search:
 
 
 def ordered(bank: Tensor) -> Tensor:
-    """Return an order of a bank's rows (M,) in which neighbours stand together, so that whole tiles can be left out.
+    """Return an order of a bank's rows in which neighbours stand together, so that whole tiles can be skipped.
 
     The rows are halved at the median of the coordinate that varies most, and the halves again, down to tiles.
+
+    Args:
+        bank: (M, D).
+
+    Returns:
+        (M,) indices.
     """
     rows = bank.detach().float().cpu()
     found, waiting = [], [torch.arange(len(rows))]
@@ -121,12 +147,20 @@ def ordered(bank: Tensor) -> Tensor:
 def nearest(
     queries: Tensor, bank: Tensor, k: int = 1, *, norms: Norms | None = None, search: Search | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the squared Euclidean distances and indices, both (Q, k), of the k bank rows nearest to each query.
+    """Return squared Euclidean distances and indices of the k bank rows nearest to each query, nearest first.
 
-    `queries` is (Q, D), `bank` (M, D); nearest first. `norms` of the bank save their computation; `search`, made of the
-    same bank, speeds up large searches on the CPU. Of two rows whose squared distances differ by less than float32's
-    rounding either may be named. The distances of the winners are computed from their differences: they are accurate, and
-    0 for a row itself.
+    Of two rows whose squared distances differ by less than float32's rounding either may be named. The distances of the
+    winners are computed from their differences: they are accurate, and 0 for a row itself.
+
+    Args:
+        queries: (Q, D).
+        bank: (M, D).
+        k: 1 to M.
+        norms: Norms of the bank, which save their computation.
+        search: A `Search` made of the same bank; it speeds up large searches on the CPU.
+
+    Returns:
+        Distances and indices, (Q, k) each.
 
     Raises:
         InputError: k is not between 1 and M.
@@ -145,7 +179,15 @@ def nearest(
 
 
 def worth_searching(queries: Tensor, bank: Tensor) -> bool:
-    """Return whether a `Search` pays: on the CPU, for much work, but not in a graph that is exported."""
+    """Return whether a `Search` pays: on the CPU, for much work, but not in a graph that is exported.
+
+    Args:
+        queries: (Q, D).
+        bank: (M, D).
+
+    Returns:
+        True for much work on the CPU.
+    """
     if torch.compiler.is_exporting() or queries.device.type != "cpu":
         return False
     return len(queries) * bank.numel() >= WORTH

@@ -11,12 +11,20 @@ from torch import Tensor
 def perlin(
     size: tuple[int, int], cells: tuple[int, int], *, angle: float = 0.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Return one (H, W) field of gradient noise in [-1, 1], mean about 0; float32, on the processor.
+    """Return a field of gradient noise; float32, on the processor.
 
-    `cells` is how many grid cells lie along the height and the width: few cells make wide hills, unequal ones make
-    streaks. At every corner of the grid stands a random unit gradient; a pixel blends the four ramps around it with
-    Perlin's fade 6t⁵ - 15t⁴ + 10t³ (Perlin 2002), times sqrt(2) to fill the range. `angle` turns the grid, in radians,
-    about the field's centre; the grid goes on beyond the field, so no corner is left empty.
+    At every corner of the grid stands a random unit gradient; a pixel blends the four ramps around it with Perlin's
+    fade 6t⁵ - 15t⁴ + 10t³ (Perlin 2002), times sqrt(2) to fill the range. The grid goes on beyond the field, so no
+    corner is left empty.
+
+    Args:
+        size: (height, width).
+        cells: Grid cells along height and width: few make wide hills, unequal ones make streaks.
+        angle: Rotates the grid about the field's centre, in radians.
+        generator: Draws the gradients; None for torch's own.
+
+    Returns:
+        (H, W) in [-1, 1], mean about 0.
     """
     h, w = size
     y = (torch.arange(h) + 0.5)[:, None] - h / 2
@@ -38,9 +46,17 @@ def perlin(
 
 
 def perlin_mask(size: tuple[int, int], generator: torch.Generator, *, threshold: float = 0.5) -> Tensor:
-    """Return a random defect's shape, (H, W) bool: where noise exceeds `threshold`, 0.5 in DRAEM and what followed it.
+    """Return a random defect's shape: where noise exceeds a threshold.
 
-    Each side has 2^0 to 2^5 cells, and the grid is turned by up to 90 degrees either way. It can be empty.
+    Each side has 2^0 to 2^5 cells, and the grid is rotated by up to 90 degrees either way. The shape can be empty.
+
+    Args:
+        size: (height, width).
+        generator: Draws the noise.
+        threshold: 0.5 in DRAEM and what followed it.
+
+    Returns:
+        (H, W) bool.
     """
     rows, columns = (2**power for power in torch.randint(6, (2,), generator=generator).tolist())
     angle = math.pi * float(torch.rand((), generator=generator)) - math.pi / 2

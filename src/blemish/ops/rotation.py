@@ -9,9 +9,16 @@ from torch import Tensor
 
 
 def turn(image: Tensor, angle: float) -> Tensor:
-    """Return one (C, H, W) picture turned by `angle` radians, anticlockwise as it is seen, at the same size.
+    """Rotate one image anticlockwise as it is seen, at the same size.
 
-    Bilinear; what comes in from beyond the borders is the picture's mirror image, so no corner is left black.
+    Bilinear; beyond the borders is the image's mirror image, so no corner is left black.
+
+    Args:
+        image: (C, H, W).
+        angle: In radians.
+
+    Returns:
+        (C, H, W).
     """
     h, w = image.shape[1:]
     c, s = math.cos(angle), math.sin(angle)

@@ -19,11 +19,18 @@ GRADIENTS = torch.cat(
 
 
 def simplex(points: Tensor, table: Tensor) -> Tensor:
-    """Return the noise (N, C, P) at `points` (N, P, 3), of C fields each that differ by their `table` (N, C, 256).
+    """Return the noise of C fields each at P points.
 
-    In [-1, 1], mean 0, with continuous slopes. It is 0 at the lattice points, which lie sqrt(3)/2 apart and are
-    (i, j, k) - (i + j + k)/6 for whole i, j, k. Each has a gradient, one of twelve, that the table picks; at distance d its
-    bump is the ramp along the gradient times (1/2 - d²)⁴, and 0 beyond, which is before the tetrahedra around it end.
+    Mean 0, with continuous slopes. It is 0 at the lattice points, which lie sqrt(3)/2 apart and are (i, j, k) - (i + j
+    + k)/6 for whole i, j, k. Each has a gradient, one of twelve, that the table picks; at distance d its bump is the
+    ramp along the gradient times (1/2 - d²)⁴, and 0 beyond, which is before the tetrahedra around it end.
+
+    Args:
+        points: (N, P, 3).
+        table: (N, C, 256), see `tables`; the fields differ by it.
+
+    Returns:
+        (N, C, P) in [-1, 1].
     """
     axes = points.unbind(2)  # each (N, P)
     skew = points.sum(2) / 3
@@ -50,7 +57,15 @@ def simplex(points: Tensor, table: Tensor) -> Tensor:
 
 
 def tables(*count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Return random orders of 0 ... 255, (*count, 256), on the processor: all the chance that a field has."""
+    """Return random orders of 0 ... 255, on the processor: all that is random in a field.
+
+    Args:
+        *count: Leading dimensions.
+        generator: Draws them; None for torch's own.
+
+    Returns:
+        (*count, 256).
+    """
     return torch.rand(*count, TABLE, generator=generator).argsort(-1)
 
 
@@ -63,15 +78,25 @@ def fractal(
     persistence: float = 0.8,
     frequency: float = 64.0,
 ) -> Tensor:
-    """Return noise in several sizes, (N, C, *size): slices at `depth` (N,) through 3-D fields, all lengths in pixels.
+    """Return noise in several sizes: slices through 3-D fields, all lengths in pixels.
 
-    `table` is (N, C, 256), see `tables`. Hills of the first octave are about `frequency` pixels wide (a larger number is a
-    lower frequency: the official code's word, kept), of each further one half as wide and `persistence` as high. Mean 0;
-    the standard deviation is 0.31 for one octave, 0.5 for the defaults.
+    Mean 0; the standard deviation is 0.31 for one octave, 0.5 for the defaults.
 
-    AnoDDPM's code draws OpenSimplex noise. Its lattice is another, but its bumps have our shape, twice as wide; noise of
-    random gradients on any lattice has the spectrum of its bump. So at half the coordinates, and 0.8 times as high, ours
-    has the same spectrum and the same standard deviation.
+    AnoDDPM's code draws OpenSimplex noise. Its lattice is another, but its bumps have our shape, twice as wide; noise
+    of random gradients on any lattice has the spectrum of its bump. So at half the coordinates, and 0.8 times as high,
+    ours has the same spectrum and the same standard deviation.
+
+    Args:
+        size: (height, width).
+        depth: (N,), where the slices lie.
+        table: (N, C, 256), see `tables`.
+        octaves: How many sizes of hills.
+        persistence: How high those of each octave are, relative to the one before.
+        frequency: Width of the first octave's hills; each further one has half of it. A larger number is a lower
+            frequency: the official code's word, kept.
+
+    Returns:
+        (N, C, *size).
     """
     rows, columns = (torch.arange(side, dtype=torch.float32, device=table.device) for side in size)
     plane = torch.cartesian_prod(rows, columns).expand(len(table), -1, -1)  # N, P, 2

@@ -9,11 +9,21 @@ from blemish.core.errors import InputError
 
 
 def ssim(x: Tensor, y: Tensor, *, window: int = 11, sigma: float = 1.5, data_range: float = 1.0) -> Tensor:
-    """Return the similarity map (B, C, H, W) of two such images, each value in [-1, 1]; 1 where they agree.
+    """Return the structural similarity map of two images; 1 where they agree.
 
-    Wang, Bovik, Sheikh and Simoncelli (2004): local means, variances and covariance under a Gaussian of `sigma` pixels
-    cut to `window` x `window`; the constants are (.01 L)² and (.03 L)² for values that span L = `data_range`. The images
-    are mirrored beyond their borders (edge not repeated), so the map has the images' size and no dark rim.
+    Wang, Bovik, Sheikh and Simoncelli (2004): local means, variances and covariance under a Gaussian; the constants are
+    (.01 L)² and (.03 L)² for values that span L = `data_range`. The images are mirrored beyond their borders (edge not
+    repeated), so the map has the images' size and no dark rim.
+
+    Args:
+        x: (B, C, H, W).
+        y: As `x`.
+        window: Side of the Gaussian's window in pixels, odd.
+        sigma: Its standard deviation, in pixels.
+        data_range: What the values span.
+
+    Returns:
+        (B, C, H, W), each value in [-1, 1].
 
     Raises:
         InputError: `window` is even, or too large for the images.

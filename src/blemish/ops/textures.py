@@ -27,7 +27,15 @@ Pictures = Callable[[int, tuple[int, int]], Tensor]
 
 
 def texture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Draw a texture of one of four kinds (clouds, bands, flakes, grain) between two or three random colours."""
+    """Draw a texture of one of four kinds (clouds, bands, flakes, grain) between two or three random colours.
+
+    Args:
+        size: (height, width).
+        generator: Draws everything.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     kind = _whole(4, generator)
     if kind == 0:  # clouds: octaves of hills, each half as high as the one before
         value = torch.stack([_hills(size, generator, k + 2) / 2**k for k in range(4)]).sum(0)
@@ -49,7 +57,14 @@ def texture(size: tuple[int, int], generator: torch.Generator) -> Tensor:
 
 
 def several(draw: Draw) -> Pictures:
-    """Return what draws any number of pictures, with torch's global generator of the processor."""
+    """Return a function that draws any number of images, with torch's global generator of the processor.
+
+    Args:
+        draw: Draws one.
+
+    Returns:
+        Given (count, size): (count, 3, H, W).
+    """
 
     def pictures(count: int, size: tuple[int, int]) -> Tensor:
         drawn = [draw(size, torch.default_generator) for _ in range(count)]
@@ -63,53 +78,126 @@ textures = several(texture)
 
 
 def distort(image: Tensor, generator: torch.Generator, count: int = 3) -> Tensor:
-    """Return a texture after `count` different ones of DISTORTIONS, in random order."""
+    """Apply several different ones of DISTORTIONS to a texture, in random order.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws which and how much.
+        count: How many.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     for i in torch.randperm(len(DISTORTIONS), generator=generator)[:count].tolist():
         image = DISTORTIONS[i](image, generator).clamp(0, 1)
     return image
 
 
 def gamma(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Each channel to a power of 0.5 to 2."""
+    """Raise each channel to a power of 0.5 to 2.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     powered: Tensor = image ** (0.5 + 1.5 * torch.rand(3, 1, 1, generator=generator))
     return powered
 
 
 def brightness(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Times 0.8 to 1.2, plus up to 30 of 255 either way."""
+    """Multiply by 0.8 to 1.2 and add up to 30 of 255 either way.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     return image * _between(0.8, 1.2, generator) + _between(-30, 30, generator) / 255
 
 
 def sharpness(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Blurred (0) to sharpened (2) by the mean of 3 x 3 pixels."""
+    """Blur (0) to sharpen (2) by the mean of 3 x 3 pixels.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     soft = F.avg_pool2d(F.pad(image[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
     return torch.lerp(soft, image, _between(0, 2, generator))
 
 
 def colour(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Hue turned by up to 70 degrees (50 of 255) about the grey axis, saturation times 0.6 to 1.4."""
+    """Rotate the hue by up to 70 degrees (50 of 255) about the grey axis, multiply the saturation by 0.6 to 1.4.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     return tint(image, _between(-1, 1, generator) * math.radians(70), _between(0.6, 1.4, generator))
 
 
 def solarise(image: Tensor, generator: torch.Generator) -> Tensor:
-    """With probability a half, turn what is brighter than a threshold of 32 to 128 of 255 into its negative."""
+    """With probability a half, turn what is brighter than a threshold of 32 to 128 of 255 into its negative.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     threshold = _between(32, 128, generator) / 255 if _whole(2, generator) else 1.0
     return torch.where(image > threshold, 1 - image, image)
 
 
 def posterise(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep the 1 to 8 highest of 8 bits."""
+    """Keep the 1 to 8 highest of 8 bits.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     step = (1 << _whole(8, generator)) / 256
     return (image * (255 / 256) / step).floor() * step
 
 
 def invert(image: Tensor, generator: torch.Generator) -> Tensor:
-    """The negative."""
+    """Return the negative.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Not needed.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     return 1 - image
 
 
 def autocontrast(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Stretch each channel after cutting off up to a fifth of its darkest and brightest pixels."""
+    """Stretch each channel after cutting off up to a fifth of its darkest and brightest pixels.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     cut = _between(0, 0.2, generator)
     values = image.flatten(1).sort(1).values
     last = values.shape[1] - 1
@@ -118,7 +206,15 @@ def autocontrast(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def equalise(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Replace each value by the share of the channel's pixels that are not brighter."""
+    """Replace each value by the share of the channel's pixels that are not brighter.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Not needed.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     levels = (image * 255).round().long()
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in levels])
     shares = counts.cumsum(1) / counts.sum(1, keepdim=True)
@@ -126,7 +222,15 @@ def equalise(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rotate(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn by up to 45 degrees either way."""
+    """Rotate by up to 45 degrees either way.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        generator: Draws how much.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
     return turn(image, math.radians(_between(-45, 45, generator)))
 
 
@@ -158,9 +262,16 @@ def _whole(count: int, generator: torch.Generator) -> int:
 
 
 def photographs(folder: Path | str | None, *, zoom: int = 1) -> Draw:
-    """Return what draws photographs of a folder (and the folders in it), or `texture` if there is no folder.
+    """Return a function that draws photographs of a folder (and the folders in it), or `texture` if there is no folder.
 
-    A photograph is resized to `zoom` times the wanted size, and its middle is cut out: 1 shows all of it.
+    A photograph is resized to `zoom` times the wanted size, and its middle is cut out.
+
+    Args:
+        folder: Folder of images, or None.
+        zoom: 1 shows all of a photograph.
+
+    Returns:
+        Given (size, generator): (3, H, W) in [0, 1].
 
     Raises:
         InputError: the folder holds no image.

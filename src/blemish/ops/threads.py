@@ -19,10 +19,16 @@ T = TypeVar("T")
 
 
 def together(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Return what each task gives; as many threads as tasks, this one among them, take one after the other.
+    """Run tasks at the same time, in as many threads as there are tasks, this one among them.
 
-    A task should leave Python's lock most of the time, as compiled loops do. What one raises is raised here, when all have
-    ended.
+    A task should leave Python's lock most of the time, as compiled loops do. What one raises is raised here, when all
+    have ended.
+
+    Args:
+        tasks: Functions without arguments.
+
+    Returns:
+        The result of each.
     """
     found: dict[int, T] = {}
     failed: list[BaseException] = []

@@ -29,7 +29,14 @@ BLOCK = 32  # points that share a tile while it is in the cache
 
 
 def as_tiles(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N, D) rows as tiles (ceil(N / LANES), D to a multiple of 8, LANES); what is beyond N and D is 0."""
+    """Return rows as tiles; values beyond N and D are 0.
+
+    Args:
+        rows: (N, D) float32.
+
+    Returns:
+        (ceil(N / LANES), D to a multiple of 8, LANES).
+    """
     count, dims = rows.shape
     tiles = -(-count // LANES)
     padded = np.zeros((tiles * LANES, -(-dims // 8) * 8), np.float32)
@@ -38,7 +45,14 @@ def as_tiles(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def principal_axes(points: Tensor) -> Tensor:
-    """Return the principal axes of (N, D) finite points as columns (D, D), largest variance first; from 4096 of them."""
+    """Return the principal axes of (N, D) finite points as columns (D, D), largest variance first; from 4096 of them.
+
+    Args:
+        points: (N, D), finite; 4096 of them are used.
+
+    Returns:
+        (D, D), axes as columns, largest variance first.
+    """
     sample = points[:: -(-len(points) // 4096)]
     sample = (sample - sample.mean(0)).double()
     vectors = torch.linalg.eigh(sample.T @ sample).eigenvectors
@@ -47,7 +61,16 @@ def principal_axes(points: Tensor) -> Tensor:
 
 
 def bounds_of(rows: Tensor, centre: Tensor, axes: Tensor) -> Tensor:
-    """Return (N, L + 1) of (N, D) rows: coordinates on the (D, L) leading axes, and the length of what is left."""
+    """Return coordinates on the leading axes, and the length of what is left: their distances are lower bounds.
+
+    Args:
+        rows: (N, D).
+        centre: (D,).
+        axes: (D, L).
+
+    Returns:
+        (N, L + 1).
+    """
     centred = rows - centre
     lead = centred @ axes
     left = torch.linalg.vector_norm(torch.addmm(centred, lead, axes.T, alpha=-1), dim=1, keepdim=True)
@@ -83,7 +106,16 @@ def loops() -> Loops:
 
 
 def add(tiles: Any, t: int, points: Any, p: int, k: int, sums: Any) -> None:
-    """Add to `sums` (LANES,) the squared differences of points[p] and tiles[t] in the eight dimensions from k on."""
+    """Add to `sums` the squared differences of a point and a tile in the eight dimensions from k on.
+
+    Args:
+        tiles: (T, D, LANES) float32.
+        t: The tile.
+        points: (N, D) float32.
+        p: The point.
+        k: The first dimension.
+        sums: (LANES,) float32, changed in place.
+    """
     a, b, c, d = points[p, k], points[p, k + 1], points[p, k + 2], points[p, k + 3]
     e, f, g, h = points[p, k + 4], points[p, k + 5], points[p, k + 6], points[p, k + 7]
     for i in range(LANES):
@@ -100,10 +132,20 @@ def add(tiles: Any, t: int, points: Any, p: int, k: int, sums: Any) -> None:
 
 
 def sift(tiles: Any, t: int, points: Any, p: int, limits: Any, row: int, sums: Any, left: Any) -> tuple[int, int]:
-    """Sum squared differences of points[p] to tiles[t] until at most FEW lanes are below limits[row].
+    """Sum squared differences of a point to a tile until at most FEW lanes are below a limit.
 
-    Returns how many are left, their lanes being left[:n] and their sums so far sums[lane], and how many dimensions were
-    summed. `sums` is (LANES,) float32 and `left` (LANES + 1,) int64, both overwritten.
+    Args:
+        tiles: (T, D, LANES) float32.
+        t: The tile.
+        points: (N, D) float32.
+        p: The point.
+        limits: Squared distances, one a row.
+        row: The limit's row.
+        sums: (LANES,) float32, overwritten: the sums so far.
+        left: (LANES + 1,) int64, overwritten: the lanes that are left.
+
+    Returns:
+        How many lanes are left, and how many dimensions were summed.
     """
     k = 0
     for i in range(LANES):
@@ -125,7 +167,18 @@ def sift(tiles: Any, t: int, points: Any, p: int, limits: Any, row: int, sums: A
 
 
 def rest(points: Any, p: int, others: Any, q: int, begin: int) -> Any:
-    """Sum squared differences of points[p] and others[q] from dimension `begin` on."""
+    """Sum squared differences of two points from a dimension on.
+
+    Args:
+        points: (N, D) float32.
+        p: The first point.
+        others: (M, D) float32.
+        q: The second point, of `others`.
+        begin: The first dimension.
+
+    Returns:
+        The sum.
+    """
     total = np.float32(0)
     for k in range(np.uint64(begin), np.uint64(points.shape[1])):  # signed, the loop would not be vectorised
         total += (points[p, k] - others[q, k]) ** 2
@@ -136,7 +189,21 @@ def walk(
     points: Any, tiles: Any, picks: Any, limits: Any, met: Any,
     above: Any, done: int, level: Any, job: int, jobs: int, looked: Any,
 ) -> None:  # fmt: skip
-    """Let every jobs-th block of the points `above` meet the picks, each point until it is below the level."""
+    """Compare every jobs-th block of points with the picks they have not met, until each is below the level.
+
+    Args:
+        points: (N, D) float32.
+        tiles: The picks as tiles.
+        picks: (K,) indices of the picked points.
+        limits: (N,) upper bounds of the squared distance to the nearest pick, lowered in place.
+        met: (N, K / (8 LANES)) bits, one a whole tile of picks that a point has met, set in place.
+        above: Indices of the points whose limit is not below the level.
+        done: How many picks there are.
+        level: Squared distance below which a point need not go on.
+        job: This job's number.
+        jobs: How many jobs there are.
+        looked: (2,) distances begun and finished, added to in place.
+    """
     sums, same, left = np.empty(LANES, np.float32), np.empty((1, LANES), np.float32), np.empty(LANES + 1, np.int64)
     begun = finished = 0
     for begin in range(job * BLOCK, len(above), jobs * BLOCK):
@@ -168,7 +235,25 @@ def pick(
     points: Any, tiles: Any, picks: Any, limits: Any, met: Any,
     active: Any, rows: Any, far: Any, farthest: Any, done: int, level: Any, looked: Any,
 ) -> int:  # fmt: skip
-    """Pick the farthest of the active points, which have met all picks, until all are below the level."""
+    """Pick the farthest of the active points, which have met all picks, until all are below the level.
+
+    Args:
+        points: (N, D) float32.
+        tiles: The picks as tiles, extended in place.
+        picks: (K,) indices of the picked points, extended in place.
+        limits: (N,) squared distance of each point to the nearest pick, lowered in place.
+        met: (N, K / (8 LANES)) bits, one a whole tile of picks that a point has met, set in place.
+        active: Indices of the active points.
+        rows: The active points as tiles, (T, D, LANES).
+        far: (T, LANES) squared distances of the active points to the nearest pick, lowered in place.
+        farthest: (T,) the largest of `far` in each tile, changed in place.
+        done: How many picks there are.
+        level: Squared distance below which no point is picked.
+        looked: (2,) distances begun and finished, added to in place.
+
+    Returns:
+        How many picks there are now.
+    """
     first, count, dims = done // LANES, len(rows), points.shape[1]
     sums, left = np.empty(LANES, np.float32), np.empty(LANES + 1, np.int64)
     met_by_tile = np.zeros(count, np.int64)
@@ -209,10 +294,20 @@ def pick(
 def search(
     queries: Any, leads: Any, bank: Any, tiles: Any, best: Any, who: Any, job: int, jobs: int, looked: Any
 ) -> None:
-    """Find the k rows of `bank` nearest to one job's share of the queries: `best`, `who` (Q, k), nearest first.
+    """Find the k rows of a bank nearest to one job's share of the queries, nearest first.
 
-    `leads` (Q, L) and the lanes of `tiles` (T, L, LANES) are such that their squared distances are lower bounds of those
-    of `queries` and `bank`. `looked` counts bounds begun and distances finished.
+    The squared distances of `leads` and the lanes of `tiles` are lower bounds of those of `queries` and `bank`.
+
+    Args:
+        queries: (Q, D) float32.
+        leads: (Q, L) float32.
+        bank: (M, D) float32.
+        tiles: (T, L, LANES) float32.
+        best: (Q, k) squared distances, changed in place.
+        who: (Q, k) rows of the bank, changed in place.
+        job: This job's number.
+        jobs: How many jobs there are.
+        looked: (2,) bounds begun and distances finished, added to in place.
     """
     k, count, dims = best.shape[1], len(bank), leads.shape[1]
     slack = np.float32(1.0001)  # rounding must not lose anyone
@@ -247,7 +342,17 @@ def search(
 
 
 def guess(queries: Any, bank: Any, best: Any, who: Any, p: int, above: int, before: int) -> None:
-    """Begin with what is nearest to two patches nearby (-1: none): mostly it is not far from this one either."""
+    """Begin with what is nearest to two adjacent patches: mostly it is not far from this one either.
+
+    Args:
+        queries: (Q, D) float32.
+        bank: (M, D) float32.
+        best: (Q, k) squared distances, changed in place.
+        who: (Q, k) rows of the bank, changed in place.
+        p: The query.
+        above: The query of the patch above, -1 for none.
+        before: The query of the patch before, -1 for none.
+    """
     for j in range(best.shape[1]):
         row = who[above, j] if above >= 0 else j
         insert(best, who, p, rest(queries, p, bank, row, 0), row)
@@ -257,7 +362,15 @@ def guess(queries: Any, bank: Any, best: Any, who: Any, p: int, above: int, befo
 
 
 def insert(best: Any, who: Any, p: int, squared: Any, row: int) -> None:
-    """Put a row among the best of point p, if it is nearer than the last of them and not there yet."""
+    """Put a row among the best of a query, if it is nearer than the last of them and not there yet.
+
+    Args:
+        best: (Q, k) squared distances, changed in place.
+        who: (Q, k) rows of the bank, changed in place.
+        p: The query.
+        squared: Squared distance of the row.
+        row: The row of the bank.
+    """
     k = best.shape[1]
     if not squared < best[p, k - 1]:
         return

@@ -25,6 +25,12 @@ Layer = tuple[int, int, int, int, int]  # channels in and out, kernel, stride, p
 def window_side(halvings: int) -> int:
     """Return the side of the window in pixels, 8 x 2^halvings.
 
+    Args:
+        halvings: Strided layers of the encoder, at least 3.
+
+    Returns:
+        The side, in pixels.
+
     Raises:
         InputError: fewer than 3 halvings.
     """
@@ -34,7 +40,16 @@ def window_side(halvings: int) -> int:
 
 
 def layers(halvings: int, latent: int, width: int = 32) -> list[Layer]:
-    """Return the encoder's convolutions in order; the decoder's are the same, turned round. The paper's width is 32."""
+    """Return the encoder's convolutions in order; the decoder's are the same, reversed.
+
+    Args:
+        halvings: Strided layers, at least 3.
+        latent: Channels of the code.
+        width: Channels of the first layer; the paper's is 32.
+
+    Returns:
+        One description a layer.
+    """
     w = width
     return [
         (3, w, 4, 2, 1),
@@ -50,7 +65,16 @@ def layers(halvings: int, latent: int, width: int = 32) -> list[Layer]:
 
 
 def encoder(halvings: int, latent: int, width: int = 32) -> nn.Sequential:
-    """Return the network from (B, 3, side, side) to (B, latent, 1, 1); the vector itself is linear."""
+    """Return the network from (B, 3, side, side) to (B, latent, 1, 1); the vector itself is linear.
+
+    Args:
+        halvings: Strided layers, at least 3.
+        latent: Channels of the code.
+        width: Channels of the first layer.
+
+    Returns:
+        The network.
+    """
     modules: list[nn.Module] = []
     for into, out, kernel, stride, padding in layers(halvings, latent, width):
         convolution = nn.Conv2d(into, out, kernel, stride, padding)
@@ -59,7 +83,16 @@ def encoder(halvings: int, latent: int, width: int = 32) -> nn.Sequential:
 
 
 def decoder(halvings: int, latent: int, width: int = 32) -> nn.Sequential:
-    """Return the network from (B, latent, 1, 1) to (B, 3, side, side), in (0, 1) by a final sigmoid."""
+    """Return the network from (B, latent, 1, 1) to (B, 3, side, side), in (0, 1) by a final sigmoid.
+
+    Args:
+        halvings: Doubling layers, at least 3.
+        latent: Channels of the code.
+        width: Channels of the last hidden layer.
+
+    Returns:
+        The network.
+    """
     modules: list[nn.Module] = []
     for into, out, kernel, stride, padding in reversed(layers(halvings, latent, width)):
         seen = 1 if padding == 0 else kernel**2 // stride**2  # inputs that reach one output pixel
@@ -77,7 +110,16 @@ def _initialised(convolution: nn.Conv2d | nn.ConvTranspose2d, fan: int) -> nn.Mo
 
 
 def random_windows(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Return one window, (B, 3, side, side), from a random place of each image, which is grown if it is smaller."""
+    """Return one window from a random position of each image; an image that is smaller is grown.
+
+    Args:
+        image: (B, 3, H, W).
+        side: Side of the windows, in pixels.
+        generator: Draws the positions.
+
+    Returns:
+        (B, 3, side, side).
+    """
     image = pad_to(image, (side, side))
     h, w = image.shape[2:]
     tops = torch.randint(h - side + 1, (len(image),), generator=generator).tolist()
@@ -88,10 +130,18 @@ def random_windows(image: Tensor, side: int, generator: torch.Generator) -> Tens
 
 
 def average_windows(image: Tensor, side: int, stride: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the map (B, H, W) that `answer` gives for the windows of the images, averaged where windows overlap.
+    """Return the map that `answer` gives for windows of the images, averaged where windows overlap.
 
-    `answer` turns (B, 3, side, side) into (B, side, side). Windows lie `stride` pixels apart; the last of each row and
-    column touches the border, so every pixel is seen.
+    The last window of each row and column touches the border, so every pixel is covered.
+
+    Args:
+        image: (B, 3, H, W), each side at least `side`.
+        side: Side of the windows, in pixels.
+        stride: Distance between windows, in pixels.
+        answer: Turns (B, 3, side, side) into (B, side, side).
+
+    Returns:
+        (B, H, W).
     """
     h, w = image.shape[2:]
     image = pad_to(image, (side, side))

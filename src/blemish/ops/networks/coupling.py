@@ -33,15 +33,35 @@ class Bijection(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, maps: Maps, condition: Tensor | None = None) -> tuple[Maps, Tensor]:
-        """Return the transformed maps and the log-determinant, (N,)."""
+        """Transform the maps.
+
+        Args:
+            maps: One or several maps, (N, C, H, W) each.
+            condition: What the transformation depends on besides, (N, C', H, W); None where it depends on nothing.
+
+        Returns:
+            The transformed maps and the log-determinant, (N,).
+        """
 
     @abstractmethod
     def inverse(self, maps: Maps, condition: Tensor | None = None) -> Maps:
-        """Return the maps that `forward` turns into these."""
+        """Undo `forward`.
+
+        Args:
+            maps: What `forward` returned.
+            condition: As in `forward`.
+
+        Returns:
+            The maps that `forward` turns into these.
+        """
 
 
 class Flow(Bijection):
-    """Bijections one after another."""
+    """Bijections one after another.
+
+    Args:
+        parts: The bijections, first to last.
+    """
 
     def __init__(self, parts: Iterable[Bijection]) -> None:
         super().__init__()
@@ -66,9 +86,13 @@ class Flow(Bijection):
 class Coupling(Bijection):
     """Affine coupling: a half of the channels decides how the other is scaled and shifted.
 
-    The first half (the larger one, where the number is odd) moves the second; with `both` (Glow's way of writing it) the
-    second has moved the first before. `subnet` makes the networks; what they say is multiplied by `damping`, and the
-    logarithm of the scale clamped softly, see `soft_clamp`.
+    Args:
+        channels: Channels of the map; the first half has one more where the number is odd.
+        subnet: Makes the networks, given channels in and out.
+        clamp: Limit of the scale's logarithm, see `soft_clamp`.
+        kind: How it is clamped.
+        damping: Multiplies what the networks answer.
+        both: Whether the second half has moved the first before (Glow's way of writing it).
     """
 
     def __init__(
@@ -113,20 +137,37 @@ class Coupling(Bijection):
 
 
 class Alone(nn.Module):
-    """A coupling's network for flows of one map: `net` sees the map, and behind its channels the condition's."""
+    """A coupling's network for flows of one map.
+
+    Args:
+        net: Sees the map and, behind its channels, the condition's.
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, maps: Maps, condition: Tensor | None = None) -> Maps:
-        """Answer for the one map in the list."""
+        """Answer for the one map in the list.
+
+        Args:
+            maps: One map, in a list.
+            condition: (N, C', H, W), or None.
+
+        Returns:
+            One map, in a list.
+        """
         (map,) = maps
         return [self.net(map if condition is None else torch.cat([map, condition], dim=1))]
 
 
 class Permutation(Bijection):
-    """The channels in another order, drawn once for each map; no volume changes."""
+    """The channels in another order, drawn once for each map; the volume does not change.
+
+    Args:
+        channels: Channels of every map.
+        maps: How many maps.
+    """
 
     orders: Tensor  # (maps, C) int64
 
@@ -145,7 +186,11 @@ class Permutation(Bijection):
 
 
 class Rotation(Bijection):
-    """The channels turned by an orthogonal matrix, drawn once (a "soft permutation"); no volume changes."""
+    """The channels rotated by an orthogonal matrix, drawn once (a "soft permutation"); the volume does not change.
+
+    Args:
+        channels: Channels of the map.
+    """
 
     matrix: Tensor  # (C, C)
 
@@ -167,6 +212,9 @@ class Scaling(Bijection):
     """A learned positive factor and a learned shift for each channel (Glow's "actnorm", started at 1 and 0).
 
     The factor is a tenth of a softplus of sharpness 1/2, as in FrEIA.
+
+    Args:
+        channels: Channels of the map.
     """
 
     def __init__(self, channels: int) -> None:
@@ -195,6 +243,14 @@ def soft_clamp(s: Tensor, limit: float, kind: Clamp) -> Tensor:
 
     "arctan": limit · (2/π) · arctan(s / limit), which is about 0.64 s near 0 (DifferNet, CS-Flow); "tanh": limit · tanh(s)
     (FrEIA's AllInOneBlock: FastFlow, CFLOW, which damp s before).
+
+    Args:
+        s: Any shape.
+        limit: Above 0.
+        kind: "arctan" or "tanh".
+
+    Returns:
+        As `s`.
     """
     if kind == "arctan":
         return limit * (2 / math.pi) * torch.atan(s / limit)
@@ -202,7 +258,15 @@ def soft_clamp(s: Tensor, limit: float, kind: Clamp) -> Tensor:
 
 
 def surprise(maps: Maps, log_det: Tensor) -> Tensor:
-    """Return -log p(x), (N,), without its constant (d / 2) log 2π: half of |z|² less the log-determinant."""
+    """Return -log p(x), (N,), without its constant (d / 2) log 2π: half of |z|² less the log-determinant.
+
+    Args:
+        maps: The flow's output, (N, C, H, W) each.
+        log_det: The log-determinant, (N,).
+
+    Returns:
+        (N,), in nats; higher is less likely.
+    """
     return _total([0.5 * map.square() for map in maps]) - log_det
 
 

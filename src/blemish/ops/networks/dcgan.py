@@ -17,6 +17,14 @@ def downwards(image_size: int, width: int, out: int) -> nn.Sequential:
     """Return a network (B, 3, image_size, image_size) to (B, out, 1, 1); its last layer is the final convolution.
 
     Batch norm and LeakyReLU(0.2) after each strided convolution, no batch norm after the first.
+
+    Args:
+        image_size: Side of the images, 4 times a power of two.
+        width: Channels of the first layer; they double with each.
+        out: Channels of the last layer.
+
+    Returns:
+        The network.
     """
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for _ in range(halvings(image_size) - 1):
@@ -29,6 +37,14 @@ def upwards(image_size: int, width: int, latent: int) -> nn.Sequential:
     """Return a network (B, latent, 1, 1) to (B, 3, image_size, image_size) in (-1, 1), the mirror of `downwards`.
 
     Batch norm and ReLU after each transposed convolution, tanh after the last.
+
+    Args:
+        image_size: Side of the images, 4 times a power of two.
+        width: Channels of the last hidden layer.
+        latent: Length of the latent vector.
+
+    Returns:
+        The network.
     """
     channels = width * 2 ** (halvings(image_size) - 1)
     layers: list[nn.Module] = [nn.ConvTranspose2d(latent, channels, 4, 1, 0, bias=False)]
@@ -44,7 +60,12 @@ def upwards(image_size: int, width: int, latent: int) -> nn.Sequential:
 
 
 class Discriminator(nn.Module):
-    """Tells real images from generated ones: (B,) logits, positive for real, and the (B, C, 4, 4) features below them."""
+    """Tells real images from generated ones.
+
+    Args:
+        image_size: Side of the images, 4 times a power of two.
+        width: Channels of the first layer.
+    """
 
     def __init__(self, image_size: int, width: int) -> None:
         super().__init__()
@@ -52,13 +73,27 @@ class Discriminator(nn.Module):
         self.features, self.verdict = nn.Sequential(*features), verdict
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and features."""
+        """Return logits and features.
+
+        Args:
+            image: (B, 3, image_size, image_size) in [-1, 1].
+
+        Returns:
+            (B,) logits, positive for real, and the (B, C, 4, 4) features below them.
+        """
         features = self.features(image)
         return self.verdict(features).flatten(), features
 
 
 def start(network: nn.Sequential) -> nn.Sequential:
-    """Draw the paper's start: weights N(0, 0.02), the scales of batch norms N(1, 0.02)."""
+    """Draw the paper's initial weights: N(0, 0.02), the scales of batch norms N(1, 0.02).
+
+    Args:
+        network: Changed in place.
+
+    Returns:
+        The same network.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

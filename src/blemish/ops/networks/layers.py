@@ -14,6 +14,13 @@ def pad_to(image: Tensor, size: tuple[int, int]) -> Tensor:
 
     The edge is not repeated (a b c b a b c ...), and the image may be grown to any multiple of itself. Crop back with
     `[..., :H, :W]`.
+
+    Args:
+        image: (..., H, W).
+        size: (height, width) to reach.
+
+    Returns:
+        (..., H', W'), at least `size`.
     """
     for dim, wanted in ((-2, size[0]), (-1, size[1])):
         length = image.shape[dim]
@@ -25,18 +32,42 @@ def pad_to(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pad_to_multiple(image: Tensor, step: int) -> Tensor:
-    """Return (..., H, W) mirrored at its lower and right border up to the next multiples of `step`."""
+    """Return (..., H, W) mirrored at its lower and right border up to the next multiples of `step`.
+
+    Args:
+        image: (..., H, W).
+        step: What both sides shall be multiples of.
+
+    Returns:
+        The padded image.
+    """
     h, w = image.shape[-2:]
     return pad_to(image, (-(-h // step) * step, -(-w // step) * step))
 
 
 def convolve_halve(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Return `avg_pool2d(layer(x), 2)` for a 3 x 3 or 1 x 1 layer that keeps the grid; H and W of x are even."""
+    """Return `avg_pool2d(layer(x), 2)` for a 3 x 3 or 1 x 1 layer that keeps the grid; H and W of x are even.
+
+    Args:
+        x: (B, C, H, W).
+        layer: The convolution; padding keeps the grid.
+
+    Returns:
+        (B, leaving, H / 2, W / 2).
+    """
     return F.conv2d(x, _spread(layer.weight) / 4, layer.bias, stride=2, padding=layer.weight.shape[-1] // 2)
 
 
 def double_convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Return `layer` of x with every cell repeated 2 x 2, (B, leaving, 2H, 2W), for a 3 x 3 layer that keeps the grid."""
+    """Return `layer` of x with every cell repeated 2 x 2, for a 3 x 3 layer that keeps the grid.
+
+    Args:
+        x: (B, C, H, W).
+        layer: The convolution.
+
+    Returns:
+        (B, leaving, 2 H, 2 W).
+    """
     turned = layer.weight.flip(2, 3).transpose(0, 1)  # a transposed convolution scatters what a convolution gathers
     return F.conv_transpose2d(x, _spread(turned), layer.bias, stride=2, padding=1)
 
@@ -48,7 +79,15 @@ def _spread(weight: Tensor) -> Tensor:
 
 
 def to_square(image: Tensor, side: int) -> Tensor:
-    """Return (B, C, H, W) images in [0, 1] as (B, C, side, side) in [-1, 1]: bilinear, antialiased when shrinking."""
+    """Resize images to a square and scale them to [-1, 1]: bilinear, antialiased when shrinking.
+
+    Args:
+        image: (B, C, H, W) in [0, 1].
+        side: In pixels.
+
+    Returns:
+        (B, C, side, side) in [-1, 1].
+    """
     if image.shape[2:] != (side, side):
         image = F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
     return 2 * image - 1
@@ -56,6 +95,13 @@ def to_square(image: Tensor, side: int) -> Tensor:
 
 def halvings(image_size: int, smallest: int = 4) -> int:
     """Return how often `image_size` must be halved to become `smallest`, at least once.
+
+    Args:
+        image_size: Side of the images, in pixels.
+        smallest: Side of the coarsest grid.
+
+    Returns:
+        At least 1.
 
     Raises:
         InputError: `image_size` is not `smallest` times a power of two.

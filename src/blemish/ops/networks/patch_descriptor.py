@@ -24,10 +24,17 @@ LEAST = 33
 
 
 def patch_descriptor(size: Literal["s", "m"], channels: int = 384, width: float = 1.0) -> nn.Sequential:
-    """Return a PDN: normalised (B, 3, H, W) to (B, channels, about H / 4 - 8, about W / 4 - 8).
+    """Return a patch description network (PDN).
 
-    256 x 256 pixels become 56 x 56 cells. With 384 channels "s" has 2.7 and "m" 8.0 million parameters. `width` multiplies
-    the channels inside.
+    256 x 256 pixels become 56 x 56 cells. With 384 channels "s" has 2.7 and "m" 8.0 million parameters.
+
+    Args:
+        size: "s" or "m".
+        channels: Channels of the output.
+        width: Multiplies the channels inside.
+
+    Returns:
+        Normalised (B, 3, H, W) to (B, channels, about H / 4 - 8, about W / 4 - 8).
     """
     small, large = (max(1, round(count * width)) for count in ((128, 256) if size == "s" else (256, 512)))
     start = [nn.Conv2d(3, small, 4), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(small, large, 4), nn.ReLU(), nn.AvgPool2d(2)]
@@ -39,7 +46,13 @@ def patch_descriptor(size: Literal["s", "m"], channels: int = 384, width: float 
 
 
 def prepare(image: Tensor) -> Tensor:
-    """Return RGB in [0, 1], (B, 3, H, W), by the mean and deviation of ImageNet, as published PDN weights want it.
+    """Normalise images by the mean and deviation of ImageNet, as published PDN weights expect.
+
+    Args:
+        image: (B, 3, H, W) RGB in [0, 1].
+
+    Returns:
+        (B, 3, H, W).
 
     Raises:
         InputError: not even one patch fits into the image.
@@ -53,11 +66,19 @@ def prepare(image: Tensor) -> Tensor:
 
 
 def patch_targets(maps: Sequence[Tensor], channels: int, grid: tuple[int, int]) -> Tensor:
-    """Return what a PDN shall say about an image, (B, channels, *grid), given a backbone's maps of it, (B, C, h, w) each.
+    """Return the target of a PDN for an image, given a backbone's maps of it.
 
-    As PatchCore describes patches: the 3 x 3 neighbourhood is averaged, every level is brought to one grid and to its
-    share of the channels (by averaging neighbouring channels, or repeating them). The grid is that of the whole image; the
-    `BORDER` cells that a PDN has no description for are cut off.
+    Patches are described as PatchCore does: the 3 x 3 neighbourhood is averaged, every level is brought to one grid and
+    to its share of the channels (by averaging neighbouring channels, or repeating them). The grid is that of the whole
+    image; the `BORDER` cells that a PDN has no description for are cut off.
+
+    Args:
+        maps: (B, C, h, w) each.
+        channels: Channels of the target.
+        grid: (height, width) of the target.
+
+    Returns:
+        (B, channels, *grid).
     """
     whole = (grid[0] + 2 * BORDER, grid[1] + 2 * BORDER)
     parts = []
@@ -71,9 +92,15 @@ def patch_targets(maps: Sequence[Tensor], channels: int, grid: tuple[int, int]) 
 
 
 def channel_statistics(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation (C,) of every channel of (B, C, h, w) maps, over all images and places.
+    """Return mean and standard deviation of every channel, over all images and positions.
 
     Sums are gathered in float64, so that they do not cancel. A channel that never changes has the deviation 1.
+
+    Args:
+        maps: (B, C, h, w) each.
+
+    Returns:
+        Mean and standard deviation, (C,) each.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for map in maps:
@@ -87,11 +114,15 @@ def channel_statistics(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class GlobalAutoencoder(nn.Module):
-    """Images to (B, channels, *grid) features, through a code of 64 numbers.
+    """Images to features, through a code of 64 numbers.
 
-    The image is resized to `side` x `side` pixels first, a multiple of 32; the paper's is 256. Five convolutions of
-    stride 2 leave side / 32 cells a side, one more sees them all. On the way back six times: enlarge (to 3, 8, 15, 32, 63
-    and 127 cells for 256 pixels), convolve, ReLU, dropout; then to the wanted grid. `width` multiplies the channels.
+    Five convolutions of stride 2 leave side / 32 cells a side, one more sees them all. On the way back six times:
+    enlarge (to 3, 8, 15, 32, 63 and 127 cells for 256 pixels), convolve, ReLU, dropout; then to the wanted grid.
+
+    Args:
+        channels: Channels of the output.
+        side: Side that images are resized to, in pixels, a multiple of 32; the paper's is 256.
+        width: Multiplies the channels inside.
     """
 
     def __init__(self, channels: int = 384, side: int = 256, width: float = 1.0) -> None:
@@ -107,7 +138,15 @@ class GlobalAutoencoder(nn.Module):
         )
 
     def forward(self, image: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return what the code restores of (B, 3, H, W), normalised."""
+        """Return what the code restores.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+            grid: (height, width) of the output.
+
+        Returns:
+            (B, channels, *grid).
+        """
         square = (self.side, self.side)
         if image.shape[2:] != square:
             image = F.interpolate(image, square, mode="bilinear", align_corners=False, antialias=True)

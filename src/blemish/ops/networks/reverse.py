@@ -15,9 +15,13 @@ from torch import Tensor, nn
 
 
 class Bottleneck(nn.Module):
-    """A residual block: (B, inside, H, W) to (B, outside, ...), the grid halved, kept or doubled by `scale`.
+    """A residual block that halves, keeps or doubles the grid.
 
-    `scale` is 0.5, 1 or 2. `rectified=False` leaves out the last ReLU, so that the block can answer negative numbers.
+    Args:
+        inside: Channels of the input.
+        outside: Channels of the output.
+        scale: 0.5, 1 or 2.
+        rectified: False leaves out the last ReLU, so that the output can be negative.
     """
 
     def __init__(self, inside: int, outside: int, scale: float = 1, rectified: bool = True) -> None:
@@ -35,7 +39,14 @@ class Bottleneck(nn.Module):
         self.last = nn.ReLU() if rectified else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of the path and the shortcut."""
+        """Return the sum of the path and the shortcut.
+
+        Args:
+            x: (B, inside, H, W).
+
+        Returns:
+            (B, outside, H', W').
+        """
         out: Tensor = self.last(self.path(x) + self.shortcut(x))
         return out
 
@@ -43,9 +54,13 @@ class Bottleneck(nn.Module):
 class Embedding(nn.Module):
     """Multi-scale feature fusion and one-class embedding: the bottleneck that anomalies cannot pass.
 
-    `channels` are those of the levels, shallow first, each on half the grid of the one before; sides that do not divide
-    are rounded up. Every level is brought to the deepest grid by 3 x 3 convolutions of stride 2, one a halving; all
-    together are compressed by `blocks` bottleneck blocks, the first of stride 2, to (B, 2 * channels[-1], h / 2, w / 2).
+    Every level is brought to the deepest grid by 3 x 3 convolutions of stride 2, one a halving; all together are
+    compressed to (B, 2 * channels[-1], h / 2, w / 2).
+
+    Args:
+        channels: Channels of the levels, shallow first, each on half the grid of the one before; odd sides are rounded
+            up.
+        blocks: Bottleneck blocks that compress, the first of stride 2.
     """
 
     def __init__(self, channels: Sequence[int], blocks: int = 3) -> None:
@@ -63,7 +78,14 @@ class Embedding(nn.Module):
         start(self)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Return the code of a pyramid, shallow levels first."""
+        """Return the code of a pyramid, shallow levels first.
+
+        Args:
+            levels: The pyramid, shallow first.
+
+        Returns:
+            The code.
+        """
         fused = [fuse(level) for fuse, level in zip(self.fusion, levels, strict=True)]
         out: Tensor = self.embedding(torch.cat(fused, dim=1))
         return out
@@ -72,8 +94,10 @@ class Embedding(nn.Module):
 class Decoder(nn.Module):
     """The encoder mirrored: from the code of `Embedding` back to every level, the deepest first.
 
-    `blocks` says how many bottleneck blocks restore each level, deepest first; the first of them doubles the grid.
-    `rectified` says whether the levels are maps behind a ReLU; else the last block of each level ends without one.
+    Args:
+        channels: Channels of the levels, shallow first.
+        blocks: Bottleneck blocks that restore each level, deepest first; the first of them doubles the grid.
+        rectified: Whether the levels are maps behind a ReLU; else the last block of each level ends without one.
     """
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int], rectified: bool = True) -> None:
@@ -88,9 +112,16 @@ class Decoder(nn.Module):
         start(self)
 
     def forward(self, code: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Return the levels, shallow first, with the (h, w) of `sizes`, shallow first.
+        """Return the levels.
 
         Where a side was rounded up on the way down, the doubled grid has a row or column too many; it is cut off.
+
+        Args:
+            code: The code of `Embedding`.
+            sizes: (h, w) of the levels, shallow first.
+
+        Returns:
+            The levels, shallow first.
         """
         levels = []
         for stage, (h, w) in zip(self.stages, reversed(sizes), strict=True):
@@ -100,7 +131,11 @@ class Decoder(nn.Module):
 
 
 def start(module: nn.Module) -> None:
-    """Draw the weights of all plain convolutions as He et al. (2015) do, for ReLUs and by the outgoing channels."""
+    """Draw the weights of all plain convolutions as He et al. (2015) do, for ReLUs and by the outgoing channels.
+
+    Args:
+        module: Changed in place.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

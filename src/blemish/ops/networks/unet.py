@@ -18,11 +18,19 @@ from blemish.ops.networks.layers import double_convolve
 
 
 class UNet(nn.Module):
-    """From (B, channels, H, W) and times (B,) to as many channels; H and W are multiples of 2^(len(multipliers) - 1).
+    """A U-Net that is told the time; it begins as the function that is 0 everywhere.
 
-    Level i has maps of 1/2^i of the input's size with `width` x `multipliers`[i] channels and `blocks` residual blocks, one
-    more on the way up. Where 2^i is among `attention`, each is followed by self-attention of `heads` heads, as is the first
-    block at the bottom in any case. `width` is a multiple of 4. The network begins as the function that is 0 everywhere.
+    Level i has maps of 1 / 2^i of the input's size with `width` x `multipliers`[i] channels.
+
+    Args:
+        channels: Channels of input and output.
+        width: Channels that `multipliers` multiply, a multiple of 4.
+        multipliers: One a level.
+        blocks: Residual blocks a level; there is one more on the way up.
+        attention: Where 2^i is among these, each block is followed by self-attention; so is the first at the bottom
+            always.
+        heads: Heads of the self-attention.
+        dropout: Dropout rate inside the blocks.
     """
 
     def __init__(
@@ -67,7 +75,15 @@ class UNet(nn.Module):
         self.last = nn.Sequential(norm(into), nn.SiLU(), silent(nn.Conv2d(into, channels, 3, padding=1)))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the prediction at time t."""
+        """Return the prediction at time t.
+
+        Args:
+            x: (B, channels, H, W); H and W are multiples of 2^(len(multipliers) - 1).
+            t: Times, (B,).
+
+        Returns:
+            (B, channels, H, W).
+        """
         time = self.time(time_embedding(t, self.width).to(x))
         x = self.first(x)
         handed = [x]
@@ -85,14 +101,30 @@ class Timed(nn.ModuleList):
     """Modules in a row, each of which takes the time as well."""
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Return the last one's map."""
+        """Apply the modules one after the other.
+
+        Args:
+            x: (B, C, H, W).
+            time: The time's embedding, (B, time).
+
+        Returns:
+            The last module's map.
+        """
         for module in self:
             x = module(x, time)
         return x
 
 
 class Residual(nn.Module):
-    """Two convolutions, the time added between them, and a shortcut around both; the map may be halved or doubled."""
+    """Two convolutions, the time added between them, and a shortcut around both.
+
+    Args:
+        into: Channels of the input.
+        out: Channels of the output.
+        time: Length of the time's embedding.
+        resize: 0.5, 1 or 2, of the map.
+        dropout: Dropout rate.
+    """
 
     def __init__(self, into: int, out: int, time: int, *, resize: float = 1.0, dropout: float = 0.0) -> None:
         super().__init__()
@@ -104,7 +136,15 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if into == out else nn.Conv2d(into, out, 1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Return the map (B, out, H, W), H and W times `resize`."""
+        """Return the map (B, out, H, W), H and W times `resize`.
+
+        Args:
+            x: (B, into, H, W).
+            time: (B, time).
+
+        Returns:
+            (B, out, H', W'), the sides multiplied by `resize`.
+        """
         h = F.silu(self.norm_in(x))
         h = double_convolve(h, self.conv_in) if self.resize > 1 else self.conv_in(self._resized(h))
         h = h + self.told(F.silu(time))[:, :, None, None]
@@ -119,7 +159,12 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention: each place of the map looks at all others, in `heads` heads, and adds what it found."""
+    """Self-attention: each position of the map attends to all others; the result is added.
+
+    Args:
+        channels: Channels of the map.
+        heads: Divides `channels`.
+    """
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -128,7 +173,15 @@ class Attention(nn.Module):
         self.tell = silent(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """Return the map (B, C, H, W); the time does not matter."""
+        """Attend; the time does not matter.
+
+        Args:
+            x: (B, C, H, W).
+            time: Ignored.
+
+        Returns:
+            (B, C, H, W).
+        """
         b, c, h, w = x.shape
         asked = self.ask(self.norm(x)).view(b, self.heads, 3, c // self.heads, h * w)
         query, key, value = asked.transpose(3, 4).unbind(2)  # (B, heads, H W, C / heads)
@@ -138,7 +191,15 @@ class Attention(nn.Module):
 
 
 def time_embedding(t: Tensor, width: int) -> Tensor:
-    """Return times (B,) as waves, (B, width): sines, then cosines, of frequencies 1 down to (almost) 1/10000."""
+    """Return times as waves: sines, then cosines, of frequencies 1 down to (almost) 1 / 10000.
+
+    Args:
+        t: (B,).
+        width: Even.
+
+    Returns:
+        (B, width).
+    """
     half = width // 2
     frequency = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000) / half))
     angle = t[:, None] * frequency
@@ -146,12 +207,26 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
 
 
 def norm(channels: int) -> nn.GroupNorm:
-    """Return group norm: 32 groups as published, fewer in narrow maps so that a group has at least 4 channels."""
+    """Return group norm: 32 groups as published, fewer in narrow maps so that a group has at least 4 channels.
+
+    Args:
+        channels: Channels of the map.
+
+    Returns:
+        The layer.
+    """
     return nn.GroupNorm(math.gcd(32, channels // 4), channels)
 
 
 def silent(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return the layer with all weights 0: what it belongs to begins as if it was not there."""
+    """Set all weights of a layer to 0: the branch it ends then begins as if it was not there.
+
+    Args:
+        layer: Changed in place.
+
+    Returns:
+        The same layer.
+    """
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
