@@ -18,14 +18,26 @@ class Backend(Protocol):
     slots: int
 
     def submit(self, task: Task) -> Future[dict[str, Any]]:
-        """Start a cell and return its result to come."""
+        """Start a cell.
+
+        Args:
+            task: See `blemish.benchmark.process`.
+
+        Returns:
+            Its result to come.
+        """
 
     def close(self) -> None:
         """Stop whatever still runs."""
 
 
 class LocalBackend:
-    """`jobs` processes of this machine at a time, each with its share of the cores; `limit` seconds a cell."""
+    """Processes of this machine, each with its share of the cores.
+
+    Args:
+        jobs: How many run at a time.
+        limit: Seconds that a cell may take; None: as many as it likes.
+    """
 
     def __init__(self, jobs: int = 1, limit: float | None = None) -> None:
         if jobs < 1:
@@ -36,7 +48,14 @@ class LocalBackend:
         self._closed = False
 
     def submit(self, task: Task) -> Future[dict[str, Any]]:
-        """Start a cell and return its result to come."""
+        """Start a cell.
+
+        Args:
+            task: See `blemish.benchmark.process`.
+
+        Returns:
+            Its result to come.
+        """
         return self._pool.submit(self._measured, task)
 
     def close(self) -> None:
@@ -57,11 +76,17 @@ class LocalBackend:
 
 
 class RayBackend:
-    """A Ray cluster: at `address` ("auto" finds the one this machine belongs to), or, with None, one made here and now.
+    """A Ray cluster.
 
-    Each cell is a Ray task that asks for `cpus` cores and `gpus`, and measures in a process of its own, as `LocalBackend`
-    does. The results come back to the driver, which alone writes. blemish and the data must be on every machine, the data
-    under the same path; images that are made (`make` in the grid) are made there.
+    Each cell is a Ray task, and measures in a process of its own, as `LocalBackend` does. The results come back to the
+    driver, which alone writes. blemish and the data must be on every machine, the data under the same path; images that
+    are made (`make` in the grid) are made there.
+
+    Args:
+        address: "auto" finds the cluster that this machine belongs to; None makes one here and now.
+        cpus: Cores that a cell asks for.
+        gpus: GPUs that a cell asks for.
+        limit: Seconds that a cell may take; None: as many as it likes.
 
     Raises:
         MissingExtra: ray is not installed.
@@ -88,7 +113,14 @@ class RayBackend:
         self.slots = int(min(fit))
 
     def submit(self, task: Task) -> Future[dict[str, Any]]:
-        """Start a cell and return its result to come."""
+        """Start a cell.
+
+        Args:
+            task: See `blemish.benchmark.process`.
+
+        Returns:
+            Its result to come.
+        """
         reference = self._task.remote(task, limit=self._limit, threads=self._threads)
         found: Future[dict[str, Any]] = reference.future()
         self._flying[found] = reference

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blemish.core.files import read_json
 from blemish.evaluation.evaluate import Resolution
 from blemish.evaluation.settings import Protocol, protocol
 
@@ -80,7 +79,14 @@ class Cell:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Cell:
-        """Return the cell that `as_dict` described."""
+        """Return the cell that `as_dict` described.
+
+        Args:
+            stored: Its JSON values.
+
+        Returns:
+            The cell.
+        """
         given = {key: stored[key] for key in cls.__dataclass_fields__}
         given["source"] = Source(**stored["source"])
         given["categories"] = tuple(stored["categories"])
@@ -107,7 +113,14 @@ class Cell:
         return f"{plain.encode()[:LONGEST].decode(errors='ignore')}-{self.sha256[:12]}"
 
     def path(self, out: Path) -> Path:
-        """Return the file of the result below `out`."""
+        """Return the file of the result below `out`.
+
+        Args:
+            out: Folder of the results.
+
+        Returns:
+            The path.
+        """
         return out / "cells" / f"{self.name}.json"
 
 
@@ -116,20 +129,22 @@ def is_fitted(folder: Path) -> bool:
 
     Args:
         folder: The folder, which need not exist.
+
+    Returns:
+        Whether both are there.
     """
     return (folder / "model.safetensors").exists() and (folder / COSTS).exists()
 
 
 def failure(error: str, trace: str = "") -> dict[str, Any]:
-    """Return the result of a cell that failed: the error in a line, and where it was raised."""
+    """Return the result of a cell that failed.
+
+    Args:
+        error: The error in a line.
+        trace: Where it was raised.
+
+    Returns:
+        As a result, with empty values.
+    """
     empty = ("metrics", "scores", "decisions", "by_category", "costs", "stamps", "picture")
     return {**{key: {} for key in empty}, "notes": [], "failed": {"error": error, "traceback": trace}}
-
-
-def results(out: Path | str) -> list[dict[str, Any]]:
-    """Return every finished cell below `out`, failed ones too, in the order of their names.
-
-    Raises:
-        FormatError: a file is not JSON.
-    """
-    return [read_json(path) for path in sorted((Path(out) / "cells").glob("*.json"))]

@@ -30,7 +30,13 @@ DEAD = 120.0
 
 
 class Claims:
-    """The claims of one runner in `folder`; closed, or its process dead, it holds none."""
+    """The claims of one runner; closed, or its process dead, it holds none.
+
+    Args:
+        folder: Where claims are, shared by all runners.
+        renew: Seconds after which the times of claims are renewed.
+        dead: Seconds without renewal after which another machine's claim counts for nothing.
+    """
 
     def __init__(self, folder: Path, renew: float = RENEW, dead: float = DEAD) -> None:
         self.folder, self.dead = folder, dead
@@ -44,7 +50,13 @@ class Claims:
         self._thread.start()
 
     def claim(self, name: str) -> bool:
-        """Take `name` unless somebody alive has it; True if it is ours now.
+        """Take a name unless somebody alive has it.
+
+        Args:
+            name: What to claim.
+
+        Returns:
+            Whether it is ours now.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -68,7 +80,11 @@ class Claims:
         return True
 
     def release(self, name: str) -> None:
-        """Give `name` back, with the claims of the dead before it."""
+        """Give a name back, with the claims of the dead before it.
+
+        Args:
+            name: What was claimed.
+        """
         own = self._mine.pop(name)
         for number in range(1, int(own.suffix[1:]) + 1):  # the highest last: until then it is seen to be ours
             (self.folder / f"{name}.{number}").unlink(missing_ok=True)

@@ -71,7 +71,13 @@ class Grid:
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def cells(self, out: Path | str) -> list[Cell]:
-        """Return every cell, those that share images next to each other. Looks at the data; makes what is to be made.
+        """Return every cell, those that share images next to each other; images that are to be made are made now.
+
+        Args:
+            out: Folder of the results.
+
+        Returns:
+            The cells.
 
         Raises:
             DataError: a data set is not where the grid says, or not laid out as its card says.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,14 @@ if TYPE_CHECKING:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """Return the machine's name, its processor, the cores it may use, and what computes: threads and device."""
+    """Return the machine's name, its processor, the cores it may use, and what computes: threads and device.
+
+    Args:
+        device: What computes.
+
+    Returns:
+        In JSON values.
+    """
     import torch  # the runner, which measures nothing itself, does without
 
     return {
@@ -37,22 +43,3 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def resident_mb() -> float | None:
-    """Return the memory that this process holds now, in MB; where that is not known, the most it ever held."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    except OSError:
-        return peak_mb()
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def peak_mb() -> float | None:
-    """Return the most memory that this process ever held, in MB, or None on systems that do not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)

@@ -18,13 +18,14 @@ from typing import Any
 import torch
 
 from blemish.benchmark.cells import COSTS, Cell, is_fitted
-from blemish.benchmark.hardware import hardware, peak_mb, resident_mb
+from blemish.benchmark.hardware import hardware
 from blemish.benchmark.picture import picture
 from blemish.core import registry
 from blemish.core.detector import Detector
 from blemish.core.environment import environment
 from blemish.core.errors import FormatError, ImageError, InputError
 from blemish.core.files import read_json, write_json
+from blemish.core.memory import peak_mb, resident_mb
 from blemish.core.read_ahead import read_ahead
 from blemish.core.types import Batch
 from blemish.data import synthetic
@@ -243,6 +244,12 @@ def mean_interval(each: Sequence[dict[str, float]]) -> dict[str, float]:
 
     By the method of variance estimates recovery (Zou and Donner, "Construction of confidence limits about effect
     measures", Statistics in Medicine 27, 2008): the distances to the bounds add up as their squares do.
+
+    Args:
+        each: "value", "low" and "high" of each.
+
+    Returns:
+        The same of their mean.
     """
     count = len(each)
     mean = sum(one["value"] for one in each) / count

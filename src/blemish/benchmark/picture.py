@@ -19,11 +19,19 @@ QUALITY = 70
 
 
 def picture(inspector: Inspector, records: Sequence[Record], parts: Sequence[PartResult]) -> dict[str, Any]:
-    """Return {"webp": base64 of the picture, "shown": [{"key", "kind", "score"}]}, left to right.
+    """Draw the three test parts that say most, left to right.
 
-    Shown are the good part with the highest score, and the defective parts with the lowest and the highest: what would be
-    rejected wrongly first, what escapes first, and what is found first. The colours of each map go from its median to its
-    largest value.
+    They are the good part with the highest score, and the defective parts with the lowest and the highest: what would
+    be rejected wrongly first, what escapes first, and what is found first. The colours of each map go from its median
+    to its largest value.
+
+    Args:
+        inspector: Gives the maps.
+        records: The test records.
+        parts: Their results.
+
+    Returns:
+        {"webp": base64 of the picture, "shown": [{"key", "kind", "score"}]}.
     """
     by_key = {record.key: record for record in records}
     good, bad = ([part for part in parts if part.label == label] for label in (0, 1))

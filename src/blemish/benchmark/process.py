@@ -34,8 +34,14 @@ def measured(
 ) -> dict[str, Any]:
     """Return a cell's result, or how it failed; nothing is raised for what happens in its process.
 
-    `limit` is the most seconds it may take; `threads` how many it computes with (None: as many as it likes, or as
-    OMP_NUM_THREADS says). `started` is told the process.
+    Args:
+        task: See `Task`.
+        limit: The most seconds it may take; None: as many as it likes.
+        threads: How many it computes with; None: as many as it likes, or as OMP_NUM_THREADS says.
+        started: Called with the process.
+
+    Returns:
+        The result, in JSON values.
     """
     environment = dict(os.environ)
     if threads is not None:

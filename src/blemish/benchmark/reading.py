@@ -29,7 +29,14 @@ def presets() -> dict[str, str]:
 
 
 def read(grid: Path | str, roots: Mapping[str, str] | None = None) -> Grid:
-    """Return the grid of a TOML file, or of a preset by its name. `roots` are folders of data sets, by their names.
+    """Return the grid of a TOML file, or of a preset by its name.
+
+    Args:
+        grid: A .toml file, or a preset's name.
+        roots: Folders of data sets, by their names in the grid.
+
+    Returns:
+        The grid.
 
     Raises:
         UnknownName: no such preset, key, method, data set or setting; the message suggests the nearest.
@@ -55,7 +62,19 @@ def read(grid: Path | str, roots: Mapping[str, str] | None = None) -> Grid:
 
 
 def parse(values: Mapping[str, Any], roots: Mapping[str, str] | None = None) -> Grid:
-    """Return the grid that the values of a TOML file describe; see `read`."""
+    """Return the grid that the values of a TOML file describe; see `read`.
+
+    Args:
+        values: The values of the file.
+        roots: As in `read`.
+
+    Returns:
+        The grid.
+
+    Raises:
+        UnknownName: as in `read`.
+        InputError: as in `read`.
+    """
     given = dict(values)
     for key in given:
         if key not in _KEYS:

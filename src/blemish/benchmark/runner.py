@@ -32,10 +32,15 @@ Result = dict[str, Any]
 
 
 class Runner:
-    """Computes the cells at `backend` and writes their results below `out`; closes the backend when it is done.
+    """Computes cells and writes their results; iterate over it. It closes the backend when it is done.
 
-    `retry_failed` does failed cells once more. `device` is "cpu", "auto" or "cuda:0". `features` keeps the features of
-    frozen networks in the folder for all methods and seeds.
+    Args:
+        cells: What to measure.
+        out: Folder of the results.
+        backend: Where cells are computed.
+        retry_failed: Whether failed cells are computed once more.
+        device: "cpu", "auto" or "cuda:0".
+        features: Whether features of frozen networks are kept in the folder, for all methods and seeds.
     """
 
     def __init__(
@@ -69,10 +74,13 @@ class Runner:
                 yield result
 
     def left(self) -> float | None:
-        """Return about how many seconds are left, None as long as no cell is done.
+        """Estimate the seconds that are left.
 
         Each cell is taken to last as long as those of its method did on average, or as all did if none is done; methods
         differ by much more than categories and seeds. Earlier runs count too.
+
+        Returns:
+            Seconds, None as long as no cell is done.
         """
         if not self._seconds:
             return None

@@ -23,7 +23,11 @@ EXTRAS = {"torch": "train", "timm": "train", "torchvision": "train", "jinja2": "
 
 
 def main() -> None:
-    """Run the command line; errors become one clear paragraph and exit code 2."""
+    """Run the command line; errors become one clear paragraph and exit code 2.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
     with stopping():
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # the parser has caught Ctrl-C already
@@ -34,9 +38,12 @@ def main() -> None:
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Turn what goes wrong inside into one clear paragraph, or a traceback if nobody expected it, and an exit code.
+    """Turn errors inside into one clear paragraph, or a traceback if unexpected, and an exit code.
 
     Never 1: that is what a defective part ends with.
+
+    Yields:
+        Nothing.
     """
     try:
         yield

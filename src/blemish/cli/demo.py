@@ -26,9 +26,17 @@ def run_demo(
     preset: str | None = None,
     seed: int = 0,
 ) -> Path:
-    """Make the synthetic inspection task in `out`, fit, test and report each category; return the index page.
+    """Make the synthetic inspection task, then fit, test and report each category.
 
-    `preset` is one of the method's; None takes its "quick" if it has one, for a demonstration is to take minutes.
+    Args:
+        out: Folder for images, runs and the index page.
+        categories: Only these; None for all.
+        method: The method's name.
+        preset: One of the method's; None takes its "quick" if it has one, for a demonstration is to take minutes.
+        seed: Of images, split and model.
+
+    Returns:
+        The index page.
 
     Raises:
         UnknownName: no such method, category or preset.

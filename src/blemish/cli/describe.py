@@ -11,7 +11,14 @@ from blemish.core.files import from_json
 
 
 def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]:
-    """Return what is known of `name` as JSON values, and False if a copy of a data set at `root` is not complete.
+    """Return what is known of a method, a data set (and a copy of it on disk), or a model file.
+
+    Args:
+        name: Its name, or the file.
+        root: A copy of the data set to check.
+
+    Returns:
+        JSON values, and False if the copy is not complete.
 
     Raises:
         UnknownName: there is no such method, data set or file.
@@ -74,7 +81,14 @@ def _json_or_text(value: str) -> Any:
 
 
 def plain(card: Any) -> dict[str, Any]:
-    """Return a card as JSON values; mapping proxies become dictionaries."""
+    """Return a card as JSON values; mapping proxies become dictionaries.
+
+    Args:
+        card: A card, or a part of one.
+
+    Returns:
+        Dictionaries, lists and plain values.
+    """
     from dataclasses import fields, is_dataclass
 
     def inside(value: Any) -> Any:

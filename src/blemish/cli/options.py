@@ -82,14 +82,31 @@ PatienceOption = Annotated[
 
 
 def data_class(name: str) -> type[DataModule]:
-    """Return the data set's class; without loading anything before it is asked for."""
+    """Return the data set's class; without loading anything before it is asked for.
+
+    Args:
+        name: The data set's name.
+
+    Returns:
+        The class; nothing is loaded before.
+    """
     from blemish.core import registry
 
     return registry.dataset(name)
 
 
 def box(text: str) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of `--roi`."""
+    """Return left, top, right, bottom of `--roi`.
+
+    Args:
+        text: Four whole numbers with commas between.
+
+    Returns:
+        In pixels.
+
+    Raises:
+        InputError: it is something else.
+    """
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError as error:
@@ -100,7 +117,16 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 
 def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
-    """Return the parameters of `--set`, with the seed if the method takes one."""
+    """Return the parameters of `--set`, with the seed if the method takes one.
+
+    Args:
+        method: The method's name.
+        pairs: Texts like "steps=400".
+        seed: Of `--seed`.
+
+    Returns:
+        Parameters by name.
+    """
     import inspect as python
 
     from blemish.core import registry
@@ -115,7 +141,15 @@ def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
 
 
 def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
-    """Return the options of `--data-option`."""
+    """Return the options of `--data-option`.
+
+    Args:
+        dataset: The data set's name.
+        pairs: Texts like "good=passed".
+
+    Returns:
+        Options by name.
+    """
     index = data_class(dataset).index
     return named_values(
         index, pairs, f"option of data set {dataset}", "--data-option", unless=SAID_ELSEWHERE, words=DATA
@@ -123,14 +157,31 @@ def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:
 
 
 def where(on: str) -> str:
-    """Return "local" or "ray" of `--on`."""
+    """Return "local" or "ray" of `--on`.
+
+    Args:
+        on: What was typed.
+
+    Returns:
+        "local" or "ray".
+
+    Raises:
+        UnknownName: it is neither.
+    """
     if on not in ("local", "ray"):
         raise UnknownName("place", on, ("local", "ray"))
     return on
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Return the images of parts in a folder and below; says how many masks were left out."""
+    """Return the images of parts in a folder and below; reports how many masks were left out.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Their paths, sorted.
+    """
     from blemish.inference.inspection import parts_below
 
     parts, masks = parts_below(folder)

@@ -19,12 +19,26 @@ GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def word(verdict: Prediction) -> str:
-    """Return the verdict in a word."""
+    """Return the verdict in a word.
+
+    Args:
+        verdict: The verdict.
+
+    Returns:
+        "good", "defective", "error" or "no threshold".
+    """
     return verdict.verdict or "no threshold"
 
 
 def line(verdict: Prediction) -> str:
-    """Return the verdict as a line for people."""
+    """Return the verdict as a line for people.
+
+    Args:
+        verdict: The verdict.
+
+    Returns:
+        One line.
+    """
     if verdict.error is not None:
         return f"error      {printable(verdict.error)}"
     p_value = "" if verdict.p_value is None else f"  p {verdict.p_value:.3g}"
@@ -36,17 +50,33 @@ def line(verdict: Prediction) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON for machines."""
+    """Print JSON for machines.
+
+    Args:
+        value: JSON values.
+    """
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
 def shown(text: str) -> str:
-    """Return text, its lines kept, in which nothing is left that a terminal would obey: names come from anywhere."""
+    """Return text in which nothing is left that a terminal would obey; lines are kept.
+
+    Args:
+        text: From anywhere, such as names of files.
+
+    Returns:
+        Printable text.
+    """
     return "\n".join(map(printable, text.split("\n")))
 
 
 def print_tree(value: dict[str, Any], indent: int = 0) -> None:
-    """Print nested values, indented, for people."""
+    """Print nested values, indented, for people.
+
+    Args:
+        value: Nested dictionaries and lists.
+        indent: Spaces before each line.
+    """
     for name, content in value.items():
         key = printable(name)
         if isinstance(content, dict):
@@ -61,7 +91,11 @@ def print_tree(value: dict[str, Any], indent: int = 0) -> None:
 
 
 def let_go(stream: TextIO) -> None:
-    """Lead a stream that takes nothing any more to nowhere, with what is still in its buffer."""
+    """Redirect a stream that takes nothing any more to nowhere, with what is still in its buffer.
+
+    Args:
+        stream: Standard output or standard error.
+    """
     with suppress(OSError, ValueError):  # it has no file of the system's, or is closed
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

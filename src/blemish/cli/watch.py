@@ -93,7 +93,15 @@ def watch(
 
 
 def load_model(path: Path, device: str) -> tuple[Looks, str]:
-    """Return what looks at parts, and the SHA-256 of its file, of both files one after the other with OpenVINO's."""
+    """Return what looks at parts, and the SHA-256 of its file, of both files one after the other with OpenVINO's.
+
+    Args:
+        path: The model's file.
+        device: "cpu", "auto" or "cuda:0".
+
+    Returns:
+        What inspects parts, and the SHA-256 of its file (of both files one after the other with OpenVINO's).
+    """
     from blemish.core.files import sha256
     from blemish.inference.loading import load
     from blemish.inference.metadata import model_files
@@ -102,7 +110,17 @@ def load_model(path: Path, device: str) -> tuple[Looks, str]:
 
 
 def moment(text: str | None) -> float:
-    """Return the seconds since 1970 of `--since`: now, a length of time ago (90m, 2h, 3d), or an ISO date and time."""
+    """Return the moment that `--since` names.
+
+    Args:
+        text: "now", a length of time ago (90m, 2h, 3d), or an ISO date and time; None for the beginning.
+
+    Returns:
+        Seconds since 1970.
+
+    Raises:
+        InputError: it is something else.
+    """
     if text is None:
         return 0.0
     if text == "now":
@@ -117,7 +135,14 @@ def moment(text: str | None) -> float:
 
 
 def shown(line: dict[str, Any]) -> str:
-    """Return a line of the journal for people."""
+    """Return a line of the journal for people.
+
+    Args:
+        line: JSON values.
+
+    Returns:
+        One line of text.
+    """
     from blemish.core.files import printable
 
     path = printable(line["part"]["path"])
@@ -128,13 +153,22 @@ def shown(line: dict[str, Any]) -> str:
 
 
 def say(message: str) -> None:
-    """Tell people something; that nobody can be told ends no watcher."""
+    """Print a message; that nobody can read it ends no watcher.
+
+    Args:
+        message: The message.
+    """
     with suppress(OSError):
         typer.echo(f"blemish: {message}", err=True)
 
 
 class Showing:
-    """Prints lines of the journal in `out` until they cannot be printed, which is said once and ends no watcher."""
+    """Prints lines of the journal until they cannot be printed, which is reported once and ends no watcher.
+
+    Args:
+        out: Folder of the journal.
+        as_json: Whether lines are printed as JSON.
+    """
 
     def __init__(self, out: Path, as_json: bool) -> None:
         self.out, self.as_json, self.gone = out, as_json, False
@@ -156,7 +190,14 @@ class Showing:
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[Event]:
-    """Let SIGTERM and Ctrl-C call `stop` inside the block, and set the event; a second one ends the process at once."""
+    """Let SIGTERM and Ctrl-C stop the watcher inside the block; a second one ends the process at once.
+
+    Args:
+        stop: Called at the first signal.
+
+    Yields:
+        An event that is set with it.
+    """
     stopped = Event()
     kinds = [signal.SIGINT, signal.SIGTERM]
 
@@ -176,7 +217,14 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[Event]:
 
 @contextmanager
 def status_line(watcher: Watch) -> Iterator[None]:
-    """Show how it stands while the block runs: a line that renews itself in a terminal, one a minute elsewhere."""
+    """Show the status while the block runs: a line that renews itself in a terminal, one a minute elsewhere.
+
+    Args:
+        watcher: The watcher.
+
+    Yields:
+        Nothing.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.live import Live

@@ -12,7 +12,14 @@ from blemish.inference.inspection import Inspection
 
 
 def require_detector(model: object, call: str) -> Detector:
-    """Return the model, which must be a method that was made.
+    """Return the model, which must be an instance of a method.
+
+    Args:
+        model: What the user gave.
+        call: How the call is meant, for the error: "fit(model, datamodule)".
+
+    Returns:
+        The model.
 
     Raises:
         InputError: it is something else; the message says how `call` ("fit(model, datamodule)") is meant.
@@ -28,7 +35,14 @@ def require_detector(model: object, call: str) -> Detector:
 
 
 def require_data(datamodule: object, call: str) -> DataModule:
-    """Return the datamodule, which must be one that was made.
+    """Return the datamodule, which must be an instance of a data set.
+
+    Args:
+        datamodule: What the user gave.
+        call: How the call is meant, for the error.
+
+    Returns:
+        The datamodule.
 
     Raises:
         InputError: it is something else; the message says how `call` is meant.
@@ -46,6 +60,12 @@ def require_data(datamodule: object, call: str) -> DataModule:
 
 def require_paths(data_path: object) -> Path | list[Path]:
     """Return the path or the paths.
+
+    Args:
+        data_path: What the user gave.
+
+    Returns:
+        A path, or a list of paths.
 
     Raises:
         InputError: they are something else, such as arrays.

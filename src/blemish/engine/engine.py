@@ -49,21 +49,29 @@ class _Known(NamedTuple):
 class Engine:
     """Fits, tests and uses detectors. One engine serves any number of models and categories.
 
-    A model to test, to predict with or to export is one that this engine fitted, an `Inspector`, or a saved one's file; an
-    exported model (`Runtime`, .onnx, .xml) can be tested and predicts as well, on the CPU. All but the first bring their
-    threshold and their way to prepare images, which a datamodule's (`image_size`, `crop`, ...) does not replace. Without a
-    model it is the only one that this engine has fitted.
+    A model to test, to predict with or to export is one that this engine fitted, an `Inspector`, or the file of a saved
+    one; an exported model (`Runtime`, .onnx, .xml) can be tested and predicts as well, on the CPU. All but the first
+    bring their threshold and their way to prepare images, which a datamodule's (`image_size`, `crop`, ...) does not
+    replace. Without a model it is the only one that this engine has fitted.
 
-    `root` is where run folders are made. `seed` is the model's own: give it to the model (and to the datamodule, whose seed
-    decides what is held out). Given here as well it must be the same; for a model that has none it decides what is drawn
-    while it is fitted, 0 by default. `device` is "auto" (a CUDA GPU if
-    there is one), "cpu" or "cuda:0". `false_reject_rate` is the share of good parts that may be rejected; the threshold
-    is chosen for it from the data's held-out good images, and `confidence`, if given, is how sure that must be.
+    The curve and the checkpoints of a training are in the run's folder "training". Started by torchrun on several
+    processes, each takes its share of every step; process 0 writes.
 
-    For methods that are trained: `precision` "bfloat16" computes losses in half precision. With `patience`, training stops
-    when the loss on half of the held-out good images has not improved for that many checks (every 100 steps); the threshold
-    is then chosen from the other half. The curve and the checkpoints of the training are in the run's folder "training".
-    Started by torchrun on several processes, each takes its share of every step; process 0 writes.
+    Args:
+        root: Folder in which run folders are made.
+        seed: The model's own: give it to the model (and to the datamodule, whose seed decides what is held out). Given
+            here as well it must be the same; for a model without a seed it decides what is random in its fit, 0 by
+            default.
+        device: "auto" (a CUDA GPU if there is one), "cpu" or "cuda:0".
+        false_reject_rate: Share of good parts that may be rejected, in (0, 1); the threshold is chosen for it from the
+            data's held-out good images.
+        confidence: How sure that rate must be, in (0, 1); None: right on average.
+        precision: Of training: "float32", or "bfloat16", which computes losses in half precision.
+        patience: Training stops when the loss on half of the held-out good images has not improved for so many checks
+            (every 100 steps); the threshold is then chosen from the other half. None: never.
+
+    Raises:
+        InputError: a rate outside (0, 1), or a device that is not there.
     """
 
     @known_arguments("Engine")
@@ -101,10 +109,18 @@ class Engine:
         folder: Path | str | None = None,
         verbose: bool = True,
     ) -> Inspector:
-        """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a new run folder.
+        """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a run folder.
 
-        `resume` is the folder of a run that was stopped: what it had finished is not done again. Prints the threshold, what
-        it guarantees and where the model is, unless `verbose` is False.
+        Args:
+            model: A detector that is not fitted.
+            datamodule: The images.
+            resume: Folder of a run that was stopped: what it had finished is not done again.
+            folder: The run's folder, where it shall be no new one below the engine's `root`; a run that is there is
+                resumed.
+            verbose: Whether to print the threshold, what it guarantees and where the model is.
+
+        Returns:
+            The fitted model with its threshold, if images were held out for one.
 
         Raises:
             AlreadyFitted: `model` has been fitted; one detector has one fit.
@@ -209,13 +225,24 @@ class Engine:
     ) -> Report:
         """Measure `model` on the test images of `datamodule`, see `blemish.evaluation.evaluate`.
 
-        Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model has learned from, or its
-        threshold, are left out with a note.
+        Where all of its images are for testing (`Folder(..., test_share=1)`), those that the model was trained on, or
+        its threshold chosen from, are left out with a note. report.json and, for people, report.html are written; a
+        report of something else that is there stays, the new one is numbered.
 
-        report.json and, for people, report.html are written to the folder `out`: by default the model's run folder, or that
-        of its file. An inspector that this engine did not fit has none, and nothing is written. A report of something else
-        that is there stays, the new one is numbered. `about` is said in the report beside method, parameters, data and
-        seed.
+        Args:
+            model: See the class.
+            datamodule: The images.
+            resolution: At which size pixels are compared: "original" (each image's own) or "network" (the network's
+                input).
+            out: Folder for the report: by default the model's run folder, or that of its file. An inspector that this
+                engine did not fit has none, and nothing is written.
+            about: Added to the report beside method, parameters, data and seed.
+
+        Returns:
+            The report.
+
+        Raises:
+            InputError: no datamodule is given, or the model is none that can be tested.
         """
         if datamodule is None:
             raise InputError(
@@ -237,7 +264,18 @@ class Engine:
         out: Path | str | None = None,
         verbose: bool = True,
     ) -> list[dict[str, float]]:
-        """Return the metrics of `report` as one dictionary in a list: results[0]["image_AUROC"], ["pixel_AUROC"], ..."""
+        """Return the metrics of `report` as one dictionary in a list: results[0]["image_AUROC"], ["pixel_AUROC"], ...
+
+        Args:
+            model: See the class.
+            datamodule: The images.
+            resolution: As in `report`.
+            out: As in `report`.
+            verbose: Whether to print the report.
+
+        Returns:
+            One dictionary of metrics, each in [0, 1].
+        """
         found = self.report(model, datamodule, resolution=resolution, out=out)
         if verbose:
             print(found.text())
@@ -251,9 +289,20 @@ class Engine:
         *,
         data_path: Path | str | Sequence[Path | str] | None = None,
     ) -> list[Prediction]:
-        """Inspect the images at `data_path` (a file, a folder, a list of files), or the test images of `datamodule`.
+        """Inspect images.
 
         All maps are kept in memory; for very many images iterate over `Inspector.stream` instead.
+
+        Args:
+            model: See the class.
+            datamodule: Its test images are inspected, where no `data_path` is given.
+            data_path: A file, a folder, or a list of files.
+
+        Returns:
+            A verdict for each image.
+
+        Raises:
+            InputError: neither or both of them are given.
         """
         if datamodule is not None:
             require_data(datamodule, "predict(model, datamodule) or predict(model, data_path=...)")
@@ -278,9 +327,22 @@ class Engine:
         good: Sequence[Any] = (),
         images: Sequence[Any] = (),
     ) -> Parity:
-        """Write `model` to a file that needs no torch, and return how well it agrees: see `blemish.export.export`.
+        """Write `model` to a file that needs no torch, see `blemish.export.export`.
 
-        `path` is by default model.onnx, or model.xml for OpenVINO, in the model's run folder or beside its file.
+        Args:
+            model: See the class.
+            path: File to write; by default model.onnx, or model.xml for OpenVINO, in the model's run folder or next to
+                its file.
+            format: "onnx" or "openvino".
+            precision: "fp32", "fp16", or "int8", which needs good images.
+            good: Good parts, from which int8 takes the ranges of its activations.
+            images: Parts on which both are compared; by default generated ones.
+
+        Returns:
+            How well the file agrees with the model.
+
+        Raises:
+            InputError: the model is exported already, or has no folder and no `path` is given.
         """
         inspector, beside = self._known(model, None, "export")
         if not isinstance(inspector, Inspector):
@@ -294,7 +356,14 @@ class Engine:
         return write_export(inspector, path, format=format, precision=precision, good=good, images=images)
 
     def run_of(self, model: Detector) -> Run | None:
-        """Return the run folder this engine made for `model`, or None."""
+        """Return the run folder this engine made for `model`, or None.
+
+        Args:
+            model: A detector.
+
+        Returns:
+            The run, or None where this engine did not fit it.
+        """
         return self._runs[model].run if model in self._runs else None
 
     def _known(self, model: Model | None, datamodule: DataModule | None, asked: str) -> tuple[Inspection, Path | None]:

@@ -26,11 +26,21 @@ def report_on(
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> tuple[Report, Path | None]:
-    """Measure on the test images; return the report, and its page in the folder `out` (None if none was written).
+    """Measure on the test images, and write what was found.
 
-    Where all images are for testing (`Folder(..., test_share=1)`), those that the model has learned from, or its threshold,
-    are left out with a note. report.json, report.html and tables are written to `out`; a report of something else that is
-    there stays, the new one is numbered. `about` is said in the report beside method, parameters, data and seed.
+    Where all images are for testing (`Folder(..., test_share=1)`), those that the model was trained on, or its
+    threshold chosen from, are left out with a note. report.json, report.html and tables are written; a report of
+    something else that is there stays, the new one is numbered.
+
+    Args:
+        inspection: The model.
+        datamodule: The images.
+        resolution: At which size pixels are compared, see `blemish.evaluation.evaluate`.
+        out: Folder for the report; None writes nothing.
+        about: Added to the report beside method, parameters, data and seed.
+
+    Returns:
+        The report, and its page (None if none was written).
     """
     settings = inspection.settings
     said = {

@@ -48,6 +48,14 @@ class Run:
 def start(root: Path, name: str, config: dict[str, Any]) -> Run:
     """Make the next folder of that name below `root` and write `config` and the environment to it.
 
+    Args:
+        root: Folder of all runs.
+        name: Folder of the runs of this kind.
+        config: What is asked for, in JSON values.
+
+    Returns:
+        The run.
+
     Raises:
         StorageError: the folder cannot be made or written.
     """
@@ -87,7 +95,15 @@ def start_at(folder: Path, config: dict[str, Any]) -> Run:
 
 
 def report_place(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Return where the JSON of a report goes: report.json, numbered where one of something else is there."""
+    """Return where the JSON of a report goes: report.json, numbered where one of something else is there.
+
+    Args:
+        folder: Folder of the reports.
+        about: What the new report says of itself.
+
+    Returns:
+        The path.
+    """
     names = chain(["report.json"], (f"report-{number}.json" for number in count(2)))
     places = (folder / name for name in names)
     return next(place for place in places if not place.exists() or _reports_the_same(place, about))
@@ -106,7 +122,14 @@ def _reports_the_same(place: Path, about: Mapping[str, Any]) -> bool:
 
 
 def resume(folder: Path | str, config: dict[str, Any]) -> Run:
-    """Return the run in `folder`, after making sure that it was asked to do the same.
+    """Return the run in `folder`, after checking that it was asked to do the same.
+
+    Args:
+        folder: The run's folder.
+        config: What is asked for, in JSON values.
+
+    Returns:
+        The run.
 
     Raises:
         DataError: the folder holds no run.

@@ -43,18 +43,45 @@ class Change:
 
 
 def brightness(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Multiply every value by `strength`; what becomes brighter than white is white."""
+    """Multiply every value; what becomes brighter than white is white.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: The factor; 1 changes nothing.
+        rng: Not needed.
+
+    Returns:
+        As `image`.
+    """
     return np.asarray(np.minimum(image * np.float32(strength), 1))
 
 
 def contrast(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Multiply every value's distance from the image's mean grey by `strength`."""
+    """Multiply every value's distance from the image's mean grey.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: The factor; 1 changes nothing.
+        rng: Not needed.
+
+    Returns:
+        As `image`.
+    """
     mean = np.float32(image.mean())
     return np.asarray(np.clip(mean + (image - mean) * np.float32(strength), 0, 1))
 
 
 def blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Blur by a Gaussian of `strength` pixels, scaled to an image of 256 pixels."""
+    """Blur by a Gaussian.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: Its standard deviation in pixels, scaled to an image of 256 pixels.
+        rng: Not needed.
+
+    Returns:
+        As `image`.
+    """
     if strength == 0:
         return image
     sigma = strength * min(image.shape[:2]) / SIDE
@@ -62,17 +89,44 @@ def blur(image: Image, strength: float, rng: np.random.Generator) -> Image:
 
 
 def noise(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Add Gaussian grain of standard deviation `strength` to every pixel and colour."""
+    """Add Gaussian noise to every pixel and colour.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: Standard deviation; white is 1.
+        rng: Draws the noise.
+
+    Returns:
+        As `image`.
+    """
     return np.asarray(np.clip(image + rng.normal(0, strength, image.shape).astype(np.float32), 0, 1))
 
 
 def rotation(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Turn by `strength` degrees counter-clockwise about the centre; the corners are filled by reflection."""
+    """Rotate about the centre; the corners are filled by reflection.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: Degrees, counter-clockwise.
+        rng: Not needed.
+
+    Returns:
+        As `image`.
+    """
     return np.asarray(np.clip(turned(image, strength, cv2.INTER_LINEAR), 0, 1))
 
 
 def jpeg(image: Image, strength: float, rng: np.random.Generator) -> Image:
-    """Compress as JPEG of quality `strength`, in 8 bits, and decode again."""
+    """Compress as JPEG, in 8 bits, and decode again.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        strength: Quality, 1 to 100.
+        rng: Not needed.
+
+    Returns:
+        As `image`.
+    """
     levels = np.rint(image * 255).astype(np.uint8)
     _, coded = cv2.imencode(".jpg", levels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(strength)])
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +148,16 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
 
 
 def turned(array: NDArray[Any], degrees: float, interpolation: int) -> NDArray[Any]:
-    """Return an image or mask turned counter-clockwise about its centre, at the same size, reflected at its borders."""
+    """Return an image or mask rotated about its centre, at the same size, reflected at its borders.
+
+    Args:
+        array: (H, W) or (H, W, C).
+        degrees: Counter-clockwise.
+        interpolation: OpenCV's flag.
+
+    Returns:
+        As `array`.
+    """
     height, width = array.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     return cv2.warpAffine(array, matrix, (width, height), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101)
@@ -103,9 +166,20 @@ def turned(array: NDArray[Any], degrees: float, interpolation: int) -> NDArray[A
 def change_records(
     records: Sequence[Record], name: str, strength: float, imaging: Imaging, folder: Path, seed: int
 ) -> list[Record]:
-    """Return the records with changed copies of their images below `folder`, and turned masks after a rotation.
+    """Return the records with changed copies of their images, and rotated masks after a rotation.
 
-    The grain of an image is drawn from `seed` and its key: the same in any order and on any machine.
+    The noise of an image is drawn from `seed` and its key: the same in any order and on any machine.
+
+    Args:
+        records: The originals.
+        name: Which of CHANGES.
+        strength: See `Change`.
+        imaging: How images are read.
+        folder: The copies are written below it.
+        seed: Of the noise.
+
+    Returns:
+        Records of the copies, in the same order.
 
     Raises:
         ImageError: an image or a mask cannot be read.
@@ -130,7 +204,15 @@ def change_records(
 
 
 def check(name: str, strength: float) -> None:
-    """Raise InputError unless the change can have that strength."""
+    """Check that a change can have that strength.
+
+    Args:
+        name: Which of CHANGES.
+        strength: Its strength.
+
+    Raises:
+        InputError: it cannot.
+    """
     change = CHANGES[name]
     if not change.least <= strength <= change.most:
         raise InputError(

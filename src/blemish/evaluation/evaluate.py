@@ -74,7 +74,14 @@ class PartResult:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> PartResult:
-        """Return the part whose JSON values these are; what older reports lack stays empty."""
+        """Return the part whose JSON values these are; what older reports lack stays empty.
+
+        Args:
+            stored: The values.
+
+        Returns:
+            The part.
+        """
         pairs = {name: tuple(stored[name]) for name in ("peak_at", "true_box") if stored.get(name) is not None}
         found = tuple(map(Region.from_dict, stored.get("regions", ())))
         return cls(**{**stored, **pairs, "regions": found})
@@ -101,7 +108,17 @@ class Report:
 
     @classmethod
     def load(cls, path: Path | str) -> Report:
-        """Read a saved report."""
+        """Read a saved report.
+
+        Args:
+            path: A report.json.
+
+        Returns:
+            The report.
+
+        Raises:
+            FormatError: the file is not JSON.
+        """
         stored = read_json(path)
         stored["metrics"] = {name: Interval(**interval) for name, interval in stored["metrics"].items()}
         stored["parts"] = [PartResult.from_dict(part) for part in stored["parts"]]
@@ -135,9 +152,12 @@ class Report:
         return "\n".join([*rows, *(f"Note: {printable(note)}" for note in self.notes)])
 
     def rates(self) -> list[tuple[str, str, Rate]]:
-        """Return (name, what is counted, share with its interval) of what the threshold does; none without one.
+        """Return what the threshold does, none without one.
 
         There is no precision where nothing is rejected. It holds for the tested mix of good and defective parts alone.
+
+        Returns:
+            (name, what is counted, share with its interval) each.
         """
         if not self.decisions:
             return []
@@ -165,8 +185,19 @@ def evaluate(
     """Score every record and measure; nothing is fitted or chosen here.
 
     Image metrics need good and defective parts. Pixel metrics count good parts, and defective parts that have a mask.
-    Intervals are bootstrapped over images with `seed`; AUPIMO's over the defective ones alone: the good images, which set
-    its thresholds, stay as they are.
+    Intervals are bootstrapped over images; AUPIMO's over the defective ones alone: the good images, which set its
+    thresholds, stay as they are.
+
+    Args:
+        inspector: The model.
+        records: Test images with their labels and masks.
+        resolution: At which size pixels are compared, see `Resolution`.
+        batch_size: Images scored together.
+        about: What the report says of itself, in JSON values.
+        seed: Of the bootstrap.
+
+    Returns:
+        The report.
 
     Raises:
         InputError: good or defective parts are missing, a part's label is None, or the resolution is unknown.
@@ -253,6 +284,13 @@ def _look(
 
 def truth_mask(record: Record, original: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Return where a part is defective, (H, W) bool: all False for a good part, None if nobody has marked it.
+
+    Args:
+        record: The part.
+        original: (height, width) of its image.
+
+    Returns:
+        (H, W) bool, all False for a good part; None if nobody has marked it.
 
     Raises:
         DataError: a mask has another size than the image.

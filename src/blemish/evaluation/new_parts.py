@@ -11,9 +11,14 @@ from blemish.data.record import Record
 
 
 def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list[Record], str]:
-    """Return the records whose files the model has not learned from, nor its threshold, and a note on the others, or "".
+    """Return the records whose files the model was not trained on, nor its threshold chosen from.
 
-    `about` is an inspector's, which says by which contents of files they are known again.
+    Args:
+        records: The candidates.
+        about: An inspector's, which says by which contents of files they are known again.
+
+    Returns:
+        The new ones, and a note on the others, or "".
 
     Raises:
         InputError: none is left.
@@ -32,7 +37,15 @@ def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list
 
 
 def among(contents: Iterable[str], records: Iterable[Record]) -> list[str]:
-    """Return the keys of the records whose file's content is among those; it is read only if one of them has its size."""
+    """Return the keys of the records whose file's content is among those given.
+
+    Args:
+        contents: Contents as of `core.files.content_of`.
+        records: The candidates; a file is read only if one of the contents has its size.
+
+    Returns:
+        Keys, in the order of the records.
+    """
     known = set(contents)
     sizes = {int(content.partition(":")[0]) for content in known}
     images = ((record.key, record.image) for record in records if sizes and record.image.is_file())

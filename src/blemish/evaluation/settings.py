@@ -62,11 +62,27 @@ class Protocol:
         return self
 
     def split(self, split: Subsets) -> Subsets:
-        """Return who learns and who is tested."""
+        """Divide the images.
+
+        Args:
+            split: The images as the data set divides them.
+
+        Returns:
+            Training, held-out and test images under this protocol.
+        """
         return split
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
-        """Return the test records with their images changed; copies are written below `folder`."""
+        """Change the test images.
+
+        Args:
+            test: The test records.
+            imaging: How images are read.
+            folder: Copies are written below it.
+
+        Returns:
+            The records, with changed images where the protocol has such.
+        """
         return test
 
 
@@ -122,7 +138,13 @@ class Noisy(Protocol):
         return [f"{self.share:g}", *(["overlap"] if self.overlap else [])]
 
     def split(self, split: Subsets) -> Subsets:
-        """Return the training images with defective ones among them.
+        """Put defective images among the training images.
+
+        Args:
+            split: The images as the data set divides them.
+
+        Returns:
+            Training, held-out and test images under this protocol.
 
         Raises:
             InputError: there are not enough defective images, one at least must be left to test.
@@ -175,7 +197,13 @@ KINDS: Mapping[str, type[Protocol]] = MappingProxyType(
 
 
 def protocol(settings: Mapping[str, Any]) -> Protocol:
-    """Return the protocol that `Protocol.as_dict` described: {"kind": "few-shot", "k": 4, "draw": 0}.
+    """Return the protocol that `Protocol.as_dict` described.
+
+    Args:
+        settings: JSON values: {"kind": "few-shot", "k": 4, "draw": 0}.
+
+    Returns:
+        The protocol.
 
     Raises:
         UnknownName: no such kind, setting or change.
