@@ -14,8 +14,9 @@ from blemish.core import registry
 from blemish.core.errors import FormatError
 from blemish.literature import fields
 from blemish.literature.entries import KEYS, data_folder, entries, find, fold, known_names, located
-from blemish.literature.facts import datasets
+from blemish.literature.facts import dataset, datasets
 from blemish.literature.schema import KINDS, laid_out, problems
+from blemish.literature.taxonomy import paper_of
 
 SOURCE = Path(blemish.__path__[0])
 DATA = SOURCE / "literature" / "data"
@@ -230,3 +231,27 @@ def test_the_data_load_from_a_package_that_is_not_a_folder(tmp_path) -> None:
     assert where.startswith(str(archive))
     assert int(papers) == len(literature.papers())
     assert int(results) == len(literature.results())
+
+
+def test_what_a_card_says_of_a_data_set_is_said_there_alone(tmp_path) -> None:
+    folder = copy(tmp_path)
+    sheet = folder / "datasets.jsonl"
+    entries = [json.loads(line) for line in sheet.read_text("utf-8").splitlines()]
+    mine = next(entry for entry in entries if entry["id"] == "btad")
+    assert "licence" not in mine
+    mine["licence"] = "CC0"
+    sheet.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries), "utf-8")
+    assert [p for p in problems(folder) if "licence is said by the data set's card" in p]
+    card = registry.dataset("btad").card
+    assert dataset("BTAD").licence == card.licence
+    assert dataset("BTAD").train_good == sum(counts.train_good for counts in card.counts.values()) == 1799
+    assert dataset("magnetic_tile").train_good == 0  # its division is ours, not the makers'
+
+
+def test_the_paper_of_every_method_is_in_the_literature() -> None:
+    """One paper: the same title or link, and the same year, or that of its preprint."""
+    for name in registry.methods():
+        card = registry.method_card(name)
+        paper = paper_of(name, card)
+        assert paper is not None
+        assert card.paper.year - 1 <= paper.year <= card.paper.year

@@ -6,9 +6,12 @@ implementations disagree. Methods that numbers were printed for: one name each, 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+from blemish.core import registry
 from blemish.literature.entries import entries, find
 
 
@@ -143,8 +146,24 @@ class DatasetFacts:
 
 @cache
 def datasets() -> dict[str, DatasetFacts]:
-    """Return every data set by its id."""
-    return {entry["id"]: DatasetFacts(**entry) for entry in entries("datasets")}
+    """Return every data set by its id; of one that we read, licence, home, categories and counts are its card's."""
+    return {entry["id"]: DatasetFacts(**{**_of_card(entry["id"]), **entry}) for entry in entries("datasets")}
+
+
+def _of_card(name: str) -> dict[str, Any]:
+    """Return what the card of a data set says; counts only where the makers divide it, not our seed."""
+    data = registry.datasets().get(name)
+    if data is None:
+        return {}
+    card = data.card
+    found: dict[str, Any] = {"licence": card.licence, "home": card.home}
+    if len(card.categories) > 1:
+        found["categories"] = card.categories
+    if "seed" not in inspect.signature(data.index).parameters:
+        names = {"test_anomalous": "test_defective", **{name: name for name in ("train_good", "test_good")}}
+        names["validation_good"] = "validation_good"
+        found |= {ours: sum(getattr(c, theirs) or 0 for c in card.counts.values()) for ours, theirs in names.items()}
+    return found
 
 
 def dataset(name: str) -> DatasetFacts:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from blemish.core import registry
 from blemish.literature import fields as f
 from blemish.literature.entries import KEYS, fold, located, node_ids
 from blemish.literature.results import COLUMNS
@@ -22,6 +23,9 @@ KINDS = (
     "allowed",
 )
 """The kinds of entry; each has files of its own in data/."""
+
+OF_CARDS = {"licence", "home", "categories", "train_good", "validation_good", "test_good", "test_anomalous"}
+"""What the card of a data set that we read says of it."""
 
 Entry = dict[str, Any]
 
@@ -223,6 +227,9 @@ def _entry_problems(kind: str, entry: Entry, required: tuple[str, ...], checks: 
             yield f"{name} is no field of {kind}; known: {', '.join(checks)}"
         elif said := checks[name](value):
             yield f"{name} {value!r} {said}"
+    if kind == "datasets" and entry.get("id") in registry.datasets():
+        for name in OF_CARDS & entry.keys():
+            yield f"{name} is said by the data set's card, and only there"
     if kind == "papers" and not any(entry.get(name) for name in ("arxiv", "url", "doi")):
         yield "has no link: arxiv, doi or url"
     recalled = set((entry.get("sources") or {}).values()) == {"memory"}
