@@ -1,6 +1,6 @@
-"""Protocols: who is learned from, who is tested, and how test images are changed. They are data; no method knows of them.
+"""Protocols: which images are for training and for testing, and how test images are changed. No method knows of them.
 
-A protocol takes the split of a data set and gives another one. Everything random in it is drawn by its own `draw`, not by
+A protocol takes a data set's subsets and returns others. Everything random in it is drawn by its own `draw`, not by
 the seed of the method, so all methods and seeds meet the same parts.
 """
 
@@ -23,7 +23,13 @@ from blemish.imaging.images import Imaging
 
 @dataclass(frozen=True, slots=True)
 class Subsets:
-    """Who is learned from, who chooses the threshold, who is tested."""
+    """The images of a measurement.
+
+    Attributes:
+        train: Training images.
+        held_out: Good images that the threshold is chosen from.
+        test: Test images.
+    """
 
     train: list[Record]
     held_out: list[Record]
@@ -32,7 +38,7 @@ class Subsets:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The parts as the data set splits them: one detector a category, learned from all its good training images."""
+    """The images as the data set divides them: one detector a category, fitted on all its good training images."""
 
     kind: ClassVar[str] = "one-class"
     unified: ClassVar[bool] = False
@@ -58,19 +64,19 @@ class Protocol:
 
     @property
     def learning(self) -> Protocol:
-        """The protocol under which the same is learned: itself, but where only what is tested is changed."""
+        """The protocol under which the same detector is fitted: itself, unless only test images are changed."""
         return self
 
-    def split(self, split: Subsets) -> Subsets:
+    def split(self, subsets: Subsets) -> Subsets:
         """Divide the images.
 
         Args:
-            split: The images as the data set divides them.
+            subsets: The images as the data set divides them.
 
         Returns:
             Training, held-out and test images under this protocol.
         """
-        return split
+        return subsets
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:
         """Change the test images.
@@ -99,7 +105,7 @@ class Unified(Protocol):
 
 @dataclass(frozen=True)
 class FewShot(Protocol):
-    """Only `k` good images to learn from, and none for a threshold; a larger `k` contains a smaller one's choice."""
+    """Only `k` training images, and none for a threshold; a larger `k` contains a smaller one's choice."""
 
     kind: ClassVar[str] = "few-shot"
     k: int = 1
@@ -112,17 +118,17 @@ class FewShot(Protocol):
     def _said(self) -> list[str]:
         return [str(self.k)]
 
-    def split(self, split: Subsets) -> Subsets:
-        """Return `k` of the good images; those held out may be among them, and none is held out."""
-        return replace(split, train=few_shot([*split.train, *split.held_out], self.k, self.draw), held_out=[])
+    def split(self, subsets: Subsets) -> Subsets:
+        """Choose `k` of the good images, held-out ones included; none is held out."""
+        return replace(subsets, train=few_shot([*subsets.train, *subsets.held_out], self.k, self.draw), held_out=[])
 
 
 @dataclass(frozen=True)
 class Noisy(Protocol):
-    """Defective test images among those learned from, taken to be good: `share` of the number of good ones, rounded.
+    """Defective test images among the training images, labelled good: `share` of the number of good ones, rounded.
 
     With `overlap` they are tested as well, else no longer (the two settings of Jiang et al., "SoftPatch", NeurIPS 2022).
-    Those held out for the threshold stay good. A larger `share` contains a smaller one's choice.
+    Images held out for the threshold stay good. A larger `share` contains a smaller one's choice.
     """
 
     kind: ClassVar[str] = "noisy"
@@ -137,11 +143,11 @@ class Noisy(Protocol):
     def _said(self) -> list[str]:
         return [f"{self.share:g}", *(["overlap"] if self.overlap else [])]
 
-    def split(self, split: Subsets) -> Subsets:
+    def split(self, subsets: Subsets) -> Subsets:
         """Put defective images among the training images.
 
         Args:
-            split: The images as the data set divides them.
+            subsets: The images as the data set divides them.
 
         Returns:
             Training, held-out and test images under this protocol.
@@ -149,20 +155,20 @@ class Noisy(Protocol):
         Raises:
             InputError: there are not enough defective images, one at least must be left to test.
         """
-        bad = [record for record in split.test if record.label == 1]
-        count = max(1, round(self.share * len(split.train)))
+        bad = [record for record in subsets.test if record.label == 1]
+        count = max(1, round(self.share * len(subsets.train)))
         most = len(bad) if self.overlap else len(bad) - 1
         if count > most:
             raise InputError(
-                f"share of noisy is {self.share}: {count} defective images among {len(split.train)} good ones, but at most "
-                f"{most} of {len(bad)} can be had. Use a share up to {max(most, 0) / max(len(split.train), 1):.3g}"
+                f"share of noisy is {self.share}: {count} defective images among {len(subsets.train)} good ones, but at "
+                f"most {most} of {len(bad)} can be had. Use a share up to {max(most, 0) / max(len(subsets.train), 1):.3g}"
                 f"{'' if self.overlap else ', or overlap = true'}."
             )
         moved = few_shot(bad, count, self.draw)
         keys = {record.key for record in moved}
         taken = [replace(record, label=0, split="train", masks=()) for record in moved]
-        test = split.test if self.overlap else [record for record in split.test if record.key not in keys]
-        return Subsets([*split.train, *taken], split.held_out, test)
+        test = subsets.test if self.overlap else [record for record in subsets.test if record.key not in keys]
+        return Subsets([*subsets.train, *taken], subsets.held_out, test)
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ class Robustness(Protocol):
 
     @property
     def learning(self) -> Protocol:
-        """One-class: what is learned from is not changed."""
+        """One-class: training images are not changed."""
         return Protocol()
 
     def changed(self, test: list[Record], imaging: Imaging, folder: Path) -> list[Record]:

@@ -156,11 +156,11 @@ def protocol(name: str) -> str:
         Half a sentence; "" for a protocol that is not known.
     """
     meanings = {
-        r"one-class": "one model a category, learned from its good parts",
+        r"one-class": "one model a category, fitted on its good parts",
         r"multi-class": "one model for all categories of a data set; results by category",
-        r"few-shot-(\d+)": "as one-class, learned from {0} good parts",
-        r"noisy-([\d.]+)(-.+)?": "as one-class, with defective parts as a share of {0} of those learned from{1}",
-        r"robustness-([a-z_]+)-(-?[\d.]+)": "learned as one-class; the tested images are changed: {0} at strength {1}",
+        r"few-shot-(\d+)": "as one-class, fitted on {0} good parts",
+        r"noisy-([\d.]+)(-.+)?": "as one-class, with defective parts as a share of {0} of the training images{1}",
+        r"robustness-([a-z_]+)-(-?[\d.]+)": "fitted as one-class; the test images are changed: {0} at strength {1}",
     }
     for pattern, meaning in meanings.items():
         if match := re.fullmatch(pattern, name):
