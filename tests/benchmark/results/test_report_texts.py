@@ -138,7 +138,7 @@ def test_wording() -> None:
     assert cost("score_ms", 12.345) == "12.3"
     assert cost("score_ms", None) == "–"
     assert [p_value(p) for p in (None, 1e-9, 0.0123, 0.5)] == ["none given", "< 0.0001", "0.0123", "0.50"]
-    assert protocol("few-shot-4") == "as one-class, learned from 4 good parts"
+    assert protocol("few-shot-4") == "as one-class, fitted on 4 good parts"
     assert "blur at strength 2" in protocol("robustness-blur-2")
     assert protocol("noisy-0.1-overlap").endswith("share of 0.1 of the training images (overlap)")
     assert protocol("of my own") == ""
