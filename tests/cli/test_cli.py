@@ -394,6 +394,15 @@ def test_the_help_shows_every_command_in_its_group() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_commands_under_their_earlier_names_say_where_to_go() -> None:
+    unknown = blemish("bench", "quick-look")
+    assert unknown.returncode == 2
+    assert "benchmark" in unknown.stderr
+    exported = blemish("benchmark", "part.onnx")
+    assert exported.returncode == 2
+    assert "blemish profile part.onnx" in exported.stderr
+
+
 def test_version_and_help() -> None:
     import blemish as package
 

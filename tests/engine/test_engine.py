@@ -344,3 +344,23 @@ def test_patience_uses_half_of_the_held_out_images(tmp_path) -> None:
 def test_unknown_device() -> None:
     with pytest.raises(InputError, match="'auto', 'cpu' or 'cuda:0'"):
         Engine(device="gpu3")
+
+
+def test_a_fit_in_a_folder_of_ones_own_is_resumed_there(root, tmp_path) -> None:
+    data = MVTec(root=root, category="bottle", image_size=64)
+    place = tmp_path / "mine"
+    one = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data, folder=place, verbose=False)
+    assert (place / "model.safetensors").exists()
+    assert not (tmp_path / "runs").exists()
+    before = (place / "model.safetensors").stat().st_mtime_ns
+    two = Engine(tmp_path / "runs").fit(Patchcore(**TINY), data, folder=place, verbose=False)
+    assert (place / "model.safetensors").stat().st_mtime_ns == before
+    assert two.calibration == one.calibration
+    with pytest.raises(InputError, match="was started with other settings or data"):
+        Engine(tmp_path / "runs").fit(Patchcore(**{**TINY, "seed": 5}), data, folder=place)
+
+
+def test_the_word_protocol_is_answered_with_resolution(fitted, root) -> None:
+    engine, model, data, _ = fitted
+    with pytest.raises(InputError, match="protocol: `resolution`: 'original' or 'network'"):
+        engine.test(model, data, protocol="paper")
