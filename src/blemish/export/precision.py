@@ -164,10 +164,6 @@ def _quantise(source: Path, target: Path, images: Sequence[Images], kept: Sequen
     return onnx.load(target)
 
 
-def _scores(path: Path, images: Sequence[Images]) -> NDArray[np.float64]:
-    return _answers(path, images)[0].astype(np.float64)
-
-
 def _answers(path: Path, images: Sequence[Images]) -> list[NDArray[np.float32]]:
     """Return the scores (N,) and, if the graph has them, the maps (N, h, w) of images."""
     import onnxruntime
