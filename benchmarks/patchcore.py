@@ -31,7 +31,7 @@ class Held:
 
     def __iter__(self):
         for some in self.held.split(8):
-            yield Batch({"image": some}, torch.zeros(len(some)))
+            yield Batch({"image": some})
 
 
 def model(given: Options, **changes: object) -> PatchCore:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from blemish.core.types import Batch
-from blemish.imaging.images import encode_png
+from blemish.imaging.reading import encode_png
 
 
 def stripes(count: int, size: tuple[int, int], seed: int) -> torch.Tensor:
@@ -63,14 +63,7 @@ class Parts:
 
     def __iter__(self) -> Iterator[Batch]:
         for images in self.images.split(self.batch_size):
-            yield Batch({"image": images}, Untouchable())  # type: ignore[arg-type]
-
-
-class Untouchable:
-    """A truth that must not be looked at: any use of it fails the test."""
-
-    def __getattribute__(self, name: str) -> None:
-        raise AssertionError(f"an unsupervised fit looked at the truth ({name})")
+            yield Batch({"image": images})
 
 
 class Torn:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from blemish.data.synthetic.render import CATEGORIES
-from blemish.imaging.images import read
+from blemish.imaging.reading import read
 
 pytestmark = pytest.mark.slow
 

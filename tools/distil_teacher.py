@@ -14,7 +14,6 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from blemish.core.files import write_atomically
@@ -34,7 +33,7 @@ class Drawn:
         self.draw, self.count, self.side = draw, count, side
 
     def __iter__(self) -> Iterator[Batch]:
-        yield Batch({"image": self.draw(self.count, (self.side, self.side))}, torch.zeros(self.count))
+        yield Batch({"image": self.draw(self.count, (self.side, self.side))})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

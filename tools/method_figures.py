@@ -113,7 +113,7 @@ def picture(records: list[Record], verdicts: list[Any], threshold: float) -> byt
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from blemish.imaging.images import read, read_mask
+    from blemish.imaging.reading import read, read_mask
 
     maps = [verdict.map for verdict in verdicts]
     low = min((float(map.min()) for map in maps if map is not None), default=0.0)

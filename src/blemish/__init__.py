@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blemish.core.prediction import Prediction
     from blemish.core.registry import create_method, list_datasets, list_methods
-    from blemish.core.types import Prediction
     from blemish.data.datasets.folder import Folder
     from blemish.engine.engine import Engine
     from blemish.inference.inspector import Inspector
@@ -31,7 +31,7 @@ _PLACES = {
     "Engine": "blemish.engine",
     "Folder": "blemish.data",
     "Inspector": "blemish.inference.inspector",
-    "Prediction": "blemish.core.types",
+    "Prediction": "blemish.core.prediction",
     "Runtime": "blemish.inference.runtime",
     "create_method": "blemish.core.registry",
     "list_datasets": "blemish.core.registry",

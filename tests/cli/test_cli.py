@@ -120,7 +120,7 @@ def test_inspect_for_machines_and_pictures_for_people(model, place, tmp_path) ->
     assert all(v["regions"] for v in caught)
     pictures = list((tmp_path / "rejects").glob("*.png"))
     assert len(pictures) == len(caught)
-    from blemish.imaging.images import read
+    from blemish.imaging.reading import read
 
     assert read(pictures[0]).shape == (64, 128, 3)
 

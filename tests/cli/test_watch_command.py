@@ -55,7 +55,7 @@ def options(tmp_path) -> list[object]:
 def picture():
     import numpy as np
 
-    from blemish.imaging.images import encode_png
+    from blemish.imaging.reading import encode_png
 
     return lambda value: encode_png(np.full((32, 32, 3), value, np.uint8))
 

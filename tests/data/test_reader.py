@@ -20,15 +20,15 @@ def records(tmp_path) -> list[Record]:
     for i in range(7):
         path = tmp_path / f"{i}.png"
         cv2.imwrite(str(path), np.full((20 + i, 30), i * 30, np.uint8))
-        found.append(Record(path.name, path, label=i % 2))
+        found.append(Record(path.name, {"image": path}, label=i % 2))
     return found
 
 
 def test_batches_keep_order_and_truth(records) -> None:
-    batches = list(Loader(records, Imaging(size=(16, 16)), batch_size=3))
+    batches = list(Loader(records, Imaging(size=(16, 16)), batch_size=3, truth=True))
     assert [len(b) for b in batches] == [3, 3, 1]
     assert [key for b in batches for key in b.keys] == [r.key for r in records]
-    assert [int(v) for b in batches for v in b.label] == [r.label for r in records]
+    assert [int(v) for b in batches for v in b.truth.label] == [r.label for r in records]
     grey = [float(image.mean()) for b in batches for image in b.image]
     np.testing.assert_allclose(grey, np.arange(7) * 30 / 255, atol=1e-6)
     assert batches[0].image.shape == (3, 3, 16, 16)
@@ -49,8 +49,8 @@ def test_shuffling_is_new_each_time_and_repeats_with_the_seed(records) -> None:
 def test_images_are_kept_as_many_as_there_is_room_for(records, monkeypatch) -> None:
     """Images are kept from the second time on as many as there is room for."""
     read: list[str] = []
-    prepare = Imaging.__call__
-    monkeypatch.setattr(Imaging, "__call__", lambda self, source: read.append(source.name) or prepare(self, source))
+    prepare = Imaging.read
+    monkeypatch.setattr(Imaging, "read", lambda self, source: read.append(source.name) or prepare(self, source))
     room = 3 * 16 * 16 * 3 * 4
     loader = Loader(records, Imaging(size=(16, 16)), batch_size=2, shuffle=True, keep=room + 100)
     counts, contents = [], []
@@ -132,4 +132,4 @@ def test_the_warning_of_skipped_images_is_printable(records, tmp_path) -> None:
     path = tmp_path / "a\x1b]0;title\x07\n.png"
     path.write_bytes(b"no image")
     with pytest.warns(UserWarning, match=r"1 of 8 images were skipped.*a\\x1b\]0;title\\x07\\n\.png cannot be read"):
-        list(Loader([*records, Record(path.name, path)], Imaging(size=(16, 16)), on_error="skip"))
+        list(Loader([*records, Record(path.name, {"image": path})], Imaging(size=(16, 16)), on_error="skip"))

@@ -19,7 +19,7 @@ SHARES = st.floats(0, 1, exclude_max=True)
 
 
 def parts(keys, **values):
-    return [Record(key, Path(key), **values) for key in keys]
+    return [Record(key, {"image": Path(key)}, **values) for key in keys]
 
 
 def grouped(records, letters):
@@ -129,4 +129,4 @@ def test_split_hash():
     assert len(first) == 64
     for other in (replace(MANY[0], split="test"), replace(MANY[0], label=1), replace(MANY[0], key="else")):
         assert split_hash([other, *MANY[1:]]) != first
-    assert split_hash([replace(MANY[0], image=Path("/elsewhere")), *MANY[1:]]) == first
+    assert split_hash([replace(MANY[0], files={"image": Path("/elsewhere")}), *MANY[1:]]) == first

@@ -259,12 +259,12 @@ def test_training_images_are_known_under_other_names(fitted, tmp_path) -> None:
     copies = [tmp_path / f"{i}.png" for i in range(6)]
     for copy, record in zip(copies, [*data.train_records[:4], *data.held_out_records[:2]], strict=True):
         copy.write_bytes(record.image.read_bytes())
-    stolen = [*data.test_records, *(Record(copy.name, copy, split="test") for copy in copies)]
+    stolen = [*data.test_records, *(Record(copy.name, {"image": copy}, split="test") for copy in copies)]
     notes = [note for note in evaluate(inspector, stolen).notes if "flatter" in note]
     assert len(notes) == 2, notes
     assert "4 of 34 tested parts" in notes[0]
     assert "files of 2 of 34 tested parts are ones that the threshold was chosen from (4.png, 5.png)" in notes[1]
-    again = Inspector(inspector.detector, inspector.imaging, about=inspector.about)
+    again = Inspector(inspector.detector, inspector.imaging, provenance=inspector.provenance)
     assert again.calibrate(copies[4:], false_reject_rate=0.4).note == ""
     note = again.calibrate(copies, false_reject_rate=0.4).note
     assert "4 of the 6 files" in note

@@ -12,10 +12,12 @@ from blemish.core.errors import DataError, ImageError, InputError
 from blemish.data import MVTec
 from blemish.data.record import Record
 from blemish.evaluation.evaluate import PIMO_INTERVAL, evaluate, truth_mask
-from blemish.imaging.images import Imaging, read_mask
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import read_mask
 from blemish.inference.calibration import from_good
 from blemish.inference.inspection import Inspection, Raw
 from blemish.inference.inspector import Inspector
+from blemish.inference.provenance import Provenance
 from blemish.models import PatchCore
 from parts import write_folder
 
@@ -104,11 +106,11 @@ def test_a_defect_that_vanishes_makes_no_good_image(tmp_path) -> None:
         if bad:
             maps[place][40:60, 40:60] += 5 if lost else 2
         masks = (mask,) if bad else ()
-        records.append(Record(place.name, place, "hole" if bad else "good", int(bad), "test", masks=masks))
+        records.append(Record(place.name, {"image": place}, "hole" if bad else "good", int(bad), "test", masks=masks))
     assert not Imaging(size=(128, 128)).prepare_mask(truth_mask(records[23], (256, 256))).any()
 
     class Made:
-        imaging, calibration, about, backbones = Imaging(size=(128, 128)), None, {}, {}
+        imaging, calibration, provenance, backbones = Imaging(size=(128, 128)), None, Provenance(), {}
         decide = Inspection.decide
 
         def raw(self, sources, batch_size):
@@ -142,7 +144,7 @@ def flattering(report) -> list[str]:
 def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) -> None:
     """The command calibrates on files, tests on records, and the files may lie elsewhere under other names."""
     inspector, data = task
-    judged = Inspector(inspector.detector, inspector.imaging, about={"learned": ["train/good/x.png:10"]})
+    judged = Inspector(inspector.detector, inspector.imaging, provenance=Provenance(learned=("train/good/x.png:10",)))
     good, bad = ([r for r in data.test_records if r.label == label] for label in (0, 1))
     copies = [tmp_path / f"copy{i}.png" for i in range(8)]
     for copy, record in zip(copies, [*good[:4], *bad[:4]], strict=True):
@@ -182,7 +184,7 @@ def test_what_cannot_be_measured_is_an_error(task, tmp_path) -> None:
     wrong = [replace(r, masks=(tmp_path / "small.png",)) if r.label else r for r in records]
     with pytest.raises(DataError, match=r"is 9 x 9 pixels, its image .* is 64 x 96"):
         evaluate(inspector, wrong)
-    gone = [replace(records[0], image=tmp_path / "gone.png"), *records[1:]]
+    gone = [replace(records[0], files={"image": tmp_path / "gone.png"}), *records[1:]]
     with pytest.raises(ImageError, match="does not exist"):
         evaluate(inspector, gone)
 

@@ -13,13 +13,14 @@ from blemish.core.errors import InputError, UnknownName
 from blemish.data import Folder
 from blemish.data.record import Record
 from blemish.evaluation.settings import KINDS, FewShot, Noisy, Protocol, Robustness, Subsets, Unified, protocol
-from blemish.imaging.images import Imaging, read, read_mask
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import read, read_mask
 from parts import write_folder
 
 
 def records(count: int, label: int, split: str) -> list[Record]:
     return [
-        Record(f"{split}/{label}/{i:03}.png", Path("x"), "good" if not label else "cut", label, split)
+        Record(f"{split}/{label}/{i:03}.png", {"image": Path("x")}, "good" if not label else "cut", label, split)
         for i in range(count)
     ]
 
@@ -135,12 +136,14 @@ def test_masks_follow_a_rotation(parts, tmp_path) -> None:
 
 
 def test_a_sensors_white_is_kept(tmp_path) -> None:
-    from blemish.imaging.images import encode_png
+    from blemish.imaging.reading import encode_png
 
     place = tmp_path / "x.png"
     place.write_bytes(encode_png(np.full((16, 16), 2000, np.uint16)))
     imaging = Imaging(white=4000)
-    (found,) = Robustness("brightness", 0.5).changed([Record("x.png", place, split="test")], imaging, tmp_path / "out")
+    (found,) = Robustness("brightness", 0.5).changed(
+        [Record("x.png", {"image": place}, split="test")], imaging, tmp_path / "out"
+    )
     assert imaging.read(found.image).mean() == pytest.approx(0.25, abs=1e-3)
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from blemish.core.detector import read_saved, tensors_sha256, write_saved
 from blemish.core.errors import FormatError, InputError, UnknownName, WeightsError
+from blemish.core.saved import read_saved, tensors_sha256, write_saved
 from blemish.features import extractor
 from blemish.features.texnet import (
     MEAN,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow  # an independent reader and writer, to check ours against
 
 from blemish.core.errors import FormatError, ImageError, InputError
-from blemish.imaging.images import Imaging, read, read_mask, resize, resize_mask
+from blemish.imaging.images import Imaging, resize, resize_mask
+from blemish.imaging.reading import read, read_mask
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blemish.core.detector import read_saved, write_saved
 from blemish.core.errors import DataError, FormatError, ImageError, InputError, NotFitted, UnknownName
+from blemish.core.saved import read_saved, write_saved
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import from_good
-from blemish.inference.inspection import images_below
 from blemish.inference.inspector import Inspector
+from blemish.inference.provenance import Provenance
+from blemish.inference.sources import images_below
 from blemish.models import PaDiM, PatchCore
 from parts import Parts, deface, stripes, write_folder, write_png
 
@@ -25,7 +26,7 @@ SIZE = (64, 64)
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
     detector = PatchCore(coreset_sampling_ratio=0.2).fit(Parts(stripes(16, SIZE, seed=0)))
-    found = Inspector(detector, Imaging(size=SIZE), about={"data": {"seed": 3}})
+    found = Inspector(detector, Imaging(size=SIZE), provenance=Provenance(data={"seed": 3}))
     held = [image.permute(1, 2, 0).numpy() for image in stripes(40, SIZE, seed=1)]
     raws = [raw for _, raw in found.raw(held)]
     peaks = [float(raw.map.max()) for raw in raws]
@@ -142,7 +143,7 @@ def test_what_is_saved_is_what_was_fitted(inspector, parts, tmp_path) -> None:
         one, two = inspector.inspect(image), loaded.inspect(image)
         assert one.as_dict() == two.as_dict()
         np.testing.assert_array_equal(one.map, two.map)
-    assert loaded.about == inspector.about
+    assert loaded.provenance == inspector.provenance
     assert loaded.calibration == inspector.calibration
 
 
@@ -345,7 +346,7 @@ def test_what_is_no_saved_model_is_named_for_what_it_is(tmp_path) -> None:
 DEEP, LONG = "[" * 100_000, "9" * 5_000
 
 
-@pytest.mark.parametrize("field", ["params", "imaging", "calibration", "backbones", "about"])
+@pytest.mark.parametrize("field", ["params", "imaging", "calibration", "backbones", "provenance"])
 @pytest.mark.parametrize("value", [DEEP, LONG])
 def test_a_header_that_no_reader_can_follow_is_refused(inspector, tmp_path, field, value) -> None:
     changed(inspector, tmp_path / "odd.safetensors", {field: value})
@@ -357,7 +358,7 @@ def test_a_header_that_no_reader_can_follow_is_refused(inspector, tmp_path, fiel
     "fields",
     [
         {"format": LONG},
-        {"about": "[1]"},
+        {"provenance": "[1]"},
         {"params": json.dumps({"backbone": ["texnet_s"]})},
         {"detector": "AE", "params": json.dumps({"width": 2**40})},
     ],

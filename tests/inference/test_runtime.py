@@ -21,6 +21,7 @@ from blemish.inference.inspector import Inspector
 from blemish.inference.loading import load
 from blemish.inference.metadata import Exported, onnx_texts
 from blemish.inference.profile import made_part, profile
+from blemish.inference.provenance import Provenance
 from blemish.inference.runtime import Runtime
 from blemish.models import PatchCore
 from parts import Parts, deface, stripes, write_png
@@ -33,7 +34,7 @@ SIZE = (64, 64)
 @pytest.fixture(scope="module")
 def inspector() -> Inspector:
     detector = PatchCore(coreset_sampling_ratio=0.2).fit(Parts(stripes(16, SIZE, seed=0)))
-    found = Inspector(detector, Imaging(SIZE, roi=(0, 8, 90, 120)), about={"data": {"seed": 3}})
+    found = Inspector(detector, Imaging(SIZE, roi=(0, 8, 90, 120)), provenance=Provenance(data={"seed": 3}))
     raws = [raw for _, raw in found.raw([image.permute(1, 2, 0).numpy() for image in stripes(40, (128, 96), seed=1)])]
     found.calibration = from_good([r.score for r in raws], 0.05, pixel_peaks=[float(r.map.max()) for r in raws])
     return found

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from blemish.core.errors import InputError
-from blemish.imaging.images import read, resize
+from blemish.imaging.images import resize
+from blemish.imaging.reading import read
 from blemish.ops.textures import photographs, several, texture
 from parts import stripes, write_png
 

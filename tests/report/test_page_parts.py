@@ -16,9 +16,12 @@ from blemish.core.errors import InputError
 from blemish.core.files import write_json
 from blemish.data.record import Record
 from blemish.evaluation.evaluate import REGIONS, PartResult, Report, evaluate
-from blemish.imaging.images import Imaging, encode_png
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import encode_png
 from blemish.inference.calibration import from_good
-from blemish.inference.inspection import Inspection, Raw
+from blemish.inference.inspection import Inspection
+from blemish.inference.provenance import Provenance
+from blemish.inference.raw import Raw, RawScores
 from blemish.report import write_page
 from blemish.report.page import choose_examples
 from blemish.report.pictures import contour, fitting, folder_of_run, heat, heat_layer
@@ -31,15 +34,16 @@ class Bright(Inspection):
     """A part is as anomalous as its brightest pixel; its map is how bright it is."""
 
     backbones = {}
+    inputs = ("image",)
     settings = {"method": "Bright", "params": {}}
 
     def __init__(self) -> None:
-        self.imaging, self.about = Imaging(size=SIZE), {}
+        self.imaging, self.provenance = Imaging(size=SIZE), Provenance()
         self.calibration = replace(from_good([0.1, 0.2, 0.3], 0.5), threshold=0.5, pixel_threshold=0.7)
 
-    def score(self, images):
-        maps = images.mean(-1)
-        return maps.reshape(len(maps), -1).max(1).astype(np.float64), maps
+    def score(self, inputs):
+        maps = inputs["image"].mean(1)
+        return RawScores(maps.max((1, 2)).astype(np.float64), maps)
 
 
 def write(folder, key: str, kind: str, bright: float, mask: bool = True) -> Record:
@@ -50,7 +54,7 @@ def write(folder, key: str, kind: str, bright: float, mask: bool = True) -> Reco
     (folder / name).write_bytes(encode_png(pixels))
     (folder / f"mask-{name}").write_bytes(encode_png(truth))
     masks = (folder / f"mask-{name}",) if mask and kind != "good" else ()
-    return Record(key, folder / name, kind, int(kind != "good"), "test", masks=masks)
+    return Record(key, {"image": folder / name}, kind, int(kind != "good"), "test", masks=masks)
 
 
 @pytest.fixture(scope="module")

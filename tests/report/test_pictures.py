@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from blemish.core.errors import ImageError, InputError
-from blemish.core.types import Prediction
-from blemish.imaging.images import Imaging, encode_png
+from blemish.core.prediction import Prediction
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import encode_png
 from blemish.inference.calibration import from_good
 from blemish.inference.inspection import Inspection
+from blemish.inference.provenance import Provenance
+from blemish.inference.raw import RawScores
 from blemish.report import picture
 
 SIZE = (16, 24)
@@ -19,15 +22,16 @@ class Bright(Inspection):
     """Finds what is bright."""
 
     backbones = {}
+    inputs = ("image",)
     settings = {"method": "Bright", "params": {}}
 
     def __init__(self) -> None:
-        self.imaging, self.about = Imaging(SIZE), {}
+        self.imaging, self.provenance = Imaging(SIZE), Provenance()
         self.calibration = from_good([0.2] * 30, 0.05, None, pixel_peaks=[0.2] * 30)
 
-    def score(self, images):
-        maps = images.mean(-1)
-        return maps.max((1, 2)).astype(np.float64), maps
+    def score(self, inputs):
+        maps = inputs["image"].mean(1)
+        return RawScores(maps.max((1, 2)).astype(np.float64), maps)
 
 
 @pytest.fixture

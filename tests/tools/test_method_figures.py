@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from blemish.core import registry
-from blemish.core.types import Prediction
+from blemish.core.prediction import Prediction
 from blemish.data.record import Record
-from blemish.imaging.images import encode_png, read
+from blemish.imaging.reading import encode_png, read
 
 
 def part(root: Path, kind: str, *, marked: bool) -> Record:
@@ -18,7 +18,9 @@ def part(root: Path, kind: str, *, marked: bool) -> Record:
     mask[20:30, 20:30] = 255
     (root / f"{kind}.png").write_bytes(encode_png(image))
     (root / f"{kind}_mask.png").write_bytes(encode_png(mask))
-    return Record(f"{kind}.png", root / f"{kind}.png", kind, int(marked), masks=(root / f"{kind}_mask.png",) * marked)
+    return Record(
+        f"{kind}.png", {"image": root / f"{kind}.png"}, kind, int(marked), masks=(root / f"{kind}_mask.png",) * marked
+    )
 
 
 def verdict(score: float, map: np.ndarray | None) -> Prediction:

@@ -9,7 +9,7 @@ import pytest
 
 from blemish.core import registry
 from blemish.engine import Engine
-from blemish.imaging.images import read
+from blemish.imaging.reading import read
 from parts import write_folder
 
 DOCS = Path(__file__).parents[2] / "docs"

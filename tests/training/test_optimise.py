@@ -22,7 +22,7 @@ def line_fit(steps: int, **options) -> tuple[nn.Linear, list[float]]:
     with seeded(0):
         module = nn.Linear(1, 1)
     x = torch.linspace(-1, 1, 32)[:, None]
-    batch = Batch({"x": x, "y": 3 * x + 1}, torch.zeros(32))
+    batch = Batch({"x": x, "y": 3 * x + 1})
 
     def loss(b: Batch) -> torch.Tensor:
         assert module.training
@@ -45,7 +45,7 @@ def test_no_gradient_is_kept_outside_the_module_either() -> None:
     module, _ = line_fit(2)
     assert [p.grad for p in module.parameters()] == [None, None]
     module, other = nn.Linear(1, 1), nn.Linear(1, 1)
-    batch = Batch({"x": torch.ones(1, 1)}, torch.zeros(1))
+    batch = Batch({"x": torch.ones(1, 1)})
 
     def loss(b: Batch) -> torch.Tensor:
         return (other(module(b.inputs["x"])) - 1).square().mean()
@@ -66,7 +66,7 @@ def test_a_small_step_is_a_small_step() -> None:
 
 def test_a_diverging_loss_stops_at_once_and_leaves_eval_mode() -> None:
     module = nn.Linear(1, 1)
-    batch = Batch({"x": torch.ones(1, 1)}, torch.zeros(1))
+    batch = Batch({"x": torch.ones(1, 1)})
     with pytest.raises(InputError, match="nan at step 1; try a smaller learning rate"):
         optimise(
             module,
@@ -90,7 +90,7 @@ def test_adversaries_take_turns_each_with_its_own_optimiser() -> None:
         return loss
 
     optimisers = [torch.optim.SGD([module[name]], lr=0.25) for name in "ab"]
-    batch = Batch({"x": torch.zeros(1)}, torch.zeros(1))
+    batch = Batch({"x": torch.zeros(1)})
     schedule = [torch.optim.lr_scheduler.ConstantLR(each, 1.0) for each in optimisers]
     losses = optimise(
         module,

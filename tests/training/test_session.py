@@ -38,7 +38,7 @@ class Points:
         order = np.random.default_rng(self.epoch).permutation(len(self.x))
         self.epoch += 1
         for at in torch.from_numpy(order).split(self.batch):
-            yield Batch({"x": self.x[at], "y": self.y[at]}, torch.zeros(len(at)))
+            yield Batch({"x": self.x[at], "y": self.y[at]})
 
 
 class Learner:
@@ -280,7 +280,7 @@ def learn_a_line(steps: int, validation: list[Batch], **options) -> tuple[nn.Lin
     module = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
     optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
-    data = [Batch({"y": torch.ones(2, 1)}, torch.zeros(2))]
+    data = [Batch({"y": torch.ones(2, 1)})]
 
     def loss(batch: Batch) -> Tensor:
         noise = torch.randn(()) * 1e-3  # the same at each check
@@ -291,7 +291,7 @@ def learn_a_line(steps: int, validation: list[Batch], **options) -> tuple[nn.Lin
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path) -> None:
-    validation = [Batch({"y": torch.full((size, 1), y)}, torch.zeros(size)) for size, y in ((3, 0.4), (1, 0.8))]
+    validation = [Batch({"y": torch.full((size, 1), y)}) for size, y in ((3, 0.4), (1, 0.8))]
     before = torch.get_rng_state()
     with seeded(0):
         module, losses = learn_a_line(10, validation, folder=tmp_path, patience=3, check_every=1)

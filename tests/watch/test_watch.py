@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from blemish.core.errors import InputError
-from blemish.imaging.images import read
+from blemish.imaging.reading import read
 from blemish.watch import Watch, journal
 from watched import lines, noise, png, until
 

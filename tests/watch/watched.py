@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from blemish.core.errors import ImageError
-from blemish.core.types import Prediction
-from blemish.imaging.images import Imaging, encode_png
+from blemish.core.prediction import Prediction
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import encode_png
 from blemish.inference.calibration import Calibration, from_good
 
 
 class Brightness:
     """Scores a part by its mean brightness: white ones are rejected."""
+
+    inputs = ("image",)
 
     def __init__(self) -> None:
         self.imaging = Imaging(size=(16, 16))

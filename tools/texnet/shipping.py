@@ -13,8 +13,8 @@ from learner import Learner, Plan
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from blemish.core.detector import tensors_sha256
 from blemish.core.files import write_atomically
+from blemish.core.saved import tensors_sha256
 from blemish.features.texnet import MEAN, STAGES, STD, Size, TexNet
 
 

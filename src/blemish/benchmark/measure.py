@@ -25,6 +25,7 @@ from blemish.core.detector import Detector
 from blemish.core.environment import environment
 from blemish.core.errors import FormatError, ImageError, InputError
 from blemish.core.files import read_json, write_json
+from blemish.core.inputs import KINDS
 from blemish.core.memory import peak_mb, resident_mb
 from blemish.core.read_ahead import read_ahead
 from blemish.core.types import Batch
@@ -110,22 +111,19 @@ def measure(
 def _data(cell: Cell) -> ProtocolData:
     """Return the images of a cell, divided by its protocol."""
     source = cell.source
+    named = [category for category in cell.categories if category is not None]
     if source.make is not None:  # kept if it is there already; on another machine it is made there
-        named = [category for category in cell.categories if category is not None]
         synthetic.make(Path(source.root), categories=named, **source.make)
-    parts = [
-        registry.dataset(source.kind)(
-            source.root,
-            category,
-            image_size=cell.image_size,
-            train_batch_size=cell.batch_size,
-            holdout=cell.holdout,
-            seed=cell.seed,
-            **source.options,
-        )
-        for category in cell.categories
-    ]
-    return ProtocolData(parts, cell.protocol, train_images=cell.train_images)
+    data = registry.dataset(source.kind)(
+        source.root,
+        named if cell.protocol.unified else cell.categories[0],
+        image_size=cell.image_size,
+        train_batch_size=cell.batch_size,
+        holdout=cell.holdout,
+        seed=cell.seed,
+        **source.options,
+    )
+    return ProtocolData(data, cell.protocol, train_images=cell.train_images)
 
 
 def _fitted(
@@ -188,13 +186,18 @@ def _timed(model: Detector, costs: dict[str, Any], cache: FeatureCache | None) -
 
 def _costs(model: Detector, cell: Cell) -> dict[str, Any]:
     """Return parameters in all, and milliseconds an image: the fastest of three batches of eight, after one to warm up."""
-    part = torch.rand(8, 3, cell.image_size, cell.image_size, generator=torch.Generator().manual_seed(0))
-    part = part.to(device_of(model))
+    generator, size = torch.Generator().manual_seed(0), (cell.image_size, cell.image_size)
+    part: dict[str, Any] = {
+        name: torch.rand(8, KINDS[name].channels, *size, generator=generator).to(device_of(model))
+        if KINDS[name].channels
+        else [str(cell.categories[0] or cell.source.name)] * 8
+        for name in model.inputs
+    }
     times = []
     with torch.inference_mode():
         for _ in range(4):
             begun = time.perf_counter()
-            model(part).image.cpu()  # waits for a GPU
+            model(**part).image.cpu()  # waits for a GPU
             times.append(time.perf_counter() - begun)
     return {"score_ms": round(1e3 * min(times[1:]) / 8, 3), "parameters": sum(p.numel() for p in model.parameters())}
 

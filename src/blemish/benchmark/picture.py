@@ -11,6 +11,7 @@ import numpy as np
 
 from blemish.data.record import Record
 from blemish.evaluation.evaluate import PartResult, truth_mask
+from blemish.imaging.parts import preview
 from blemish.inference.inspector import Inspector
 from blemish.report.pictures import MARKED, explain, outline
 
@@ -39,8 +40,8 @@ def picture(inspector: Inspector, records: Sequence[Record], parts: Sequence[Par
     drawn = []
     for part in chosen:
         record = by_key[part.key]
-        verdict = inspector.inspect([record.image])[0]
-        tile = explain(inspector.imaging.read(record.image), verdict, None, SIDE)
+        verdict = next(inspector.stream([record]))
+        tile = explain(preview(inspector.imaging, record, inspector.inputs), verdict, None, SIDE)
         truth = truth_mask(record, verdict.map.shape) if verdict.map is not None else None
         tile = tile if truth is None else outline(tile, truth, MARKED)
         drawn.append(np.pad(tile, ((0, SIDE - tile.shape[0]), (0, SIDE - tile.shape[1]), (0, 0)), constant_values=255))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from blemish.cli.options import (
     DataOption,
     DatasetOption,
     JsonOption,
-    data_class,
+    data_like,
     data_options,
     parts_of,
 )
@@ -25,6 +24,7 @@ from blemish.core.files import printable
 if TYPE_CHECKING:
     from blemish.data import DataModule
     from blemish.inference.inspector import Inspector
+    from blemish.inference.provenance import Provenance
 
 
 @app.command()
@@ -64,7 +64,7 @@ def export(
         raise InputError(
             "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
         )
-    compared = parts_of(images) if images is not None else [r.image for r in test or good]
+    compared = parts_of(images) if images is not None else test or good
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
         inspector,
@@ -84,40 +84,33 @@ def export(
 
 
 def _parts(
-    inspector: Inspector, root: Path | None, dataset: str, category: str | None, options: list[str]
+    inspector: Inspector, root: Path | None, dataset: str, category: list[str] | None, options: list[str]
 ) -> tuple[list[Any], list[Any]]:
     """Return records of good parts to adjust to, and of parts of known truth (none if there are not both kinds)."""
     if root is None:
-        found = _fitted_on(inspector)
+        found = _fitted_on(inspector.provenance)
         if found is None:
             return [], []
     else:
-        learned = inspector.about.get("data", {})
-        known = data_options(dataset, options)
-        if learned.get("dataset") == dataset:
-            known = {**learned.get("options", {}), **known}
-            category = category or learned.get("category")
-        found = data_class(dataset)(root, category, **_split(learned), **known)
+        found = data_like(inspector.provenance, root, dataset, category, data_options(dataset, options))
     test = found.test_records
     return found.train_records, test if {0, 1} <= {record.label for record in test} else []
 
 
-def _fitted_on(inspector: Inspector) -> DataModule | None:
+def _fitted_on(made_from: Provenance) -> DataModule | None:
     """Return the data that the model was fitted on, or None, and say which.
 
     The folder is kept as it was typed, and may be another one by now, or seen from here: the split has to be the same, and
     every part that was learned from has to have its name and size.
     """
-    learned = inspector.about.get("data")
-    if not isinstance(learned, dict) or not learned:
+    if not made_from.data:
         return None
-    root = printable(str(learned.get("root")))
+    root = printable(str(made_from.data.get("root")))
     try:
-        found = data_class(learned["dataset"])(
-            learned["root"], learned["category"], **_split(learned), **learned.get("options", {})
-        )
+        found = data_like(made_from, Path(str(made_from.data["root"])), made_from.dataset, None, {})
         used = {record.fingerprint for record in (*found.train_records, *found.held_out_records)}
-        same = found.split_sha256 == learned.get("split_sha256") and used == set(inspector.about.get("learned", used))
+        same = found.split_sha256 == made_from.data.get("split_sha256")
+        same = same and (not made_from.learned or used <= set(made_from.learned))
     except (InputError, LookupError, TypeError, AttributeError):  # the model's own words, which may be anything
         same = False
     if not same:
@@ -129,7 +122,3 @@ def _fitted_on(inspector: Inspector) -> DataModule | None:
         return None
     typer.echo(f"Comparing on what the model was fitted and tested on: {root}", err=True)
     return found
-
-
-def _split(learned: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}

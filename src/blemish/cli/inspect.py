@@ -15,16 +15,19 @@ from blemish.cli.options import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    MethodOption,
     OnOption,
     ThreadsOption,
+    WeightsOption,
     parts_of,
+    templates,
     where,
 )
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, line, word
 from blemish.core.errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from blemish.core.types import Prediction
+    from blemish.core.prediction import Prediction
     from blemish.inference.inspection import Inspection
 
 
@@ -38,6 +41,7 @@ class _Pictures:
 
     def draw(self, verdict: Prediction) -> None:
         """Write a part's picture; where that is not possible, remember why."""
+        from blemish.imaging.parts import preview
         from blemish.report.pictures import folder_of_run, save_overlay
 
         calibration = self.inspector.calibration
@@ -45,7 +49,8 @@ class _Pictures:
         try:
             self.folder = self.folder or folder_of_run(self.out)
             place = self.folder / Path(verdict.key).relative_to(self.roots[verdict.key])
-            save_overlay(place.with_name(f"{place.name}.png"), verdict, self.inspector.imaging, threshold)
+            image = preview(self.inspector.imaging, verdict.key, self.inspector.inputs)
+            save_overlay(place.with_name(f"{place.name}.png"), verdict, image, threshold)
         except StorageError as error:
             self.unwritten.append(str(error))
 
@@ -78,6 +83,17 @@ def inspect(
     device: DeviceOption = "cpu",
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further file of each part, kind=path from its folder, may be repeated: points='../xyz/{stem}.tiff'."
+        ),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option("--category", "-c", help="The parts' category. [default: a folder's name]")
+    ] = None,
+    weights: WeightsOption = None,
+    method: MethodOption = None,
     on: OnOption = "local",
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -86,18 +102,20 @@ def inspect(
     from blemish.inference.loading import load
 
     settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
+    settings |= {"weights": weights, "method": method}
     inspector = load(model, **settings)
     roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_of(s) if s.is_dir() else [s])}
+    parts = inspector.completed(map(Path, roots), templates(input or []), category)
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":
         from blemish.inference.ray_backend import inspect_on_ray
 
         maps = out is not None
-        verdicts = inspect_on_ray(model, list(roots), address=address, batch_size=batch_size, maps=maps, **settings)
+        verdicts = inspect_on_ray(model, parts, address=address, batch_size=batch_size, maps=maps, **settings)
     elif address is not None:
         raise InputError(f"--address {address!r} is Ray's; add --on ray")
     else:
-        verdicts = inspector.stream(map(Path, roots), batch_size=batch_size)
+        verdicts = inspector.stream(parts, batch_size=batch_size)
     pictures = None if out is None else _Pictures(out, inspector, roots)
     for verdict in verdicts:
         counts[word(verdict)] += 1

@@ -18,7 +18,7 @@ from blemish.cli.options import (
     Resolution,
     Root,
     ThreadsOption,
-    data_class,
+    data_like,
     data_options,
 )
 from blemish.cli.printing import ERROR, INTERRUPTED, print_json
@@ -48,17 +48,10 @@ def test(
     from blemish.inference.loading import load
 
     looks = load(model, device=device)
-    learned = looks.about.get("data")  # a plain folder is split by the seed: the same parts must stay apart
-    learned = learned if isinstance(learned, dict) else {}
-    given = data_options(dataset, data_option or [])
-    options = given
-    if learned.get("dataset") == dataset:
-        options = {**learned.get("options", {}), **given}
-        category = category or learned.get("category")
-    if dataset == "folder" and "test_share" not in given and "learned_content" in looks.about:
+    made_from, options = looks.provenance, data_options(dataset, data_option or [])
+    if dataset == "folder" and "test_share" not in options and made_from.learned_content is not None:
         options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it
-    split = {"seed": learned.get("seed", 0), "holdout": learned.get("holdout", 0.2)}
-    data = data_class(dataset)(root, category, **split, **options)
+    data = data_like(made_from, root, dataset, category, options)
     found, page = report_on(
         looks, data, resolution=resolution.value, out=out or model.parent, about={"model": str(model)}
     )

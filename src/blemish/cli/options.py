@@ -12,7 +12,10 @@ from blemish.core.arguments import DATA, WORK, named_values
 from blemish.core.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blemish.data.datamodule import DataModule
+    from blemish.inference.provenance import Provenance
 
 SAID_ELSEWHERE = {"self", "root", "category", "seed"}
 """Arguments that have an option of their own, or none."""
@@ -27,7 +30,28 @@ class Resolution(StrEnum):
 
 Root = Annotated[Path, typer.Argument(help="Folder of the parts: only good ones, or good and defective in subfolders.")]
 DatasetOption = Annotated[str, typer.Option("--dataset", "-d", help="How the folder is laid out: see `blemish list`.")]
-CategoryOption = Annotated[str | None, typer.Option("--category", "-c", help="Category, if the data set has several.")]
+CategoryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category", "-c", help="Category, if the data set has several; repeated, or all: one model of them."
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File or folder of frozen networks that the model only names. [default: BLEMISH_WEIGHTS, hub cache]"
+    ),
+]
+MethodOption = Annotated[
+    str | None,
+    typer.Option("--method", "-m", help="The method in the file, if another package has it: package.module:Class."),
+]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How parts are divided: few-shot:k=4, noisy:share=0.1, unlabelled, continual. [default: one-class]"
+    ),
+]
 DataOption = Annotated[
     list[str] | None,
     typer.Option("--data-option", "-D", help="An option of the data set, name=value; may be repeated (good=passed)."),
@@ -93,6 +117,95 @@ def data_class(name: str) -> type[DataModule]:
     from blemish.core import registry
 
     return registry.dataset(name)
+
+
+def data_module(
+    root: Path,
+    dataset: str,
+    category: list[str] | None,
+    options: Mapping[str, Any],
+    *,
+    protocol: str | Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> DataModule:
+    """Return the parts that are named.
+
+    Args:
+        root: Folder of the data set.
+        dataset: Its name.
+        category: As `--category`: none, one, several, or "all".
+        options: Of the data set.
+        protocol: As `--protocol`, or as `Protocol.as_dict` describes it.
+        **settings: Further arguments of the data module.
+
+    Returns:
+        The parts, divided by the protocol.
+    """
+    named = category[0] if category and len(category) == 1 else category or None
+    data = data_class(dataset)(root, named, **settings, **options)
+    if protocol is None:
+        return data
+    from blemish.evaluation.protocol_data import ProtocolData
+    from blemish.evaluation.settings import parse
+    from blemish.evaluation.settings import protocol as protocol_of
+
+    return ProtocolData(data, parse(protocol) if isinstance(protocol, str) else protocol_of(protocol))
+
+
+def data_like(
+    made_from: Provenance,
+    root: Path,
+    dataset: str,
+    category: list[str] | None,
+    options: Mapping[str, Any],
+    *,
+    protocol: bool = True,
+) -> DataModule:
+    """Return parts that are divided as those of a model were: the same must stay apart.
+
+    Args:
+        made_from: The model's provenance; its options, category and protocol hold for the same data set.
+        root: Folder of the data set.
+        dataset: Its name.
+        category: As `--category`.
+        options: Of the data set; they go before the model's.
+        protocol: Whether the model's protocol is kept.
+
+    Returns:
+        The parts.
+    """
+    same = made_from.dataset == dataset
+    asked = made_from.category
+    known = [asked] if isinstance(asked, str) else asked
+    return data_module(
+        root,
+        dataset,
+        category or (known if same else None),
+        {**(made_from.options if same else {}), **options},
+        protocol=made_from.data.get("protocol") if same and protocol else None,
+        **made_from.split,
+    )
+
+
+def templates(pairs: list[str]) -> dict[str, str]:
+    """Return the files of `--input` by kind.
+
+    Args:
+        pairs: Texts like "points=../xyz/{stem}.tiff".
+
+    Returns:
+        Templates by kind of input.
+
+    Raises:
+        InputError: a text is no pair, or a kind is given twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not value or name in found:
+            raise InputError(f"--input {pair!r} must be kind=path, each kind once, e.g. points='../xyz/{{stem}}.tiff'")
+        found[name] = value
+    return found
 
 
 def box(text: str) -> tuple[int, int, int, int]:
@@ -182,7 +295,7 @@ def parts_of(folder: Path) -> list[Path]:
     Returns:
         Their paths, sorted.
     """
-    from blemish.inference.inspection import parts_below
+    from blemish.inference.sources import parts_below
 
     parts, masks = parts_below(folder)
     if masks:

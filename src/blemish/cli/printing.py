@@ -12,7 +12,7 @@ import typer
 from blemish.core.files import printable
 
 if TYPE_CHECKING:
-    from blemish.core.types import Prediction
+    from blemish.core.prediction import Prediction
 
 GOOD, DEFECTIVE, ERROR, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""

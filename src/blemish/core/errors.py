@@ -7,6 +7,8 @@ BlemishError
 │   └── DataError                  a data set or folder that is not laid out as expected
 ├── NotFitted (RuntimeError)       used before `fit`
 ├── AlreadyFitted (RuntimeError)   fitted a second time
+├── CannotAdapt (RuntimeError)     asked to learn further parts by a method that cannot
+├── TruthWithheld (RuntimeError)   a fit that looks at labels it does not declare to learn from
 ├── WeightsError (RuntimeError)    pretrained weights that cannot be had, or are not what was asked for
 ├── FormatError (ValueError)       a saved file that is not ours, damaged, or from another version
 ├── ExportError (RuntimeError)     a model that cannot be exported, or whose export answers differently
@@ -65,6 +67,14 @@ class NotFitted(BlemishError, RuntimeError):
 
 class AlreadyFitted(BlemishError, RuntimeError):
     """A detector was fitted twice; one detector has one fit."""
+
+
+class CannotAdapt(BlemishError, RuntimeError):
+    """A method was asked to learn further parts, and cannot without forgetting the earlier ones."""
+
+
+class TruthWithheld(BlemishError, RuntimeError):
+    """A fit looked at labels or masks that its method does not declare to learn from."""
 
 
 class WeightsError(BlemishError, RuntimeError):

@@ -1,4 +1,4 @@
-"""The methods and data sets there are, found by file name, and the methods' cards, which need no torch."""
+"""The methods and data sets there are, and their cards: ours by file name, those of other packages by `core.plugins`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blemish.core.card import Card, Paper, Preset, Reported
-from blemish.core.errors import UnknownName
+from blemish.core.errors import FormatError, UnknownName
+from blemish.core.plugins import imported, installed, loaded
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,9 +28,14 @@ TRAININGS = ("steps", "encoder_steps", "teacher_steps")
 
 
 def methods() -> tuple[str, ...]:
-    """Return the names of all methods."""
+    """Return the names of our methods."""
     names: tuple[str, ...] = _package(METHODS).NAMES
     return names
+
+
+def known_methods() -> tuple[str, ...]:
+    """Return the names of our methods and of those that installed packages register."""
+    return (*methods(), *(name for name in installed("blemish.methods") if name not in methods()))
 
 
 @cache
@@ -69,21 +75,28 @@ def training(params: Mapping[str, Any], image_size: int, batch_size: int) -> str
 
 
 def method_card(name: str) -> Card:
-    """Return a method's CARD without importing the method, which would need torch.
+    """Return a method's CARD, of our methods without importing them, which would need torch.
 
-    The card is one literal expression in the method's file; it is evaluated alone.
+    The card is one literal expression in the method's file; it is evaluated alone. Another package's method has the CARD
+    of its module, if its name is the class's; otherwise one is made of the class and its docstring.
 
     Args:
-        name: The method's name, in any spelling.
+        name: The method's name, in any spelling, or "package.module:Class".
 
     Returns:
         The card.
 
     Raises:
-        UnknownName: no such method, or it has no card.
+        UnknownName: no such method.
     """
-    folder = Path(_package(METHODS).__path__[0])
-    tree = ast.parse((folder / f"{_method_name(name)}.py").read_text(encoding="utf-8"))
+    folder, known = Path(_package(METHODS).__path__[0]), _method_name(name)
+    if known not in methods():
+        found = method(name)
+        card = getattr(importlib.import_module(found.__module__), "CARD", None)
+        idea = (found.__doc__ or "").strip().partition("\n")[0]
+        own = isinstance(card, Card) and card.name == found.__name__
+        return card if own else Card(found.__name__, idea, "own", Paper(found.reference(), "", 0))  # type: ignore[return-value]
+    tree = ast.parse((folder / f"{known}.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CARD":
             code = compile(ast.Expression(node.value), name, "eval")
@@ -98,31 +111,77 @@ def method(name: str) -> type[Detector]:
     """Return a method's class.
 
     Args:
-        name: The name of its file, of the class in any spelling, or its name in other libraries (Stfpm).
+        name: The name of its file, of the class in any spelling, or its name in other libraries (Stfpm); a name that an
+            installed package registers, or "package.module:Class".
 
     Returns:
         The class.
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.
+        InputError: a reference names nothing that can be imported, or no method.
         MissingExtra: torch, or what else it needs, is not installed.
     """
-    found: type[Detector] = _package(METHODS).find(_method_name(name))
-    return found
+    known = _method_name(name)
+    if known in methods():
+        found: type[Detector] = _package(METHODS).find(known)
+        return found
+    points = installed("blemish.methods")
+    return imported(points[known].value if known in points else name, _base())
+
+
+def saved_method(stored: str, path: Path | str, asked: str | type[Detector] | None = None) -> type[Detector]:
+    """Return the class of a saved file's method, without importing what the file alone names.
+
+    Args:
+        stored: The name in the file: "PatchCore", or "package.module:Class".
+        path: The file, for messages.
+        asked: The method that the user expects in it: a name, a reference or the class.
+
+    Returns:
+        The class.
+
+    Raises:
+        FormatError: the file holds a method that is neither ours, nor registered, nor asked for, or another than asked for.
+        UnknownName: as `method`.
+        InputError: as `method`.
+    """
+    if asked is not None:
+        found = method(asked) if isinstance(asked, str) else asked
+        if found.reference() != stored:
+            raise FormatError(f"{path} holds the method {stored}, not {found.reference()}.")
+        return found
+    if ":" not in stored:
+        return method(stored)
+    known: type[Detector] | None = loaded(stored, _base())
+    if known is None:
+        raise FormatError(
+            f"{path} holds a method of another package, {stored}, which is not registered here. Install that package; if "
+            f"it registers nothing and you trust the file, ask for it: load(path, method={stored!r}), --method {stored}"
+        )
+    return known
+
+
+def _base() -> type[Detector]:
+    from blemish.core.detector import Detector
+
+    return Detector
 
 
 def _method_name(name: str) -> str:
+    if ":" in name or name in installed("blemish.methods"):
+        return name
     folded = name.lower().replace("_", "").replace("-", "")
     folded = _package(METHODS).ALIASES.get(folded, folded)
     for known in methods():
         if known.replace("_", "") == folded:
             return known
-    raise UnknownName("method", name, methods())
+    raise UnknownName("method", name, known_methods(), "Another package's is named package.module:Class.")
 
 
 def list_methods() -> list[str]:
-    """Return the names of all methods; `create_method` makes one."""
-    return list(methods())
+    """Return the names of all methods, ours and those that installed packages register; `create_method` makes one."""
+    return list(known_methods())
 
 
 def list_datasets() -> list[str]:
@@ -156,6 +215,8 @@ def datasets() -> dict[str, type[DataModule]]:
         place = f"{DATASETS}.{module.name}"
         own = [v for v in vars(importlib.import_module(place)).values() if getattr(v, "__module__", "") == place]
         found.update((module.name, v) for v in own if isinstance(v, type) and issubclass(v, base))
+    for name, point in installed("blemish.datasets").items():
+        found.setdefault(name, imported(point.value, base))
     return found
 
 
@@ -163,14 +224,17 @@ def dataset(name: str) -> type[DataModule]:
     """Return a data set's class.
 
     Args:
-        name: The name of its file or of the class, in any spelling.
+        name: The name of its file or of the class, in any spelling; or "package.module:Class".
 
     Returns:
         The class.
 
     Raises:
         UnknownName: no such data set; the message suggests the nearest.
+        InputError: a reference names nothing that can be imported, or no data set.
     """
+    if ":" in name:
+        return imported(name, importlib.import_module("blemish.data.datamodule").DataModule)
     folded = name.lower().replace("_", "").replace("-", "")
     for known, found in datasets().items():
         if folded in (known.replace("_", ""), found.__name__.lower()):

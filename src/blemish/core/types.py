@@ -1,15 +1,16 @@
-"""The values that the packages exchange: Batch, Scores, Region, Peak, Prediction."""
+"""What goes into a detector and what comes out of it: Batch, Truth, Scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from blemish.core.errors import TruthWithheld
+from blemish.core.inputs import Inputs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -19,155 +20,85 @@ class Scores(NamedTuple):
     Attributes:
         image: (B,), finite.
         map: (B, H, W) at the size of the input, or None if the method does not localise.
+        branches: The scores that the total was made of, by name: "structural" and "logical", "rgb" and "points".
+        words: A sentence on each of the B parts, from methods that speak.
     """
 
     image: Tensor
-    map: Tensor | None
+    map: Tensor | None = None
+    branches: Mapping[str, Scores] = MappingProxyType({})
+    words: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The ground truth of B parts.
+
+    Attributes:
+        label: (B,) int64: 0 good, 1 defective, -1 unknown.
+        masks: For each part its defects, (K, H, W) bool at the size of the inputs, one of K instances each; K is 0 for a
+            good part. None where nobody has marked them.
+    """
+
+    label: Tensor
+    masks: tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B parts, ready for a detector, with their ground truth kept apart from the inputs.
+    """B parts, ready for a detector.
 
     Attributes:
-        inputs: Tensors by name; "image" is (B, 3, H, W) float32 RGB in [0, 1].
-        label: (B,) int64, 1 for defective; an unsupervised `fit` never touches it.
+        inputs: By kind (`core.inputs`): (B, C, H, W) float32, or a list of B texts.
         keys: Names of the records.
+        known: Their ground truth, for methods that learn from it. An unsupervised `fit` is given none.
     """
 
-    inputs: Mapping[str, Tensor]
-    label: Tensor
+    inputs: Inputs
     keys: tuple[str, ...] = ()
+    known: Truth | None = field(default=None, repr=False)
 
     @property
     def image(self) -> Tensor:
         """(B, 3, H, W) float32 RGB in [0, 1]."""
-        return self.inputs["image"]
+        image: Tensor = self.inputs["image"]
+        return image
+
+    @property
+    def category(self) -> list[str]:
+        """The product of each part; "" where it has no name."""
+        category: list[str] = self.inputs.get("category") or [""] * len(self)
+        return category
+
+    @property
+    def truth(self) -> Truth:
+        """The ground truth.
+
+        Raises:
+            TruthWithheld: the method does not declare that it learns from it.
+        """
+        if self.known is None:
+            raise TruthWithheld(
+                "these parts come without their truth: this method learns without. One that learns from the labelled "
+                'parts of other products declares learns_from = "auxiliary".'
+            )
+        return self.known
+
+    def take(self, chosen: Sequence[int]) -> Batch:
+        """Return some of the parts, without their truth.
+
+        Args:
+            chosen: Their positions.
+
+        Returns:
+            The smaller batch.
+        """
+        positions = list(chosen)
+        some = {
+            name: [value[i] for i in positions] if isinstance(value, list) else value[positions]
+            for name, value in self.inputs.items()
+        }
+        return Batch(some, tuple(self.keys[i] for i in positions) if self.keys else ())
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """One connected defect region (8 neighbours) at the image's original size.
-
-    Attributes:
-        box: (left, top, right, bottom) in pixels, right and bottom exclusive.
-        area: In pixels.
-        peak: Highest map score inside.
-        peak_at: (x, y) of the peak, in pixels.
-    """
-
-    box: tuple[int, int, int, int]
-    area: int
-    peak: float
-    peak_at: tuple[int, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the region as JSON values."""
-        return {"box": list(self.box), "area": self.area, "peak": self.peak, "peak_at": list(self.peak_at)}
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Region:
-        """Return the region that `as_dict` described.
-
-        Args:
-            stored: Its JSON values.
-
-        Returns:
-            The region.
-        """
-        return cls(tuple(stored["box"]), stored["area"], stored["peak"], tuple(stored["peak_at"]))
-
-
-class Peak(NamedTuple):
-    """The highest score of a map where it counts.
-
-    Attributes:
-        value: The raw score.
-        at: Its position (x, y), in pixels of the original image.
-    """
-
-    value: float
-    at: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Prediction:
-    """The verdict on one part: the raw score, what it means, and where the defect is.
-
-    Printed, and in a notebook, it is shown without its pictures; `blemish.report.picture` draws them.
-
-    Attributes:
-        key: Name of the part.
-        score: Raw image score.
-        p_value: Share of good parts expected to score at least this high (small is suspicious).
-        threshold: Raw image score; a part that reaches it is defective.
-        defective: `score >= threshold`; it, `threshold` and `p_value` are None for an inspector without a threshold.
-        map: (H, W) float32 raw scores at the image's original size.
-        mask: (H, W) bool at the image's original size, True where a pixel is defective.
-        regions: Connected regions of the mask.
-        error: Why the image could not be inspected; then every other value but `key` is empty.
-        peak: The map's peak, whether or not it reaches the pixel threshold: a part can be rejected by its score while
-            no region is found.
-    """
-
-    key: str
-    score: float = float("nan")
-    p_value: float | None = None
-    threshold: float | None = None
-    defective: bool | None = None
-    map: NDArray[np.float32] | None = None
-    mask: NDArray[np.bool_] | None = None
-    regions: tuple[Region, ...] = ()
-    error: str | None = None
-    peak: Peak | None = None
-
-    @property
-    def verdict(self) -> str | None:
-        """Return "good", "defective" or "error"; None without a threshold."""
-        if self.error is not None:
-            return "error"
-        return None if self.defective is None else "defective" if self.defective else "good"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict without its pictures, ready for JSON."""
-        if self.error is not None:
-            return {"key": self.key, "verdict": self.verdict, "error": self.error}
-        return {
-            "key": self.key,
-            "verdict": self.verdict,
-            "score": self.score,
-            "p_value": self.p_value,
-            "threshold": self.threshold,
-            "peak": None if self.peak is None else self.peak.value,
-            "peak_at": None if self.peak is None else list(self.peak.at),
-            "regions": [region.as_dict() for region in self.regions],
-        }
-
-    def _said(self) -> dict[str, str]:
-        """Return what is shown of the verdict, each as short text; what is None is left out."""
-        if self.error is not None:
-            return {"error": self.error}
-        numbers = {"score": self.score, "threshold": self.threshold, "p_value": self.p_value}
-        said = {name: f"{value:.4g}" for name, value in numbers.items() if value is not None}
-        if self.mask is not None:
-            said["regions"] = str(len(self.regions))
-        if self.map is not None:
-            said["map"] = " x ".join(map(str, self.map.shape))
-        return said
-
-    def __repr__(self) -> str:
-        verdict = [] if self.verdict in (None, "error") else [str(self.verdict)]
-        return f"<Prediction {', '.join([self.key, *verdict, *(f'{k} {v}' for k, v in self._said().items())])}>"
-
-    def _repr_html_(self) -> str:
-        rows = {"part": self.key, "verdict": self.verdict or "no threshold", **self._said()}
-        for number, region in enumerate(self.regions, 1):
-            left, top, right, bottom = region.box
-            rows[f"region {number}"] = (
-                f"{left}, {top} to {right}, {bottom}; {region.area} pixels, peak {region.peak:.4g}"
-            )
-        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
-        return f"<table>{cells}</table>"

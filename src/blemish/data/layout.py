@@ -12,7 +12,7 @@ from pathlib import Path
 from blemish.core.card import DatasetCard
 from blemish.core.errors import DataError, UnknownName
 from blemish.data.record import Record, Split
-from blemish.imaging.images import SUFFIXES, read_mask
+from blemish.imaging.reading import SUFFIXES, read_mask
 
 MVTEC_SPLITS: Mapping[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 
@@ -145,13 +145,13 @@ def mvtec_records(
                 continue
             found = require_images(kind_folder)
             if kind_folder.name == good:
-                records += [Record(place.key(p), p, split=split, category=place.category) for p in found]
+                records += [Record(place.key(p), {"image": p}, split=split, category=place.category) for p in found]
                 continue
             masks = masks_by_stem(place.folder / truth / kind_folder.name, suffix)
             records += [
                 Record(
                     key=place.key(path),
-                    image=path,
+                    files={"image": path},
                     kind=kind_folder.name,
                     label=1,
                     split=split,

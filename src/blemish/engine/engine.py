@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -11,12 +12,11 @@ from weakref import WeakKeyDictionary
 from blemish.core.arguments import known_arguments
 from blemish.core.detector import Detector
 from blemish.core.errors import AlreadyFitted, InputError
-from blemish.core.types import Prediction
+from blemish.core.prediction import Prediction
 from blemish.data.datamodule import DataModule
-from blemish.data.reader import Loader
-from blemish.data.record import Record
 from blemish.engine import runs
 from blemish.engine.arguments import require_data, require_detector, require_paths
+from blemish.engine.fit_data import FitData, adapt_data, fit_data, fitted_text
 from blemish.engine.reporting import report_on
 from blemish.engine.runs import Run
 from blemish.evaluation.evaluate import Report, Resolution
@@ -25,9 +25,10 @@ from blemish.export import export as write_export
 from blemish.features.frozen import Precision
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import Calibration
-from blemish.inference.inspection import Inspection, contents
+from blemish.inference.inspection import Inspection
 from blemish.inference.inspector import Inspector
 from blemish.inference.loading import is_exported, load
+from blemish.inference.provenance import Provenance
 from blemish.training.device import choose_device
 from blemish.training.processes import rank, told
 from blemish.training.random_state import seeded
@@ -43,7 +44,7 @@ class _Known(NamedTuple):
     run: Run
     imaging: Imaging
     calibration: Calibration | None
-    about: dict[str, Any]
+    provenance: Provenance
 
 
 class Engine:
@@ -69,6 +70,7 @@ class Engine:
         precision: Of training: "float32", or "bfloat16", which computes losses in half precision.
         patience: Training stops when the loss on half of the held-out good images has not improved for so many checks
             (every 100 steps); the threshold is then chosen from the other half. None: never.
+        embed: Whether saved models hold large frozen networks as well, which otherwise are named with their hash.
 
     Raises:
         InputError: a rate outside (0, 1), or a device that is not there.
@@ -85,6 +87,7 @@ class Engine:
         confidence: float | None = None,
         precision: Precision = "float32",
         patience: int | None = None,
+        embed: bool = False,
     ) -> None:
         for name, share in (("false_reject_rate", false_reject_rate), ("confidence", confidence)):
             if share is not None and not 0 < share < 1:  # now, not after an hour of fitting
@@ -93,7 +96,7 @@ class Engine:
         self.device = choose_device(device)
         self.false_reject_rate, self.confidence = false_reject_rate, confidence
         self.precision: Precision = precision
-        self.patience = patience
+        self.patience, self.embed = patience, embed
         self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -105,15 +108,21 @@ class Engine:
         model: Detector,
         datamodule: DataModule,
         *,
+        auxiliary: DataModule | None = None,
         resume: Path | str | None = None,
         folder: Path | str | None = None,
         verbose: bool = True,
     ) -> Inspector:
-        """Fit `model` on the good images of `datamodule`, choose its threshold, and save both in a run folder.
+        """Fit `model` on what it learns from, choose its threshold on good parts, and save both in a run folder.
+
+        A method that learns from good parts is fitted on the training images, task after task where the datamodule has
+        several (`Continual`); a transductive one on the test images without their truth; one that learns from nothing is
+        not fitted, and all good images serve the threshold.
 
         Args:
             model: A detector that is not fitted.
-            datamodule: The images.
+            datamodule: The images, of one category or of several for one model.
+            auxiliary: Labelled parts of other products, for a method that learns from them.
             resume: Folder of a run that was stopped: what it had finished is not done again.
             folder: The run's folder, where it shall be no new one below the engine's `root`; a run that is there is
                 resumed.
@@ -124,8 +133,9 @@ class Engine:
 
         Raises:
             AlreadyFitted: `model` has been fitted; one detector has one fit.
-            InputError: `resume` is a run of something else, the engine has another seed than the model, or what is given
-                is no model and datamodule.
+            InputError: `resume` is a run of something else, the engine has another seed than the model, what is given is no
+                model and datamodule, or the parts lack what the model looks at or learns from.
+            CannotAdapt: the datamodule has several tasks, and the model cannot learn on.
         """
         require_detector(model, "fit(model, datamodule)")
         require_data(datamodule, "fit(model, datamodule)")
@@ -141,19 +151,34 @@ class Engine:
             raise InputError(
                 f"a parameter of {type(model).__name__} cannot be saved: {error}. Use plain numbers, texts and lists."
             ) from error
-        data, seed = datamodule.describe(), self._seed(model)
-        config = {"method": type(model).__name__, "params": model.params, "seed": seed, "data": data}
+        given, seed = fit_data(model, datamodule, auxiliary=auxiliary, patience=self.patience), self._seed(model)
+        config = {"method": model.reference(), "params": model.params, "seed": seed, "data": given.source}
         config |= {"false_reject_rate": self.false_reject_rate, "confidence": self.confidence}
         config |= {"precision": self.precision, "patience": self.patience}
-        name = "-".join(filter(None, [type(model).__name__.lower(), datamodule.name, datamodule.category]))
+        run = self._start(model, datamodule, config, resume=resume, folder=folder)
+        return self._done(self._learn(model, datamodule, given, run, seed), given, run, verbose)
+
+    def _start(
+        self,
+        model: Detector,
+        datamodule: DataModule,
+        config: dict[str, Any],
+        *,
+        resume: Path | str | None,
+        folder: Path | str | None,
+    ) -> Run:
+        """Return the run that is resumed, or a new one; all processes the same."""
+        name = "-".join([type(model).__name__.lower(), datamodule.name, *datamodule.named])
         if resume is None and rank() == 0:
             run = runs.start(self.root, name, config) if folder is None else runs.start_at(Path(folder), config)
             resume = run.folder
-        run = runs.resume(told(str(resume)), config)
-        inspector = self._learn(model, datamodule, run, {"data": data, "seed": seed})
-        self._runs[model] = _Known(run, inspector.imaging, inspector.calibration, inspector.about)
+        return runs.resume(told(str(resume)), config)
+
+    def _done(self, inspector: Inspector, given: FitData, run: Run, verbose: bool) -> Inspector:
+        """Remember what was fitted, and say it."""
+        self._runs[inspector.detector] = _Known(run, inspector.imaging, inspector.calibration, inspector.provenance)
         if verbose and rank() == 0:
-            print(_fitted(inspector, len(datamodule.train_records), run.model))
+            print(f"{fitted_text(inspector.provenance, _threshold(inspector, given), given.count)}\nModel: {run.model}")
         return inspector
 
     def _seed(self, model: Detector) -> int:
@@ -169,49 +194,100 @@ class Engine:
             )
         return own
 
-    def _learn(self, model: Detector, datamodule: DataModule, run: Run, about: dict[str, Any]) -> Inspector:
-        """Fit, or take over what the run has fitted, and choose the threshold; `about` describes data and seed."""
-        validation, held_out = self._held_out(datamodule)
+    def _learn(self, model: Detector, datamodule: DataModule, given: FitData, run: Run, seed: int) -> Inspector:
+        """Fit, or take over what the run has fitted, and choose the threshold."""
         if run.model.exists():
-            done = Inspector.load(run.model)
+            done = Inspector.load(run.model, method=type(model))
             model.adopt(done.detector)
-            inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.about)
+            inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.provenance)
         else:
             model.to(self.device)
             training = session(
                 run.folder / "training",
                 precision=self.precision,
-                validation=validation,
+                validation=given.validation,
                 patience=self.patience or 1,
-                settings=about,
+                settings={"data": given.source, "seed": seed},
             )
-            batches = datamodule.train()
-            with training, seeded(about["seed"]):
-                model.fit(batches)
-            known = _known_images(datamodule, held_out)
-            inspector = Inspector(model, datamodule.imaging, about={**about, **known, "unread": len(batches.skipped)})
+            with training, seeded(seed):
+                for number, task in enumerate(given.tasks):
+                    (model.adapt if number else model.fit)(task)
+            inspector = Inspector(model, datamodule.imaging, provenance=given.provenance(model, seed))
             self._save(inspector, run)
-        if inspector.calibration is None and held_out:
-            inspector.calibrate(held_out, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
-            self._save(inspector, run)
+        self._choose_threshold(inspector, given, run)
         return inspector
 
-    def _held_out(self, datamodule: DataModule) -> tuple[Loader | None, list[Record]]:
-        """Return the batches that early stopping validates on, if it is asked for, and the records for the threshold."""
-        records = datamodule.held_out_records
-        if self.patience is None:
-            return None, records
-        if len(records) < 4:
-            raise InputError(
-                f"patience needs at least 4 held-out good images, half to stop by and half for the threshold; there are "
-                f"{len(records)}. Hold out more (holdout), or train without patience."
-            )
-        size = datamodule.train_batch_size
-        return Loader(records[::2], datamodule.imaging, batch_size=size, on_error="skip"), records[1::2]
+    def _choose_threshold(self, inspector: Inspector, given: FitData, run: Run) -> None:
+        if inspector.calibration is None and given.threshold:
+            inspector.calibrate(given.threshold, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
+            self._save(inspector, run)
 
     def _save(self, inspector: Inspector, run: Run) -> None:
         if rank() == 0:
-            inspector.save(run.model)
+            inspector.save(run.model, embed=self.embed)
+
+    @known_arguments("Engine.adapt")
+    def adapt(
+        self,
+        model: Model,
+        datamodule: DataModule,
+        *,
+        earlier: DataModule | None = None,
+        folder: Path | str | None = None,
+        verbose: bool = True,
+    ) -> Inspector:
+        """Let a fitted model learn further good parts, of its product or of another, and choose its threshold anew.
+
+        Its scores are other ones afterwards, so no earlier threshold stays. The held-out parts of `datamodule` decide, and
+        with `earlier` those of the earlier products: each category gets a threshold of its own. A file that `model` names
+        stays as it is; what was learned is saved in a new run folder.
+
+        Args:
+            model: See the class; not an exported one.
+            datamodule: The further parts; they are prepared as the model's own were.
+            earlier: The data that the model was fitted on.
+            folder: The run's folder, where it shall be no new one below the engine's `root`.
+            verbose: Whether to print the threshold, what it guarantees and where the model is.
+
+        Returns:
+            The model, with what it has learned and its threshold.
+
+        Raises:
+            CannotAdapt: the method has no way to learn on.
+            InputError: the model is an exported one, or the parts lack what it looks at.
+        """
+        known, _ = self._known(model, None, "adapt")
+        if not isinstance(known, Inspector):
+            raise InputError(
+                "an exported model learns nothing further. Adapt the saved one (.safetensors) it was made from."
+            )
+        detector, before = known.detector, known.provenance
+        if type(detector).adapt is Detector.adapt:
+            detector.adapt(())  # says that it cannot, before anything is read
+        data = require_data(datamodule, "adapt(model, datamodule)").prepared_as(known.imaging)
+        given = adapt_data(detector, data)
+        if earlier is not None:
+            given = replace(given, threshold=[*given.threshold, *earlier.held_out_records])
+        seed = self._seed(detector)
+        config = {"method": detector.reference(), "params": detector.params, "seed": seed, "adapted": dict(before.data)}
+        config |= {"data": given.source, "model": str(model) if isinstance(model, str | Path) else None}
+        run = self._start(detector, data, config, resume=None, folder=folder)
+        with session(run.folder / "training", precision=self.precision, settings=config), seeded(seed):
+            detector.adapt(given.tasks[0])
+        after = given.provenance(detector, seed)
+        content = None if before.learned_content is None else (*before.learned_content, *(after.learned_content or ()))
+        provenance = replace(
+            before,
+            learned=(*before.learned, *after.learned),
+            learned_content=content,
+            calibrated=(),
+            unread=before.unread + after.unread,
+            adapted=(*before.adapted, given.source),
+        )
+        inspector = Inspector(detector, known.imaging, provenance=provenance)
+        self._save(inspector, run)
+        self._choose_threshold(inspector, given, run)
+        return self._done(inspector, given, run, verbose)
 
     @known_arguments("Engine.report")
     def report(
@@ -312,7 +388,7 @@ class Engine:
                 "give either data_path (a file, a folder or a list) or datamodule, not both and not neither"
             )
         if datamodule is not None:
-            return inspector.inspect([r.image for r in datamodule.test_records], batch_size=datamodule.eval_batch_size)
+            return list(inspector.stream(datamodule.test_records, batch_size=datamodule.eval_batch_size))
         found = inspector.inspect(require_paths(data_path))
         return found if isinstance(found, list) else [found]
 
@@ -397,24 +473,18 @@ class Engine:
                 f"this model was fitted on images prepared as {known.imaging}, the datamodule prepares them as {imaging}; "
                 "its threshold would mean nothing. Use the same image_size, crop, roi, ignore and white."
             )
-        return Inspector(model, imaging, known.calibration, known.about), known.run.folder
+        return Inspector(model, imaging, known.calibration, known.provenance), known.run.folder
 
 
-def _known_images(datamodule: DataModule, held_out: Sequence[Record]) -> dict[str, list[str]]:
-    """Return by what the images of a fit are known again: all of them by name and size, training images by content."""
-    used = [*datamodule.train_records, *datamodule.held_out_records]
-    chosen_from = {record.key for record in held_out}
-    content = contents(record.image for record in used if record.key not in chosen_from)
-    return {"learned": [record.fingerprint for record in used], "learned_content": content}
-
-
-def _fitted(inspector: Inspector, count: int, model: Path) -> str:
-    """Return what there is to say after a fit on `count` images, some of which may have been unreadable."""
-    unread, calibration = inspector.about.get("unread", 0), inspector.calibration
-    lines = [f"Learned from {count - unread} good parts{f'; {unread} more could not be read' if unread else ''}."]
+def _threshold(inspector: Inspector, given: FitData) -> str:
+    """Return what there is to say of a model's threshold."""
+    calibration = inspector.calibration
+    if calibration is None and given.tasks and inspector.detector.learns_from == "unlabelled":
+        return "No threshold: every good part was fitted on, and none is left to choose it from."
     if calibration is None:
-        lines += ["No threshold: nothing was held out to choose it from (holdout)."]
-    else:
-        lines += [f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts."]
-        lines += [calibration.guarantee, *([f"Note: {calibration.note}"] if calibration.note else [])]
-    return "\n".join([*lines, f"Model: {model}"])
+        return "No threshold: nothing was held out to choose it from (holdout)."
+    lines = [f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts."]
+    lines += [calibration.guarantee, *([f"Note: {calibration.note}"] if calibration.note else [])]
+    for name, own in calibration.categories.items():
+        lines.append(f"{name}: threshold {own.threshold:.6g}, from {len(own.good_scores)} good parts. {own.guarantee}")
+    return "\n".join(lines)

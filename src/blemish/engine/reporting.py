@@ -46,12 +46,12 @@ def report_on(
     said = {
         **settings,
         "data": {**datamodule.describe(), "imaging": inspection.imaging.as_dict()},
-        "seed": inspection.about.get("seed", settings["params"].get("seed")),
+        "seed": settings["params"].get("seed") if inspection.provenance.seed is None else inspection.provenance.seed,
         **(about or {}),
     }
     records, note = datamodule.test_records, ""
     if len(records) == len(datamodule.records):
-        records, note = new_parts(records, inspection.about)
+        records, note = new_parts(records, inspection.provenance)
     found = evaluate(inspection, records, resolution=resolution, batch_size=datamodule.eval_batch_size, about=said)
     found = replace(found, notes=[*found.notes, *filter(None, [note])])
     if out is None:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from blemish.core.errors import ImageError, InputError
 from blemish.core.read_ahead import read_ahead
 from blemish.data.record import Record
-from blemish.imaging.images import Image, Imaging, encode_png, read, read_mask
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import Image, encode_png, read, read_mask
 
 SIDE = 256
 """Blur is stated in pixels of an image whose shorter side has so many; a larger image is blurred by as much more."""
@@ -184,6 +185,8 @@ def change_records(
     Raises:
         ImageError: an image or a mask cannot be read.
     """
+    if name == "rotation" and any(set(record.files) - {"image"} for record in records):
+        raise InputError("rotation turns images; these parts have other files as well, which would no longer fit them")
 
     def write(record: Record) -> Record:
         rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(record.key.encode()).digest()[:8], "big")])
@@ -193,7 +196,8 @@ def change_records(
         masks = record.masks
         if name == "rotation":
             masks = tuple(_turn_mask(record, mask, strength, folder / f"masks{i}") for i, mask in enumerate(masks))
-        return replace(record, image=place, masks=masks, mask_above=0 if name == "rotation" else record.mask_above)
+        files = {**record.files, "image": place}
+        return replace(record, files=files, masks=masks, mask_above=0 if name == "rotation" else record.mask_above)
 
     changed = []
     for _, record in read_ahead(write, records):

@@ -15,12 +15,13 @@ from blemish import metrics
 from blemish.core.environment import environment
 from blemish.core.errors import DataError, ImageError, InputError, UnknownName
 from blemish.core.files import printable, read_json
+from blemish.core.prediction import Prediction, Region
 from blemish.core.progress import progress
-from blemish.core.types import Prediction, Region
 from blemish.data.record import Record
 from blemish.evaluation.new_parts import among
 from blemish.imaging import regions
-from blemish.imaging.images import Imaging, read_mask
+from blemish.imaging.images import Imaging
+from blemish.imaging.reading import read_mask
 from blemish.inference.inspection import Inspection
 from blemish.metrics import Confusion, Interval, Rate
 
@@ -329,13 +330,20 @@ def _check(records: Sequence[Record], resolution: str) -> None:
 
 def _notes_on_overlap(inspector: Inspection, records: Sequence[Record]) -> list[str]:
     """Say so if parts are tested that were learned from, or that the threshold was chosen from."""
-    names = set(inspector.about.get("learned", ()))
+    provenance = inspector.provenance
+    names = set(provenance.learned)
     others = [record for record in records if record.fingerprint not in names]
-    copies = among(inspector.about.get("learned_content", ()), others)  # their names may be others in another folder
-    chosen = among(inspector.about.get("calibrated", ()), others)
+    copies = among(provenance.learned_content or (), others)  # their names may be others in another folder
+    chosen = among(provenance.calibrated, others)
     chosen = [key for key in chosen if key not in copies]
     notes = []
-    if both := len(records) - len(others) + len(copies):
+    both = len(records) - len(others) + len(copies)
+    if both and provenance.learns_from == "unlabelled":
+        notes.append(
+            f"Transductive: the method was fitted on {both} of the {len(records)} tested parts, without their labels. "
+            "Its results say nothing of single parts that come later."
+        )
+    elif both:
         notes.append(
             f"{both} of {len(records)} tested parts have the name and size, or the content, of parts that were learned "
             "from, or that the threshold was chosen from: these results flatter. Test on other parts."

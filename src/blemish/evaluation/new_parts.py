@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from blemish.core.errors import InputError
 from blemish.core.files import content_of
 from blemish.data.record import Record
+from blemish.inference.provenance import Provenance
 
 
-def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list[Record], str]:
+def new_parts(records: Sequence[Record], provenance: Provenance) -> tuple[list[Record], str]:
     """Return the records whose files the model was not trained on, nor its threshold chosen from.
 
     Args:
         records: The candidates.
-        about: An inspector's, which says by which contents of files they are known again.
+        provenance: The model's, which says by which contents of files they are known again. A transductive method is tested
+            on what it was fitted on.
 
     Returns:
         The new ones, and a note on the others, or "".
@@ -23,7 +24,8 @@ def new_parts(records: Sequence[Record], about: Mapping[str, Any]) -> tuple[list
     Raises:
         InputError: none is left.
     """
-    seen = set(among([*about.get("learned_content", ()), *about.get("calibrated", ())], records))
+    learned = () if provenance.learns_from == "unlabelled" else provenance.learned_content or ()
+    seen = set(among([*learned, *provenance.calibrated], records))
     left = [record for record in records if record.key not in seen]
     if not left:
         raise InputError(

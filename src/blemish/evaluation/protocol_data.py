@@ -1,8 +1,7 @@
-"""The parts of one category, or of several, as a protocol divides them: a datamodule that an Engine fits and tests on."""
+"""The parts of a data set as a protocol divides them: a datamodule that an Engine fits and tests on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,44 +12,52 @@ from blemish.evaluation.settings import Protocol, Subsets
 
 
 class ProtocolData(DataModule):
-    """Training, held-out and test images of `parts`, divided by `protocol`; images are prepared as the first part's are.
+    """Training, held-out and test images of a data set, divided by a protocol, each category by itself.
 
     Args:
-        parts: One datamodule a category, all of one data set.
+        data: The data set, of one category or of several for one model.
         protocol: How the images are divided, see `blemish.evaluation.settings`.
         train_images: The most training images taken of each category; None takes all.
     """
 
-    def __init__(self, parts: Sequence[DataModule], protocol: Protocol, *, train_images: int | None = None) -> None:
-        first = parts[0]
-        self.parts, self.protocol, self.train_images = list(parts), protocol, train_images
-        self.root, self.options, self.imaging = first.root, first.options, first.imaging
-        self.category = "all" if protocol.unified else first.category
-        self.train_batch_size, self.eval_batch_size = first.train_batch_size, first.eval_batch_size
-        self.holdout, self.seed = first.holdout, first.seed
+    def __init__(self, data: DataModule, protocol: Protocol, *, train_images: int | None = None) -> None:
+        self.data, self.protocol, self.train_images = data, protocol, train_images
+        self.root, self.options, self.imaging, self.category = data.root, data.options, data.imaging, data.category
+        self.train_batch_size, self.eval_batch_size = data.train_batch_size, data.eval_batch_size
+        self.holdout, self.seed = data.holdout, data.seed
 
     @property
     def name(self) -> str:
         """The data set's name, as the command line knows it."""
-        return self.parts[0].name
+        return self.data.name
 
     @cached_property
     def records(self) -> list[Record]:
         """Every record of all categories, in a fixed order."""
-        return [record for part in self.parts for record in part.records]
+        return self.data.records
 
     @cached_property
     def subsets(self) -> Subsets:
         """The images by their use, as the protocol divides them."""
-        train = [record for part in self.parts for record in self._at_most(part)]
-        held_out = [record for part in self.parts for record in part.held_out_records]
-        test = [record for part in self.parts for record in part.test_records]
-        return self.protocol.split(Subsets(train, held_out, test))
+        each = [self.protocol.split(self._of(category)) for category in self.categories]
+        return Subsets(
+            [record for one in each for record in one.train],
+            [record for one in each for record in one.held_out],
+            [record for one in each for record in one.test],
+        )
 
     @property
     def train_records(self) -> list[Record]:
         """The training images; with the protocol noisy there are defective ones among them."""
         return self.subsets.train
+
+    @property
+    def tasks(self) -> list[list[Record]]:
+        """The training images in the order in which they come: one task, or with the protocol continual each category."""
+        if not self.protocol.sequential:
+            return [self.train_records]
+        order = self.named if len(self.named) > 1 else self.categories
+        return [[record for record in self.train_records if record.category == category] for category in order]
 
     @property
     def held_out_records(self) -> list[Record]:
@@ -63,6 +70,11 @@ class ProtocolData(DataModule):
         return self.subsets.test
 
     @property
+    def unlabelled_records(self) -> list[Record]:
+        """What a transductive method is fitted on, without its truth."""
+        return self.subsets.test
+
+    @property
     def _divided(self) -> tuple[list[Record], list[Record]]:
         return self.train_records, self.held_out_records
 
@@ -70,6 +82,13 @@ class ProtocolData(DataModule):
         """Return what decides the data of a fit, as JSON values: that of a datamodule, and the protocol."""
         return {**super().describe(), "protocol": self.protocol.learning.as_dict()}
 
-    def _at_most(self, part: DataModule) -> list[Record]:
-        train, count = part.train_records, self.train_images
-        return train if count is None or count >= len(train) else few_shot(train, count, self.seed)
+    def _of(self, category: str) -> Subsets:
+        """Return one category's images as the data set divides them."""
+        data, count = self.data, self.train_images
+        train, held_out, test = (
+            [record for record in records if record.category == category]
+            for records in (data.train_records, data.held_out_records, data.test_records)
+        )
+        return Subsets(
+            train if count is None or count >= len(train) else few_shot(train, count, self.seed), held_out, test
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class Protocol:
 
     kind: ClassVar[str] = "one-class"
     unified: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -101,6 +103,29 @@ class Unified(Protocol):
 
     kind: ClassVar[str] = "multi-class"
     unified: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Continual(Unified):
+    """One detector that is fitted on the first category and adapts to each further one; then all are tested."""
+
+    kind: ClassVar[str] = "continual"
+    sequential: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Unlabelled(Protocol):
+    """Fitted on the test images themselves, good and defective, without their labels (transductive).
+
+    Images held out for the threshold stay good; the good training images are not used. A method that learns from
+    unlabelled parts is fitted so under every protocol.
+    """
+
+    kind: ClassVar[str] = "unlabelled"
+
+    def split(self, subsets: Subsets) -> Subsets:
+        """Take the test images as training images, all of them labelled good."""
+        return replace(subsets, train=[replace(r, label=0, split="train", masks=()) for r in subsets.test])
 
 
 @dataclass(frozen=True)
@@ -198,7 +223,7 @@ class Robustness(Protocol):
 
 
 KINDS: Mapping[str, type[Protocol]] = MappingProxyType(
-    {made.kind: made for made in (Protocol, Unified, FewShot, Noisy, Robustness)}
+    {made.kind: made for made in (Protocol, Unified, FewShot, Noisy, Unlabelled, Continual, Robustness)}
 )
 
 
@@ -228,6 +253,32 @@ def protocol(settings: Mapping[str, Any]) -> Protocol:
             raise InputError(f"{name} of protocol {kind} is {value!r}; it must be {known[name].__name__}")
         given[name] = known[name](value)  # 1 and 1.0 are the same strength
     return KINDS[kind](**given)
+
+
+def parse(text: str) -> Protocol:
+    """Return the protocol that a text names.
+
+    Args:
+        text: The kind, and its settings behind a colon: "few-shot:k=4,draw=1".
+
+    Returns:
+        The protocol.
+
+    Raises:
+        UnknownName: as `protocol`.
+        InputError: as `protocol`, or a setting has no value.
+    """
+    kind, _, settings = text.partition(":")
+    given: dict[str, Any] = {"kind": kind}
+    for pair in filter(None, settings.split(",")):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise InputError(f"the setting {pair!r} of protocol {kind} has no value; write it as few-shot:k=4")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:  # a text
+            given[name] = value
+    return protocol(given)
 
 
 def _fits(value: Any, wanted: type) -> bool:

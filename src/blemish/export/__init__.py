@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from blemish.core.errors import ExportError, InputError, MissingExtra, UnknownName
 from blemish.core.files import sha256, storage_errors, write_json
-from blemish.export.graph import describe, to_onnx
-from blemish.export.images import made_images
+from blemish.export.graph import branches_of, describe, to_onnx
+from blemish.export.images import made_parts
 from blemish.export.parity import TOLERANCE, Parity, compare, held_out, milliseconds
 from blemish.export.precision import halved, quantised
 from blemish.inference.inspector import Inspector
@@ -68,8 +68,12 @@ def export(
     path = _checked(Path(path), format, precision, tolerance)
     if precision == "int8" and not len(good):
         raise InputError("int8 needs good images to take the ranges of its activations from; give a folder of them")
+    if precision == "int8" and inspector.inputs != ("image",):
+        raise InputError(f"int8 is for images; this model looks at {', '.join(inspector.inputs)}. Export in fp16.")
     allowed = TOLERANCE[precision] if tolerance is None else tolerance
-    sources, said = (list(images), "given") if len(images) else (made_images(inspector.imaging), "made")
+    sources, said = (
+        (list(images), "given") if len(images) else (made_parts(inspector.imaging, inspector.inputs), "made")
+    )
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
@@ -163,7 +167,8 @@ def _say(model: Any, inspector: Inspector, precision: str) -> None:
     import onnx
 
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, describe(inspector, precision).as_texts())
+    branches = branches_of(output.name for output in model.graph.output)
+    onnx.helper.set_model_props(model, describe(inspector, precision, branches).as_texts())
 
 
 def _checked(path: Path, format: str, precision: str, tolerance: float | None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ import blemish
 from blemish.core import registry
 from blemish.core.detector import Detector
 from blemish.core.errors import ExportError, MissingExtra
+from blemish.core.inputs import KINDS
 from blemish.core.quiet import quiet
+from blemish.core.types import Scores
 from blemish.inference.inspector import Inspector
 from blemish.inference.metadata import Exported
 
@@ -22,23 +25,31 @@ EXAMPLES = 3  # images the graph is traced with; any number may follow
 
 
 class _Answers(nn.Module):
-    """A detector whose output is a plain tuple, without the map if there is none."""
+    """A detector whose output is a plain tuple: its tensors in the order of `_outputs`."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        score, map = self.detector(image)
-        return (score,) if map is None else (score, map)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_outputs(self.detector(*inputs)).values())
+
+
+def _outputs(scores: Scores) -> dict[str, Tensor]:
+    """Return the tensors of scores by the names of the graph's outputs."""
+    found = {"score": scores.image, **({} if scores.map is None else {"map": scores.map})}
+    for name, branch in scores.branches.items():
+        found |= {f"branch.{name}.{kind}": value for kind, value in _outputs(branch).items()}
+    return found
 
 
 def to_onnx(inspector: Inspector) -> Any:
     """Convert an inspector to an ONNX graph.
 
-    The input `image` is (B, 3, h, w) float32 RGB in [0, 1], for any B; h and w are the network's input size. Outputs
-    are `score` (B,) and, if the method has maps, `map` (B, h, w). Everything else that a runtime needs is in the
-    model's metadata, see `blemish.inference.metadata`.
+    Its inputs are those that the detector looks at (`blemish.core.inputs`): `image` is (B, 3, h, w) float32 RGB in
+    [0, 1], for any B; h and w are the network's input size. Outputs are `score` (B,) and, if the method has maps, `map`
+    (B, h, w); of a branch `branch.NAME.score` and `branch.NAME.map`. Everything else that a runtime needs is in the model's
+    metadata, see `blemish.inference.metadata`.
 
     Args:
         inspector: The inspector to convert.
@@ -47,14 +58,19 @@ def to_onnx(inspector: Inspector) -> Any:
         An `onnx.ModelProto`.
 
     Raises:
-        ExportError: the method cannot be exported, as its card states.
+        ExportError: the method cannot be exported, as its card states, or because it is told texts or answers in words.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    card = registry.method_card(type(inspector.detector).__name__)
+    card = registry.method_card(inspector.detector.reference())
     if card.not_exported:
         raise ExportError(
             f"{card.name} cannot be exported: {card.not_exported}. "
             "Inspect with the model itself (`blemish inspect`), or choose a method that `blemish list` does not mark so."
+        )
+    if texts := [name for name in inspector.inputs if not KINDS[name].channels]:
+        raise ExportError(
+            f"{card.name} cannot be exported: it is told the {', '.join(texts)} of each part as a text, and a graph takes "
+            "numbers. Inspect with the model itself (`blemish inspect`)."
         )
     try:
         import onnx
@@ -63,7 +79,7 @@ def to_onnx(inspector: Inspector) -> Any:
         raise MissingExtra(f"{error.name}, which export needs,", "export") from error
     detector = inspector.detector.eval()
     device = next((tensor.device for tensor in detector.state_dict().values()), torch.device("cpu"))
-    model = _traced(detector.cpu(), inspector.imaging.input_size)
+    model, outputs = _traced(detector.cpu(), inspector.imaging.input_size, card.name)
     detector.to(device)
     for value in (*model.graph.input, *model.graph.output):
         first = value.type.tensor_type.shape.dim[0]
@@ -73,17 +89,35 @@ def to_onnx(inspector: Inspector) -> Any:
             )
         first.dim_param = "batch"
     model.producer_name, model.producer_version = "blemish", blemish.__version__
-    onnx.helper.set_model_props(model, describe(inspector).as_texts())
+    onnx.helper.set_model_props(model, describe(inspector, branches=branches_of(outputs)).as_texts())
     onnx.checker.check_model(model)
     return model
 
 
-def describe(inspector: Inspector, precision: str = "fp32") -> Exported:
+def branches_of(outputs: Iterable[str]) -> list[str]:
+    """Return the names of the branches whose scores are among a graph's outputs.
+
+    Args:
+        outputs: Names of outputs, as `to_onnx` gives them.
+
+    Returns:
+        The names, in order.
+    """
+    ends = ("branch.", ".score")
+    return [
+        name.removeprefix(ends[0]).removesuffix(ends[1])
+        for name in outputs
+        if name.startswith(ends[0]) and name.endswith(ends[1])
+    ]
+
+
+def describe(inspector: Inspector, precision: str = "fp32", branches: Sequence[str] = ()) -> Exported:
     """Return the metadata of an exported file.
 
     Args:
         inspector: The exported inspector.
         precision: "fp32", "fp16" or "int8".
+        branches: Names of what the scores are made of.
 
     Returns:
         The metadata, with the versions of the packages that wrote it.
@@ -92,33 +126,41 @@ def describe(inspector: Inspector, precision: str = "fp32") -> Exported:
 
     versions = {"blemish": blemish.__version__, "python": platform.python_version(), "torch": torch.__version__}
     return Exported(
-        method=type(inspector.detector).__name__,
+        method=inspector.detector.reference(),
         params=inspector.detector.params,
         imaging=inspector.imaging,
         calibration=inspector.calibration,
         precision=precision,
         backbones=inspector.backbones,
-        about=inspector.about,
+        provenance=inspector.provenance,
+        inputs=inspector.inputs,
+        branches=tuple(branches),
         versions={**versions, "onnx": onnx.__version__},
     )
 
 
-def _traced(detector: Detector, size: tuple[int, int]) -> Any:
-    example = torch.full((EXAMPLES, 3, *size), 0.5)
+def _traced(detector: Detector, size: tuple[int, int], name: str) -> tuple[Any, list[str]]:
+    """Return the graph and the names of its outputs."""
+    examples = tuple(torch.full((EXAMPLES, KINDS[kind].channels, *size), 0.5) for kind in detector.inputs)
     answers = _Answers(detector).eval()
     with quiet("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's warnings about its own internals
-        found = answers(example)  # constants that depend on the size alone are cached before the trace
-        names = ["score", "map"][: len(found)]
+        found = detector(*examples)  # constants that depend on the size alone are cached before the trace
+        if found.words is not None:
+            raise ExportError(
+                f"{name} cannot be exported: it answers in words as well, and a graph gives numbers. Inspect with the "
+                "model itself (`blemish inspect`)."
+            )
+        names = list(_outputs(found))
         program = torch.onnx.export(
             answers,
-            (example,),
+            examples,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["image"],
+            input_names=list(detector.inputs),
             output_names=names,
-            dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
+            dynamic_shapes={"inputs": tuple({0: torch.export.Dim.DYNAMIC} for _ in examples)},
             verbose=False,
         )
     assert program is not None  # noqa: S101 - it is None only where a file is written
-    return program.model_proto
+    return program.model_proto, names

@@ -6,11 +6,13 @@ bits, grey and colour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.core.inputs import KINDS
 from blemish.imaging.images import Imaging
 
 SIZES = ((1024, 1024), (768, 1280), (1400, 500), (300, 420))
@@ -39,6 +41,35 @@ def made_images(imaging: Imaging, seed: int = 0) -> list[NDArray[Any]]:
             images.append((colour * 255).round().astype(np.uint8))
         images.append((unit * white).round().astype(np.uint16))
     return images
+
+
+def made_parts(imaging: Imaging, inputs: Sequence[str]) -> list[Any]:
+    """Return synthetic parts with all that a model looks at.
+
+    Args:
+        imaging: As in `made_images`.
+        inputs: Kinds of input, none of them a text.
+
+    Returns:
+        Images, or mappings from kinds to arrays of one size. Measurements are a surface, in millimetres, with a strip in
+        which nothing was measured.
+    """
+    images = made_images(imaging)
+    if tuple(inputs) == ("image",):
+        return list(images)
+    return [
+        {name: image if name == "image" else _surface(image, KINDS[name].channels) for name in inputs}
+        for image in images
+    ]
+
+
+def _surface(image: NDArray[Any], channels: int) -> NDArray[np.float32]:
+    """Return (H, W, C) measurements whose height follows an image."""
+    grey = image.reshape(*image.shape[:2], -1).astype(np.float32).mean(-1)
+    y, x = np.mgrid[0 : grey.shape[0], 0 : grey.shape[1]].astype(np.float32)
+    found = np.stack([x / 10, y / 10, 400 + grey / max(float(grey.max()), 1.0)], axis=-1)[..., 3 - channels :]
+    found[: grey.shape[0] // 20] = np.nan
+    return found
 
 
 def _texture(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from blemish.core.decision import defective
 from blemish.core.errors import ExportError, ImageError, InputError
 from blemish.evaluation.evaluate import evaluate
 from blemish.inference.inspection import Inspection
+from blemish.inference.runtime import plain_inputs
+from blemish.inference.sources import key_of
 
 METRICS = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 
@@ -138,8 +139,7 @@ def compare(
     for index, ((source, own), (_, other)) in enumerate(pairs):
         if isinstance(own, ImageError) or isinstance(other, ImageError):
             continue
-        place = getattr(source, "image", source)
-        named = str(place) if isinstance(place, str | Path) else f"image {index}"
+        named = key_of(source, index)
         scores.add(np.array([own.score]), np.array([other.score]), f"score of {named}")
         if own.map is not None and other.map is not None:
             localises = True
@@ -186,12 +186,12 @@ def milliseconds(inspection: Inspection, repeats: int = 15) -> float:
     Returns:
         The time in milliseconds.
     """
-    image = np.full((1, *inspection.imaging.input_size, 3), 0.5, np.float32)
-    inspection.score(image)
+    part = plain_inputs(inspection, 1)
+    inspection.score(part)
     times = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        inspection.score(image)
+        inspection.score(part)
         times.append(time.perf_counter() - begun)
     return 1e3 * float(np.median(times))
 

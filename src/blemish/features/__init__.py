@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blemish.core.detector import loading
 from blemish.core.errors import InputError
+from blemish.core.learned import loading
 from blemish.features.frozen import Features
 from blemish.training.random_state import seeded
 

@@ -26,8 +26,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from blemish.core.detector import write_saved
 from blemish.core.errors import StorageError
+from blemish.core.saved import write_saved
 from blemish.features.frozen import Features, caching
 
 LIMIT = 8 * 2**30

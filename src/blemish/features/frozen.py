@@ -9,8 +9,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from blemish.core.detector import tensors_sha256
 from blemish.core.errors import InputError, UnknownName
+from blemish.core.saved import tensors_sha256
 
 Precision = Literal["float32", "bfloat16"]
 TOGETHER = 2 * 256 * 256  # pixels that a network on the CPU processes in one pass

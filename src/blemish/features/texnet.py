@@ -33,8 +33,9 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from blemish.core.detector import loading, tensors_sha256
 from blemish.core.errors import InputError, UnknownName, WeightsError
+from blemish.core.learned import loading
+from blemish.core.saved import tensors_sha256
 from blemish.features.frozen import Features, choose_layers
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from blemish.core.detector import loading
 from blemish.core.errors import MissingExtra, UnknownName, WeightsError
+from blemish.core.learned import loading
 from blemish.core.quiet import quiet
 from blemish.features.frozen import Features, choose_layers
 

@@ -1,16 +1,14 @@
 """The one way from a file to the network's input, and from the network's map back to the file's pixels.
 
 Training, testing, inspection, export and the server all come through here, so they all get a part in the same form.
-Nothing else in blemish reads or resizes an image. No torch.
+Nothing else in blemish resizes an image; files are read in `reading`. No torch.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -21,66 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.core.errors import FormatError, ImageError, InputError
-from blemish.imaging.header import BadHeader, parse
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 80_000_000
-"""Larger images are refused before they are decoded: a small file can claim to hold a giant image."""
-
-LEAST = 8
-"""Images with a shorter side, in pixels, are refused: nothing can be seen in them."""
-
-LARGEST_PIXEL, BESIDE_PIXELS = 16, 2**26
-"""Bytes of the largest pixel there is (four 32-bit channels), and of all else that a file holds; no more is read."""
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-
-def read(source: Path | str | ArrayLike, *, white: float | None = None, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read any image.
-
-    Files may be PNG, JPEG, BMP, TIFF or WebP; 8 or 16 bits; grey, colour or palette; the camera's EXIF rotation is
-    applied, transparency is dropped, and of a TIFF with several pages the first is read. Kinds of TIFF that OpenCV
-    reads wrongly are refused: planar, or with white as 0, of more than 8 bits; colours under a transparency of 8 bits.
-
-    Args:
-        source: File, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), in RGB order, of uint8, uint16 or float.
-        white: Value that becomes 1.0 (brighter ones are clipped): 4095 for a 12-bit camera whose images are stored in
-            16-bit files. By default the largest value of the integer type, and 1.0 for floats.
-        max_pixels: A file with more pixels is refused.
-
-    Returns:
-        (H, W, 3) float32 RGB in [0, 1].
-
-    Raises:
-        ImageError: the file is absent, empty, cut off, too large, of another kind, or its values make no sense.
-    """
-    pixels, name = _decode(source, cv2.IMREAD_COLOR, max_pixels)
-    return _as_unit(pixels, white, name)
-
-
-def read_mask(source: Path | str | ArrayLike, *, above: int = 0, max_pixels: int = MAX_PIXELS) -> Mask:
-    """Read a ground-truth mask.
-
-    Like `read` it drops transparency and applies an EXIF rotation, so a mask rotated like its image fits it.
-
-    Args:
-        source: File, or array as for `read`.
-        above: Stored value; a pixel is marked where any channel is greater.
-        max_pixels: A file with more pixels is refused.
-
-    Returns:
-        (H, W) bool, True where marked.
-
-    Raises:
-        ImageError: as `read`.
-    """
-    pixels, _ = _decode(source, cv2.IMREAD_ANYCOLOR, max_pixels)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:  # an array's opaque alpha channel marks nothing
-        pixels = pixels[..., :3]
-    marked = pixels > above
-    return np.asarray(marked.any(axis=2) if marked.ndim == 3 else marked)
+from blemish.imaging.reading import LEAST, MAX_PIXELS, Image, Mask, named, read
 
 
 def resize(image: Image, size: tuple[int, int]) -> Image:
@@ -168,13 +107,13 @@ class Imaging:
         """The (height, width) of what a network sees."""
         return self.crop or self.size
 
-    def __call__(self, source: Path | str | ArrayLike) -> Image:
+    def __call__(self, source: Path | str | bytes | ArrayLike) -> Image:
         """Return the network's input for an image file or array: (h, w, 3) float32 RGB in [0, 1]."""
         image = self.read(source)
         with named(source):
             return self.prepare(image)
 
-    def read(self, source: Path | str | ArrayLike) -> Image:
+    def read(self, source: Path | str | bytes | ArrayLike) -> Image:
         """Read an image at its own size, with the white level and limit of these settings.
 
         Args:
@@ -208,6 +147,28 @@ class Imaging:
         left, top, right, bottom = self._box(original)
         prepared = self._centre(resize(image[top:bottom, left:right], self.size))
         return prepared if prepared.base is None else prepared.copy()  # a view would keep the whole image in memory
+
+    def prepare_measurement(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn measurements into a network's input: cut and resized as the image is, by nearest neighbour.
+
+        Args:
+            values: (H, W, C) float32, as `read_measurement` returns them.
+
+        Returns:
+            (h, w, C) float32 at `input_size`, NaN where there is nothing, or what there is is ignored.
+
+        Raises:
+            ImageError: a side is shorter than LEAST, or the region of interest does not fit.
+        """
+        original = values.shape[:2]
+        if min(original) < LEAST:
+            raise ImageError(f"a map of {original[1]} x {original[0]} pixels is too small; each side needs {LEAST}.")
+        if self.ignore is not None:
+            values = np.where(resize_mask(self.ignore, original)[..., None], np.float32(np.nan), values)
+        left, top, right, bottom = self._box(original)
+        inside = np.ascontiguousarray(values[top:bottom, left:right])
+        resized = cv2.resize(inside, self.size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.array(self._centre(resized.reshape(*self.size, values.shape[2])), np.float32)
 
     def prepare_mask(self, mask: Mask) -> Mask:
         """Resize a mask to the network's input size by nearest neighbour, for the papers' protocol.
@@ -325,132 +286,6 @@ class Imaging:
             return array
         top, left = (self.size[0] - self.crop[0]) // 2, (self.size[1] - self.crop[1]) // 2
         return np.ascontiguousarray(array[top : top + self.crop[0], left : left + self.crop[1]])
-
-
-@contextmanager
-def named(source: Any) -> Iterator[None]:
-    """Put a file's name before the message of an ImageError that does not have it.
-
-    Args:
-        source: The file; an array has no name.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        ImageError: the block raised one.
-    """
-    try:
-        yield
-    except ImageError as error:
-        if isinstance(source, str | Path):
-            raise ImageError(f"{source}: {error}") from error
-        raise
-
-
-def encode_png(image: NDArray[Any]) -> bytes:
-    """Encode pixels as PNG.
-
-    Args:
-        image: (H, W) grey or (H, W, 3) RGB, uint8.
-
-    Returns:
-        Content of the file.
-    """
-    _, coded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
-    return coded.tobytes()
-
-
-def _decode(source: Path | str | ArrayLike, flag: int, max_pixels: int) -> tuple[NDArray[Any], str]:
-    if not isinstance(source, str | Path):
-        array: NDArray[Any] = np.asarray(source)
-        return array.astype(array.dtype.newbyteorder("="), copy=False), "the array"
-    data = _bytes(Path(source), max_pixels)
-    try:
-        header = parse(data)
-    except BadHeader as error:
-        raise ImageError(f"{source} cannot be read: {error}.") from error
-    if header.missing:
-        raise ImageError(f"{source} is a {header.kind} file that is cut off; it lacks {header.missing}. Copy it again.")
-    if header.width * header.height > max_pixels:
-        raise ImageError(
-            f"{source} holds {header.width} x {header.height} pixels; the limit is {max_pixels:,} in all. "
-            "Make it smaller, or raise the limit (max_pixels) if you trust the file."
-        )
-    if header.misread:
-        raise ImageError(f"{source} is a {header.kind} file {header.misread}, which is not supported. Save it as PNG.")
-    try:
-        if header.spoilt_by_alpha:
-            flag = cv2.IMREAD_UNCHANGED
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise ImageError(f"{source} cannot be decoded as {header.kind}: {error.err}.") from error
-    if pixels is None or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise ImageError(
-            f"{source} is a {header.kind} file whose pixels cannot be decoded: it is damaged, or holds another kind of "
-            "numbers than unsigned integers of 8 or 16 bits."
-        )
-    if header.spoilt_by_alpha and pixels.ndim == 3 and pixels.shape[2] == 4:
-        if (pixels[..., 3] < 255).any():
-            raise ImageError(
-                f"{source} is a {header.kind} file in part transparent, whose colours there are lost in reading. "
-                "Save it as PNG, or without transparency."
-            )
-        pixels = pixels[..., :3]
-    return (cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels), str(
-        source
-    )
-
-
-def _bytes(path: Path, max_pixels: int) -> bytes:
-    """Return a file's content, unless it is no regular file (a pipe never ends) or too large for that many pixels."""
-    try:
-        known = path.stat()
-        if not stat.S_ISREG(known.st_mode):
-            raise ImageError(f"{path} cannot be opened: it is not a regular file. Name an image file.")
-        if known.st_size > LARGEST_PIXEL * max_pixels + BESIDE_PIXELS:
-            raise ImageError(
-                f"{path} has {known.st_size:,} bytes, more than an image of {max_pixels:,} pixels, the limit, can need. "
-                "Check what it is, or raise the limit (max_pixels) if you trust the file."
-            )
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} does not exist. Check the path.") from error
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened: {error.strerror or error}.") from error
-    if not data:
-        raise ImageError(f"{path} is empty (0 bytes). Copy it again.")
-    return data
-
-
-def _as_unit(pixels: NDArray[Any], white: float | None, name: str) -> Image:
-    if pixels.ndim not in (2, 3) or pixels.size == 0 or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-        raise ImageError(f"{name} has shape {pixels.shape}; allowed are (H, W), (H, W, 1), (H, W, 3) and (H, W, 4).")
-    if pixels.dtype in (np.uint8, np.uint16):
-        largest = float(np.iinfo(pixels.dtype).max)
-        if white is not None and white > largest:
-            raise ImageError(
-                f"{name} has {pixels.dtype} values up to {largest:g}, so {white:g} cannot be its white level."
-            )
-        scale = white or largest
-    elif pixels.dtype.kind == "f":
-        scale = white or 1.0
-        if not np.isfinite(pixels).all() or pixels.min() < 0 or (white is None and pixels.max() > 1):
-            raise ImageError(
-                f"{name} holds {pixels.dtype} values from {pixels.min():g} to {pixels.max():g}; floats must be finite "
-                "and lie in [0, 1], or `white` must say which value is white."
-            )
-    else:
-        raise ImageError(f"{name} holds {pixels.dtype} values; allowed are uint8, uint16 and float.")
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    image = pixels[..., :3].astype(np.float32)
-    image *= np.float32(1 / scale)
-    if white is not None:
-        np.minimum(image, 1, out=image)
-    if image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    return np.ascontiguousarray(image)
 
 
 def _resize(image: Image, size: tuple[int, int], *, area: bool) -> Image:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.core.types import Peak, Region
+from blemish.core.prediction import Peak, Region
 
 
 def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Calibration:
             deciding everything wrongly.
         guarantee: One sentence on what holds for new parts.
         note: A warning, or empty.
+        categories: Of a model of several categories, the calibration of each; this one is of all together.
 
     Raises:
         InputError: a value is not finite, or the scores are empty or not ascending.
@@ -52,6 +54,7 @@ class Calibration:
     wanted: float
     guarantee: str
     note: str = ""
+    categories: Mapping[str, Calibration] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         numbers = [*self.good_scores, self.threshold, self.wanted, *filter(None, [self.pixel_threshold])]
@@ -81,7 +84,20 @@ class Calibration:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all values as JSON values; `from_dict` rebuilds an equal calibration."""
-        return {**asdict(self), "good_scores": list(self.good_scores)}
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "categories"}
+        categories = {name: calibration.as_dict() for name, calibration in self.categories.items()}
+        return {**own, "good_scores": list(self.good_scores), **({"categories": categories} if categories else {})}
+
+    def of(self, category: str) -> Calibration:
+        """Return the calibration that decides on a part.
+
+        Args:
+            category: The part's category, "" where nobody said.
+
+        Returns:
+            That category's, or where it has none, this one.
+        """
+        return self.categories.get(category, self)
 
     @classmethod
     def from_dict(cls, stored: Any) -> Calibration:
@@ -96,8 +112,8 @@ class Calibration:
         Raises:
             FormatError: a value is missing, unknown, or of the wrong type.
         """
-        names = {each.name for each in fields(cls)}
-        if not isinstance(stored, Mapping) or set(stored) != names:
+        names = {each.name for each in fields(cls)} - {"categories"}
+        if not isinstance(stored, Mapping) or set(stored) - {"categories"} != names:
             held = sorted(map(str, stored)) if isinstance(stored, Mapping) else type(stored).__name__
             raise FormatError(f"a calibration holds {sorted(names)}; found {held}. Calibrate again.")
         good = stored["good_scores"]
@@ -117,8 +133,9 @@ class Calibration:
                 wanted=float(stored["wanted"]),
                 guarantee=stored["guarantee"],
                 note=stored["note"],
+                categories={name: cls.from_dict(own) for name, own in stored.get("categories", {}).items()},
             )
-        except (InputError, OverflowError) as error:
+        except (InputError, OverflowError, AttributeError) as error:
             raise FormatError(f"damaged calibration: {error}. Calibrate again.") from error
 
 

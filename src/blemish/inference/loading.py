@@ -27,6 +27,8 @@ def load(
     precision: str = "float32",
     engine: str = "auto",
     threads: int | None = None,
+    weights: Path | str | None = None,
+    method: str | None = None,
 ) -> Inspection:
     """Load a model file of either kind.
 
@@ -36,6 +38,8 @@ def load(
         precision: For saved inspectors: "float32" or "bfloat16".
         engine: For exported files: "onnxruntime", "openvino", or "auto" by the file's suffix.
         threads: For exported files: cores one image may use; None for all.
+        weights: For saved inspectors: file or folder of the frozen networks that the file names.
+        method: For saved inspectors: the method that the file is to hold, where another package has it.
 
     Returns:
         An `Inspector` for .safetensors, a `Runtime` for .onnx and .xml.
@@ -58,4 +62,4 @@ def load(
         raise InputError(f"engine {engine!r} is for exported files (.onnx, .xml); {path} is not one")
     from blemish.inference.inspector import Inspector
 
-    return Inspector.load(path, device).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks
+    return Inspector.load(path, device, weights=weights, method=method).accelerate(precision=precision)  # type: ignore[arg-type]  # it checks

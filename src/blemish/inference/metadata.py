@@ -8,17 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blemish.core.errors import FormatError
+from blemish.core.errors import FormatError, InputError
 from blemish.core.files import from_json
+from blemish.core.inputs import kinds
 from blemish.imaging.images import Imaging
 from blemish.inference.calibration import Calibration
+from blemish.inference.provenance import Provenance
 
-FORMAT = 1
-"""The version of the exported file. A reader refuses what is newer than itself."""
+FORMAT = 2
+"""The version of the exported file. A reader refuses what is newer than itself; 1 called the provenance "about"."""
 
 PREFIX = "blemish."
 
-KINDS = {"method": str, "precision": str, **dict.fromkeys(("params", "backbones", "about", "versions"), dict)}
+KINDS = {
+    **dict.fromkeys(("method", "precision"), str),
+    **dict.fromkeys(("params", "backbones", "versions"), dict),
+    **dict.fromkeys(("inputs", "branches"), list),
+}
 """Types of the values that are kept unchanged."""
 
 WEIGHTS = "bin_sha256"
@@ -49,8 +55,10 @@ class Exported:
         calibration: The threshold and its guarantee, or None.
         precision: "fp32", "fp16" or "int8".
         backbones: SHA-256 of the frozen networks' weights, by their position in the detector.
-        about: What the model was made from; see `Inspection`.
+        provenance: What the model was made from.
         versions: Versions of the packages that wrote the file.
+        inputs: Kinds of input that the network looks at, the names of its inputs.
+        branches: Names of what its scores are made of.
     """
 
     method: str
@@ -59,8 +67,10 @@ class Exported:
     calibration: Calibration | None
     precision: str = "fp32"
     backbones: dict[str, str] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     versions: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ("image",)
+    branches: tuple[str, ...] = ()
 
     def as_texts(self) -> dict[str, str]:
         """Return the attributes as texts by name, each a JSON value."""
@@ -72,8 +82,10 @@ class Exported:
             "calibration": None if self.calibration is None else self.calibration.as_dict(),
             "precision": self.precision,
             "backbones": self.backbones,
-            "about": self.about,
+            "provenance": self.provenance.as_dict(),
             "versions": self.versions,
+            "inputs": self.inputs,
+            "branches": self.branches,
         }
         return {PREFIX + name: json.dumps(value, default=str) for name, value in values.items()}
 
@@ -111,12 +123,15 @@ class Exported:
                 if name in values and not isinstance(values[name], kind):
                     raise TypeError(f"{name} is {type(values[name]).__name__}, not {kind.__name__}")
             stored = values.pop("calibration")
+            values["provenance"] = Provenance.from_dict(values.pop("about", values.get("provenance", {})))
+            values |= {name: tuple(values[name]) for name in ("inputs", "branches") if name in values}
+            kinds(values.get("inputs", ("image",)), str(path))
             return cls(
                 imaging=Imaging.from_dict(values.pop("imaging")),
                 calibration=None if stored is None else Calibration.from_dict(stored),
                 **values,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, InputError) as error:
             raise FormatError(f"{path} has damaged metadata: {error}. Export it again.") from error
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from blemish.core.memory import peak_mb
 from blemish.imaging.images import Imaging
 from blemish.inference.metadata import model_files
-from blemish.inference.runtime import Runtime
+from blemish.inference.raw import raw_of
+from blemish.inference.runtime import Runtime, plain_inputs
 
 SIDE = 1024
 """Pixels per side of the image that is prepared, where the region of interest needs no more."""
@@ -82,11 +83,13 @@ def profile(
     runtime.warm_up()
     load = time.perf_counter() - begun
     part = made_part(runtime.imaging)
-    prepared = runtime.imaging(part)
-    single = _times(lambda: runtime.score(prepared[None]), repeats)
-    many = np.repeat(prepared[None], batch_size, 0)
+    one, many = plain_inputs(runtime, 1), plain_inputs(runtime, batch_size)
+    if runtime.inputs == ("image",):
+        prepared = runtime.imaging(part).transpose(2, 0, 1)[None]
+        one, many = {"image": prepared}, {"image": np.repeat(prepared, batch_size, 0)}
+    single = _times(lambda: runtime.score(one), repeats)
     together = _times(lambda: runtime.score(many), max(3, repeats // batch_size))
-    raw = next(runtime.raw([part]))[1]
+    raw = raw_of(runtime.score(one), 0, (part.shape[0], part.shape[1]), "")
     few = max(3, repeats // 10)
     return Profile(
         file=str(path),
@@ -97,7 +100,7 @@ def profile(
         p99=float(np.percentile(single, 99)),
         part=(part.shape[0], part.shape[1]),
         prepare=float(np.median(_times(lambda: runtime.imaging(part), few))),
-        decide=float(np.median(_times(lambda: runtime.decide("", raw), few))),  # type: ignore[arg-type]
+        decide=float(np.median(_times(lambda: runtime.decide("", raw), few))),
         images_per_second=1e3 * batch_size / float(np.median(together)),
         batch_size=batch_size,
         megabytes=sum(file.stat().st_size for file in model_files(runtime.path)) / 1e6,

@@ -6,20 +6,21 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blemish.core.errors import InputError, MissingExtra
-from blemish.core.types import Peak, Prediction, Region
+from blemish.core.prediction import Prediction
 from blemish.inference.loading import load
 from blemish.inference.metadata import model_files
 
 
 def inspect_on_ray(
     model: Path | str,
-    sources: Sequence[Path | str],
+    sources: Sequence[Any],
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -34,7 +35,7 @@ def inspect_on_ray(
 
     Args:
         model: Saved or exported model file.
-        sources: Image files, which each worker must reach under the same path.
+        sources: Image files, or mappings from kinds of input to files, which each worker must reach under the same path.
         address: Address of the cluster; see `connect`.
         workers: Number of workers; None for as many as the cluster has cores.
         batch_size: Images per forward pass.
@@ -57,8 +58,8 @@ def inspect_on_ray(
     import ray
 
     try:
-        paths = [str(source) for source in sources]
-        batches = [{"paths": paths[i : i + batch_size]} for i in range(0, len(paths), batch_size)]
+        texts = [json.dumps(source, default=str) for source in sources]
+        batches = [{"parts": texts[i : i + batch_size]} for i in range(0, len(texts), batch_size)]
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
         count = min(workers or cores, max(1, len(batches)))
         worker = {"name": path.name, "files": ray.put(files), "maps": maps, "batch_size": batch_size, "device": device}
@@ -102,7 +103,7 @@ class _Worker:
         self.batch_size, self.maps = settings["batch_size"], settings["maps"]
 
     def __call__(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        found = self.model.stream([Path(path) for path in row["paths"]], batch_size=self.batch_size)
+        found = self.model.stream([json.loads(text) for text in row["parts"]], batch_size=self.batch_size)
         return [_row(verdict, self.maps) for verdict in found]
 
 
@@ -117,21 +118,14 @@ def _row(verdict: Prediction, maps: bool) -> dict[str, Any]:
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:
-    said, shape = json.loads(row["verdict"]), tuple(json.loads(row["shape"]))
-    if said["verdict"] == "error":
-        return Prediction(said["key"], error=said["error"])
-    count = int(np.prod(shape))
-    bits = np.unpackbits(np.frombuffer(row["mask"], np.uint8), count=count) if row["mask"] else None
-    return Prediction(
-        key=said["key"],
-        score=said["score"],
-        p_value=said["p_value"],
-        threshold=said["threshold"],
-        defective=None if said["verdict"] is None else said["verdict"] == "defective",
-        map=np.frombuffer(row["map"], "<f4").reshape(shape).copy() if shape else None,
+    verdict, shape = Prediction.from_dict(json.loads(row["verdict"])), tuple(json.loads(row["shape"]))
+    if not shape:
+        return verdict
+    bits = np.unpackbits(np.frombuffer(row["mask"], np.uint8), count=int(np.prod(shape))) if row["mask"] else None
+    return replace(
+        verdict,
+        map=np.frombuffer(row["map"], "<f4").reshape(shape).copy(),
         mask=None if bits is None else bits.reshape(shape).astype(bool),
-        regions=tuple(map(Region.from_dict, said["regions"])),
-        peak=None if said["peak"] is None else Peak(said["peak"], tuple(said["peak_at"])),
     )
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blemish.core.errors import FormatError
-from blemish.inference.inspection import Inspection, respelled
+from blemish.core.inputs import KINDS, Inputs
+from blemish.inference.inspection import Inspection
 from blemish.inference.metadata import Exported
+from blemish.inference.raw import RawScores
 from blemish.inference.sessions import open_session
 
 __all__ = ["Runtime"]
@@ -51,20 +52,29 @@ class Runtime(Inspection):
                 "one that was exported. Export it again with `blemish export`."
             )
         self.imaging, self.calibration = self.exported.imaging, self.exported.calibration
-        self.about = respelled(self.exported.about)
+        self.provenance = self.exported.provenance
 
-    def score(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-        """Return raw scores (B,) and maps (B, h, w), or None without maps, of prepared images (B, h, w, 3)."""
-        score, map = self._session.run(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32))
-        return score.astype(np.float64), map
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The kinds of input that the network looks at."""
+        return self.exported.inputs
+
+    def score(self, inputs: Inputs) -> RawScores:
+        """Return raw scores and maps, of the parts and of the branches, of prepared parts; see `Inspection.score`."""
+        found = self._session.run({name: np.ascontiguousarray(inputs[name], np.float32) for name in self.inputs})
+        branches = {
+            name: RawScores(found[f"branch.{name}.score"].astype(np.float64), found.get(f"branch.{name}.map"))
+            for name in self.exported.branches
+        }
+        return RawScores(found["score"].astype(np.float64), found.get("map"), branches)
 
     def warm_up(self, batch_size: int = 1) -> None:
-        """Score one synthetic batch, so that the first image is not slower than the others.
+        """Score one synthetic batch, so that the first part is not slower than the others.
 
         Args:
-            batch_size: Images in that batch.
+            batch_size: Parts in that batch.
         """
-        self.score(np.full((batch_size, *self.imaging.input_size, 3), 0.5, np.float32))
+        self.score(plain_inputs(self, batch_size))
 
     @property
     def backbones(self) -> dict[str, str]:
@@ -82,3 +92,17 @@ class Runtime(Inspection):
             "backbones": exported.backbones,
             "versions": exported.versions,
         }
+
+
+def plain_inputs(inspection: Inspection, batch_size: int) -> Inputs:
+    """Return inputs without any content, for timing.
+
+    Args:
+        inspection: The model; its inputs have pixels.
+        batch_size: Parts in the batch.
+
+    Returns:
+        (B, C, h, w) float32 by kind, 0.5 everywhere.
+    """
+    size = inspection.imaging.input_size
+    return {name: np.full((batch_size, KINDS[name].channels, *size), 0.5, np.float32) for name in inspection.inputs}

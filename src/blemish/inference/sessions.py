@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from blemish.core.errors import FormatError, InputError, MissingExtra, UnknownName
 from blemish.core.files import sha256
 from blemish.inference.metadata import PREFIX, WEIGHTS, onnx_texts
 
-Images = NDArray[np.float32]
-Answer = tuple[NDArray[Any], NDArray[np.float32] | None]
+Arrays = dict[str, NDArray[Any]]
 
 
 class Session(Protocol):
@@ -29,14 +27,14 @@ class Session(Protocol):
     texts: dict[str, str]
     outputs: list[str]
 
-    def run(self, images: Images) -> Answer:
+    def run(self, inputs: Arrays) -> Arrays:
         """Run the network.
 
         Args:
-            images: (B, 3, H, W) float32, prepared.
+            inputs: (B, C, H, W) float32 by the name of the network's input, prepared.
 
         Returns:
-            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+            The network's outputs by name: "score" (B,), and "map" (B, H, W) unless it has none.
         """
 
 
@@ -71,19 +69,17 @@ class OnnxSession:
         except Exception as error:  # its errors have no common class of their own
             raise FormatError(f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {error}") from error
         self.outputs = [output.name for output in self._session.get_outputs()]
-        self._input = self._session.get_inputs()[0].name
 
-    def run(self, images: Images) -> Answer:
+    def run(self, inputs: Arrays) -> Arrays:
         """Run the network.
 
         Args:
-            images: (B, 3, H, W) float32, prepared.
+            inputs: (B, C, H, W) float32 by the name of the network's input, prepared.
 
         Returns:
-            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+            The network's outputs by name: "score" (B,), and "map" (B, H, W) unless it has none.
         """
-        found = dict(zip(self.outputs, self._session.run(None, {self._input: images}), strict=True))
-        return found["score"], found.get("map")
+        return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
 
 
 class OpenVinoSession:
@@ -127,18 +123,17 @@ class OpenVinoSession:
             raise FormatError(f"{path} cannot be loaded by OpenVINO {openvino.__version__}: {error}") from error
         self._request = self._model.create_infer_request()
 
-    def run(self, images: Images) -> Answer:
+    def run(self, inputs: Arrays) -> Arrays:
         """Run the network.
 
         Args:
-            images: (B, 3, H, W) float32, prepared.
+            inputs: (B, C, H, W) float32 by the name of the network's input, prepared.
 
         Returns:
-            Raw image scores (B,) and raw maps (B, H, W), or None without maps.
+            The network's outputs by name: "score" (B,), and "map" (B, H, W) unless it has none.
         """
-        found = self._request.infer([images], share_inputs=True)
-        named = {name: value for output, value in found.items() for name in output.get_names()}
-        return named["score"].copy(), named["map"].copy() if "map" in named else None
+        found = self._request.infer(inputs, share_inputs=True)
+        return {name: value.copy() for output, value in found.items() for name in output.get_names()}
 
 
 def openvino_texts(model: Any) -> dict[str, str]:

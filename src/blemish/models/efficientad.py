@@ -38,8 +38,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blemish.core.card import Card, Paper, Preset, Reported
-from blemish.core.detector import Detector, loading
+from blemish.core.detector import Detector
 from blemish.core.errors import InputError
+from blemish.core.learned import loading
 from blemish.core.types import Batch, Scores
 from blemish.features import extractor
 from blemish.features.distil import distil_teacher, load_teacher
@@ -368,8 +369,8 @@ class Chosen:
             kept = [i for i, sum in enumerate(checksums(batch.image, self.seed)) if (sum in self.held) is self.inside]
             if len(kept) == len(batch):
                 yield batch
-            elif kept:  # the ground truth of all images is passed on unchanged: an unsupervised fit does not use it
-                yield Batch({name: value[kept] for name, value in batch.inputs.items()}, batch.label)
+            elif kept:
+                yield batch.take(kept)
 
 
 def hold_out(data: Iterable[Batch], share: float, seed: int = 0) -> tuple[Chosen, Chosen]:

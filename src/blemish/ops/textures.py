@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blemish.core.errors import InputError
-from blemish.imaging.images import SUFFIXES, read, resize
+from blemish.imaging.images import resize
+from blemish.imaging.reading import SUFFIXES, read
 from blemish.ops.colour import tint
 from blemish.ops.perlin import perlin
 from blemish.ops.rotation import turn

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from blemish.core.errors import ImageError, InputError
 from blemish.core.files import write_text
-from blemish.core.types import Prediction
+from blemish.core.prediction import Prediction
 from blemish.data.record import GOOD, Record
 from blemish.evaluation.evaluate import PIMO_INTERVAL, PartResult, Report, truth_mask
+from blemish.imaging.parts import preview
 from blemish.inference.inspection import Inspection
 from blemish.report import figures
 from blemish.report.pictures import Pixels, contour, fitting, heat_ends, heat_layer, thumbnail, warmth
@@ -100,7 +101,7 @@ def write_page(
         )
     chosen = [group for group in choose_examples(report.parts, examples) if group.parts]
     shown = [part for group in chosen for part in group.parts]
-    verdicts = inspector.stream([known[part.key].image for part in shown])
+    verdicts = inspector.stream([known[part.key] for part in shown])
     pictures = {part.key: _example(part, inspector, known[part.key], next(verdicts)) for part in shown}
     tables = write_tables(path.parent, report, "" if path.stem == "report" else f"{path.stem}-")
     return write_text(
@@ -235,7 +236,7 @@ def _example(part: PartResult, inspector: Inspection, record: Record, verdict: P
     """Return a part's picture once, and what is drawn over it: heat, and outlines as paths of SVG."""
     if verdict.error is not None:
         raise ImageError(verdict.error)
-    image = inspector.imaging.read(record.image)
+    image = preview(inspector.imaging, record, inspector.inputs)
     original = (image.shape[0], image.shape[1])
     height, width = size = fitting(original, SIDE)
     truth = truth_mask(record, original)

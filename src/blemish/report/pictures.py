@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from blemish.core.errors import ImageError, InputError
 from blemish.core.files import storage_errors, write_atomically
-from blemish.core.types import Prediction
-from blemish.imaging.images import Image, Imaging, Mask, encode_png, resize, resize_mask
+from blemish.core.prediction import Prediction
+from blemish.imaging.images import resize, resize_mask
+from blemish.imaging.parts import preview
+from blemish.imaging.reading import Image, Mask, encode_png
 from blemish.inference.inspection import Inspection
 
 FOUND = (255, 255, 255)
@@ -209,23 +211,21 @@ def folder_of_run(out: Path) -> Path:
     raise AssertionError("there is always a next number")
 
 
-def save_overlay(path: Path, verdict: Prediction, imaging: Imaging, threshold: float | None) -> Path:
+def save_overlay(path: Path, verdict: Prediction, image: Image, threshold: float | None) -> Path:
     """Write a part next to its explanation as a PNG.
 
     Args:
         path: File to write; if it exists, the new one is numbered.
-        verdict: A verdict on a file.
-        imaging: How the file is read.
+        verdict: The verdict on it.
+        image: (H, W, 3) float32 RGB in [0, 1], see `blemish.imaging.parts.preview`.
         threshold: Raw pixel score as in `heat`, or None.
 
     Returns:
         The file written.
 
     Raises:
-        ImageError: the part's file cannot be read now.
         StorageError: the picture cannot be written.
     """
-    image = imaging.read(verdict.key)
     side = 1024
     both = np.hstack([thumbnail(image, side), explain(image, verdict, threshold, side)])
     numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
@@ -243,7 +243,7 @@ def picture(verdict: Prediction, inspector: Inspection, image: Any = None, *, si
     Args:
         verdict: The verdict to draw.
         inspector: The Inspector or Runtime that gave it; it has the way images are read and the pixel threshold.
-        image: The inspected image, a file or an array (RGB); by default the file that the verdict names.
+        image: What was inspected: a file, an array (RGB), bytes or a mapping; by default the file that the verdict names.
         side: Pixels of the longer side at most.
 
     Returns:
@@ -260,7 +260,7 @@ def picture(verdict: Prediction, inspector: Inspection, image: Any = None, *, si
             f"the verdict is on {verdict.key!r}, which is no file here. Give what was looked at: "
             "picture(verdict, inspector, image)"
         )
-    pixels = inspector.imaging.read(verdict.key if image is None else image)
+    pixels = preview(inspector.imaging, verdict.key if image is None else image, inspector.inputs)
     if verdict.map is not None and verdict.map.shape != pixels.shape[:2]:
         raise InputError(
             f"the verdict's map is {verdict.map.shape} and the image {pixels.shape[:2]} (height, width): another image. "

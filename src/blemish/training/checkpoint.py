@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.core.detector import read_saved, write_saved
 from blemish.core.errors import FormatError, InputError
+from blemish.core.saved import read_saved, write_saved
 
 
 def write_state(path: Path | str, state: Any) -> Path:

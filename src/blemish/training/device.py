@@ -49,7 +49,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
-    """Move the inputs of a batch to a device; the ground truth stays where it is.
+    """Move the inputs of a batch to a device; its texts and its ground truth stay where they are.
 
     Args:
         batch: The batch.
@@ -60,5 +60,8 @@ def to(batch: Batch, device: torch.device) -> Batch:
     """
     if device.type == "cpu":
         return batch
-    moved = {name: value.to(device, non_blocking=True) for name, value in batch.inputs.items()}
-    return Batch(moved, batch.label, batch.keys)
+    moved = {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.inputs.items()
+    }
+    return Batch(moved, batch.keys, batch.known)

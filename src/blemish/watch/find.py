@@ -14,7 +14,7 @@ from time import monotonic
 
 from blemish.core.errors import InputError
 from blemish.core.files import printable
-from blemish.imaging.images import SUFFIXES
+from blemish.imaging.reading import SUFFIXES
 from blemish.watch.backlog import LONGEST_PAUSE, Backlog, FileState
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from time import monotonic
 from typing import Any
 
-from blemish.core.types import Prediction
-from blemish.imaging.images import Imaging
+from blemish.core.prediction import Prediction
+from blemish.imaging.reading import Image
 from blemish.report.pictures import save_overlay
 from blemish.watch.backlog import FileState
 
@@ -87,14 +87,14 @@ def overlay_name(file: FileState) -> str:
     return str(PurePosixPath(FOLDER) / place.parent / f"{name}.{tag}.png")
 
 
-def write_overlay(out: Path, file: FileState, verdict: Prediction, imaging: Imaging, threshold: float | None) -> str:
+def write_overlay(out: Path, file: FileState, verdict: Prediction, image: Image, threshold: float | None) -> str:
     """Write the picture of a defective part.
 
     Args:
         out: The folder of results.
         file: The file's state.
         verdict: The verdict on it.
-        imaging: How the model reads images.
+        image: (H, W, 3) float32 RGB in [0, 1], the part as people look at it.
         threshold: Pixel threshold of the model, or None.
 
     Returns:
@@ -102,11 +102,10 @@ def write_overlay(out: Path, file: FileState, verdict: Prediction, imaging: Imag
 
     Raises:
         StorageError: it cannot be written.
-        ImageError: the file cannot be read any more.
     """
     name = overlay_name(file)
     (out / name).unlink(missing_ok=True)  # from an attempt before a crash
-    save_overlay(out / name, verdict, imaging, threshold)
+    save_overlay(out / name, verdict, image, threshold)
     return name
 
 

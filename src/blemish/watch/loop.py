@@ -12,9 +12,12 @@ from typing import Any, Protocol
 
 from blemish.core.errors import ImageError, InputError
 from blemish.core.files import printable, sha256
-from blemish.core.types import Prediction
+from blemish.core.inputs import KINDS
+from blemish.core.prediction import Prediction
 from blemish.imaging.images import Imaging
+from blemish.imaging.parts import preview
 from blemish.inference.calibration import Calibration
+from blemish.inference.sources import with_inputs
 from blemish.watch.backlog import Backlog, FileState, now_at
 from blemish.watch.find import Finder, Sweep, check_folders, chooser
 from blemish.watch.inspect import Status, Throughput, checked, line_of, sweep_up, write_overlay
@@ -30,10 +33,15 @@ class Looks(Protocol):
     Attributes:
         imaging: How images are read and prepared.
         calibration: The threshold and its guarantee, or None.
+        inputs: The kinds of input it looks at.
     """
 
     imaging: Imaging
     calibration: Calibration | None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The kinds of input it looks at."""
 
     def stream(self, sources: Iterable[Any], *, batch_size: int = 8) -> Iterator[Prediction]:
         """Inspect files one after another.
@@ -98,6 +106,11 @@ class Watch:
         if model.calibration is None:
             raise InputError(
                 "the model has no threshold, so nothing would be decided. Choose one: blemish calibrate ..."
+            )
+        if len(files := [name for name in model.inputs if KINDS[name].channels]) > 1:
+            raise InputError(
+                f"the model looks at several files of a part ({', '.join(files)}), and a watched folder brings them one by "
+                "one. Inspect the parts when all of their files are there: blemish inspect MODEL FOLDER --input ..."
             )
         if settle < 0 or give_up < 0 or poll <= 0 or batch_size < 1:
             raise InputError(
@@ -195,7 +208,7 @@ class Watch:
             error.add_note("In hand: " + ", ".join(printable(file.path) for file in self._in_hand))
             raise
 
-    def _feed(self, first: list[FileState]) -> Iterator[Path]:
+    def _feed(self, first: list[FileState]) -> Iterator[Any]:
         ready = deque(first)
         while not self._stop.is_set():
             if self._journal.due:  # the model has just finished a batch
@@ -205,7 +218,12 @@ class Watch:
             if not ready:
                 return
             self._in_hand.append(ready.popleft())
-            yield self.folder / self._in_hand[-1].path
+            yield self._part(self.folder / self._in_hand[-1].path)
+
+    def _part(self, path: Path) -> Any:
+        """Return the file, with its category where the model knows the folder's name as one."""
+        calibration = self.model.calibration
+        return with_inputs([path], self.model.inputs, {}, known=calibration.categories if calibration else ())[0]
 
     def _conclude(self, file: FileState, verdict: Prediction) -> None:
         """Write the verdict, unless the file is gone or has changed by now, or may be readable later."""
@@ -238,7 +256,8 @@ class Watch:
         more: dict[str, str | None] = {"overlay": None}
 
         def write() -> str:
-            return write_overlay(self.out, file, verdict, self.model.imaging, self.pixel_threshold)
+            image = preview(self.model.imaging, self.folder / file.path, self.model.inputs)
+            return write_overlay(self.out, file, verdict, image, self.pixel_threshold)
 
         try:
             if verdict.defective:

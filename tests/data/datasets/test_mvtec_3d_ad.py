@@ -22,7 +22,7 @@ def test_index(draw):
         ("bagel/validation/good/rgb/000.png", "good", 0, "validation", 0),
     ]
     assert records[1].masks == (root / "bagel/test/hole/gt/000.png",)
-    assert all(r.other["xyz"] == r.image.parents[1] / "xyz" / "000.tiff" for r in records)
+    assert all(r.files["points"] == r.image.parents[1] / "xyz" / "000.tiff" for r in records)
 
 
 def test_depth_that_is_missing(draw):
@@ -30,4 +30,4 @@ def test_depth_that_is_missing(draw):
     (root / "bagel/test/hole/xyz/000.tiff").unlink()
     with pytest.raises(DataError, match=r"000\.tiff is missing.*depth=False"):
         index(root)
-    assert all(not r.other for r in index(root, "bagel", depth=False))
+    assert all(list(r.files) == ["image"] for r in index(root, "bagel", depth=False))

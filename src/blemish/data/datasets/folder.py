@@ -28,8 +28,8 @@ from blemish.data.datamodule import DataModule
 from blemish.data.layout import folders, in_order, listing, mask_is_empty, require_folder
 from blemish.data.record import GOOD, Record, Split
 from blemish.data.split import train_test
-from blemish.imaging.images import SUFFIXES
 from blemish.imaging.mask_names import ends_as_mask, is_folder_for_masks, stem_of_part, without_masks_beside
+from blemish.imaging.reading import SUFFIXES
 
 GOOD_NAMES: tuple[str, ...] = (
     "good",
@@ -132,7 +132,7 @@ def index(
         kind, split = plan.kind(path, found.get(path), mask_above)
         key = path.relative_to(root).as_posix()
         mask = (found[path],) if path in found and kind != GOOD else ()
-        records.append(Record(key, path, kind, int(kind != GOOD), split, name, mask, mask_above))
+        records.append(Record(key, {"image": path}, kind, int(kind != GOOD), split, name, mask, mask_above))
     if test_share != 1:
         _require_good(start, records)
     if not plan.splits and (test_share == 1 or any(record.label for record in records)):
@@ -449,7 +449,21 @@ def _tuple(names: Names | Literal["auto"]) -> tuple[str, ...]:
 
 
 class Folder(DataModule):
-    """Images of your own, in any folders; see `index` for the names it recognises and takes."""
+    """Images of your own, in any folders; see `index` for the names it recognises and takes.
+
+    With category="all" every folder in `root` that holds images is a category, laid out in any of these ways.
+    """
 
     card = CARD
     index = staticmethod(index)
+
+    def _all(self) -> list[str | None]:
+        root = require_folder(self.root)
+        inside = [folder for folder in folders(root) if next(_files(folder), None)]
+        parts = [f.name for f in inside if _is_good(f) or _is_defective(f) or f.name.lower() in SPLIT_NAMES]
+        if not inside or parts:
+            raise DataError(
+                f"category='all' takes every folder in {root} as a category, but it holds {', '.join(parts) or 'none'}"
+                f"{', as one category does' if parts else ' with images'}. Leave it out, or name the folder above."
+            )
+        return [folder.name for folder in inside]

@@ -86,8 +86,8 @@ def _item(folder: Path, base: Path) -> list[Record]:
 def _record(path: Path, mask: Path, base: Path) -> Record:
     key = path.relative_to(base).as_posix()
     if mask_is_empty(mask):
-        return Record(key, path, category="commutators", group=path.parent.name)
-    return Record(key, path, kind="defect", label=1, split="test", category="commutators", masks=(mask,))
+        return Record(key, {"image": path}, category="commutators", group=path.parent.name)
+    return Record(key, {"image": path}, kind="defect", label=1, split="test", category="commutators", masks=(mask,))
 
 
 class KolektorSDD(DataModule):

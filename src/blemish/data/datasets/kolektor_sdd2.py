@@ -84,10 +84,18 @@ def _half(base: Path, split: Split) -> list[Record]:
             )
         key, mask = path.relative_to(base).as_posix(), masks[path.stem]
         if mask_is_empty(mask):
-            records.append(Record(key, path, split=split, category="production_items"))
+            records.append(Record(key, {"image": path}, split=split, category="production_items"))
         elif split == "test":
             records.append(
-                Record(key, path, kind="defect", label=1, split=split, category="production_items", masks=(mask,))
+                Record(
+                    key,
+                    {"image": path},
+                    kind="defect",
+                    label=1,
+                    split=split,
+                    category="production_items",
+                    masks=(mask,),
+                )
             )
     return records
 

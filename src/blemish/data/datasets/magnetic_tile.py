@@ -134,7 +134,7 @@ def _kind(folder: Path, base: Path) -> list[Record]:
     return [
         Record(
             key=path.relative_to(base).as_posix(),
-            image=path,
+            files={"image": path},
             kind=kind,
             label=int(kind != GOOD),
             split="train" if kind == GOOD else "test",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
 from blemish.core.errors import DataError
@@ -82,8 +80,8 @@ def index(root: Path | str, category: str | None = None, *, depth: bool = True) 
     Args:
         root: Folder that holds the categories or the unpacked archive, or the folder of one category.
         category: The category; None for all that are there.
-        depth: Whether to add each image's depth as `other["xyz"]`, a TIFF of the image's size with the x, y and z of
-            each pixel; if False, it need not exist.
+        depth: Whether to add each part's file of "points", a TIFF of the image's size with the x, y and z of each pixel,
+            0 where there is none; if False, it need not exist.
 
     Returns:
         The records, sorted by key.
@@ -113,30 +111,29 @@ def _kind(place: CategoryFolder, folder: Path, split: Split, depth: bool) -> lis
     return [
         Record(
             key=place.key(path),
-            image=path,
+            files={"image": path, **(_points(path) if depth else {})},
             kind=folder.name,
             label=int(defective),
             split=split,
             category=place.category,
             masks=(masks[path.stem],) if path.stem in masks else (),
-            other=_depth_image(path) if depth else MappingProxyType({}),
         )
         for path in require_images(folder / "rgb")
     ]
 
 
-def _depth_image(image: Path) -> Mapping[str, Path]:
+def _points(image: Path) -> dict[str, Path]:
     path = image.parent.with_name("xyz") / f"{image.stem}.tiff"
     if not path.is_file():
         raise DataError(
             f"{path} is missing, the depth image of {image.name}; its folder holds {listing(path.parent)}. "
             "Unpack the archive again, or index without depth (depth=False)."
         )
-    return MappingProxyType({"xyz": path})
+    return {"points": path}
 
 
 class MVTec3DAD(DataModule):
-    """MVTec 3D-AD, one category; the images are its RGB part, the depth is in `Record.other`."""
+    """MVTec 3D-AD, one category; its files are "image" (RGB) and "points" (the x, y and z of each pixel)."""
 
     card = CARD
     index = staticmethod(index)

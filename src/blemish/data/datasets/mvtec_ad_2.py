@@ -91,7 +91,7 @@ def _records(place: CategoryFolder, private: bool) -> list[Record]:
     )
     for test in PRIVATE if private else ():
         records += [
-            Record(place.key(path), path, kind=test, label=None, split="test", category=place.category)
+            Record(place.key(path), {"image": path}, kind=test, label=None, split="test", category=place.category)
             for path in require_images(place.folder / test)
         ]
     return records

@@ -142,7 +142,7 @@ def _record(place: CategoryFolder, row: dict[str, str], there: dict[str, Path]) 
     mask = there.get(str(PurePosixPath(row["mask"]))) if defective else None
     return Record(
         key=place.key(there[row["image"]]),
-        image=there[row["image"]],
+        files={"image": there[row["image"]]},
         kind="anomaly" if defective else GOOD,
         label=int(defective),
         split="train" if row["split"] == "train" else "test",
