@@ -43,12 +43,12 @@ def traced_once() -> Iterator[None]:
     kept: WeakKeyDictionary[object, dict[tuple[int, int], bytes]] = WeakKeyDictionary()
     trace = graph._traced
 
-    def traced(detector, size):
+    def traced(detector, size, name):
         import onnx
 
         known = kept.setdefault(detector, {})
         if size not in known:
-            known[size] = trace(detector, size).SerializeToString()
+            known[size] = trace(detector, size, name).SerializeToString()
         return onnx.load_from_string(known[size])
 
     with pytest.MonkeyPatch.context() as patch:

@@ -16,6 +16,7 @@ from blemish.cli.measure import profile
 from blemish.core.errors import InputError
 from blemish.data import Folder
 from blemish.engine import Engine
+from blemish.inference.provenance import Provenance
 from blemish.models import Patchcore
 from commands import blemish
 from parts import write_folder
@@ -58,7 +59,7 @@ def test_another_folder_of_the_same_name_is_recognised(tmp_path, monkeypatch, ca
     monkeypatch.chdir(here)
     fitted = Engine(here / "runs").fit(Patchcore(coreset_sampling_ratio=0.2), Folder("parts", image_size=64))
     good, test = _parts(fitted, None, "folder", None, [])
-    assert len(good) == len(fitted.about["learned"]) - fitted.about["data"]["counts"]["held_out"]
+    assert len(good) == len(fitted.provenance.learned) - fitted.provenance.data["counts"]["held_out"]
     assert {record.label for record in test} == {0, 1}
     assert "Comparing on what the model was fitted and tested on: parts" in capsys.readouterr().err
     monkeypatch.chdir(there)
@@ -170,19 +171,19 @@ def test_a_profile_imports_nothing_from_the_working_folder(tmp_path, monkeypatch
 def test_words_of_a_model_are_no_command_to_a_terminal(capsys) -> None:
     """What a model says of its data is no command to a terminal and no crash."""
     for data in ({"root": "\x1b[2Jx", "dataset": "folder", "category": None}, {"root": "x"}, {"root": 3}):
-        assert _parts(SimpleNamespace(about={"data": data}), None, "folder", None, []) == ([], [])
+        assert _parts(SimpleNamespace(provenance=Provenance(data)), None, "folder", None, []) == ([], [])
     said = capsys.readouterr().err
     assert "\\x1b[2Jx does not hold" in said
     assert "\x1b" not in said
 
 
-def test_a_model_with_other_data_in_its_words_is_tested(exported, tmp_path) -> None:
-    """A model that says something else of its data is tested all the same."""
+def test_a_provenance_of_other_types_is_refused(exported, tmp_path) -> None:
+    """Which parts a model has learned from decides what it is tested on: a damaged answer is no answer."""
     onnx = pytest.importorskip("onnx")
     told = onnx.load(exported)
-    about = next(prop for prop in told.metadata_props if prop.key == "blemish.about")
+    about = next(prop for prop in told.metadata_props if prop.key == "blemish.provenance")
     about.value = json.dumps({"data": ["no", "object"]})
     onnx.save(told, tmp_path / "part.onnx")
     done = blemish("test", tmp_path / "part.onnx", exported.parents[3] / "parts")
-    assert done.returncode == 0, done.stderr
-    assert "image_AUROC" in done.stdout
+    assert done.returncode == 2
+    assert "provenance has values of other types" in done.stderr

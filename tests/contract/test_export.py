@@ -40,8 +40,9 @@ def test_the_exported_method_answers_as_the_method_does(name, tmp_path: Path) ->
     exported = Runtime(tmp_path / "model.onnx")
     good, bad = stripes(3, SIZE, seed=5), deface(stripes(4, SIZE, seed=6), seed=7)[0]
     for images in (good[:1], torch.cat([good, bad])):
-        prepared = images.permute(0, 2, 3, 1).numpy()
-        (own, own_map), (other, other_map) = inspector.score(prepared), exported.score(prepared)
+        prepared = {"image": images.numpy()}
+        own, own_map = inspector.score(prepared)[:2]
+        other, other_map = exported.score(prepared)[:2]
         assert own.shape == other.shape == (len(images),)
         np.testing.assert_allclose(other, own, rtol=0, atol=NEAR * np.abs(own).max())
         assert (own_map is None) == (other_map is None)

@@ -110,7 +110,7 @@ def test_another_seed_than_the_models_is_refused(root, tmp_path) -> None:
     for engine in (Engine(tmp_path), Engine(tmp_path, seed=7)):
         model = PatchCore(**TINY, seed=7)
         inspector = engine.fit(model, bottle(root), verbose=False)
-        assert engine.run_of(model).config["seed"] == inspector.about["seed"] == 7
+        assert engine.run_of(model).config["seed"] == inspector.provenance.seed == 7
 
 
 # --- what is said

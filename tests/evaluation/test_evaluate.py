@@ -163,7 +163,7 @@ def test_testing_on_the_parts_of_the_calibration_is_noticed(task, tmp_path, by) 
         "what an earlier threshold was chosen from does not count"
     )
     judged.calibrate([np.zeros((8, 8, 3), np.float32) + i / 9 for i in range(4)], false_reject_rate=0.5)
-    assert judged.about == {"learned": ["train/good/x.png:10"], "calibrated": []}
+    assert (judged.provenance.learned, judged.provenance.calibrated) == (("train/good/x.png:10",), ())
 
 
 def test_several_masks_are_one_truth(tmp_path, task) -> None:

@@ -118,13 +118,13 @@ def test_a_failed_export_leaves_the_earlier_file(inspector, tmp_path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == set(before)
 
 
-@pytest.mark.parametrize(("what", "said"), [("score", "the score of image 0"), ("map", "the map of image 0")])
+@pytest.mark.parametrize(("what", "said"), [("score", "the score of array 0"), ("map", "the map of array 0")])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_no_agreement(inspector, tmp_path, monkeypatch, what, said, value) -> None:
-    def broken(self, images):
-        score, map = Inspector.score(inspector, images)
-        (score if what == "score" else map).flat[0] = value
-        return score, map
+    def broken(self, inputs):
+        found = Inspector.score(inspector, inputs)
+        (found.score if what == "score" else found.map).flat[0] = value
+        return found
 
     monkeypatch.setattr(Runtime, "score", broken)
     with pytest.raises(ExportError, match=f"{said} is not finite in the exported file"):

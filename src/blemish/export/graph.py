@@ -79,7 +79,7 @@ def to_onnx(inspector: Inspector) -> Any:
         raise MissingExtra(f"{error.name}, which export needs,", "export") from error
     detector = inspector.detector.eval()
     device = next((tensor.device for tensor in detector.state_dict().values()), torch.device("cpu"))
-    model, outputs = _traced(detector.cpu(), inspector.imaging.input_size, card.name)
+    model = _traced(detector.cpu(), inspector.imaging.input_size, card.name)
     detector.to(device)
     for value in (*model.graph.input, *model.graph.output):
         first = value.type.tensor_type.shape.dim[0]
@@ -89,7 +89,8 @@ def to_onnx(inspector: Inspector) -> Any:
             )
         first.dim_param = "batch"
     model.producer_name, model.producer_version = "blemish", blemish.__version__
-    onnx.helper.set_model_props(model, describe(inspector, branches=branches_of(outputs)).as_texts())
+    branches = branches_of(output.name for output in model.graph.output)
+    onnx.helper.set_model_props(model, describe(inspector, branches=branches).as_texts())
     onnx.checker.check_model(model)
     return model
 
@@ -139,8 +140,7 @@ def describe(inspector: Inspector, precision: str = "fp32", branches: Sequence[s
     )
 
 
-def _traced(detector: Detector, size: tuple[int, int], name: str) -> tuple[Any, list[str]]:
-    """Return the graph and the names of its outputs."""
+def _traced(detector: Detector, size: tuple[int, int], name: str) -> Any:
     examples = tuple(torch.full((EXAMPLES, KINDS[kind].channels, *size), 0.5) for kind in detector.inputs)
     answers = _Answers(detector).eval()
     with quiet("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings(), torch.no_grad():
@@ -151,16 +151,15 @@ def _traced(detector: Detector, size: tuple[int, int], name: str) -> tuple[Any, 
                 f"{name} cannot be exported: it answers in words as well, and a graph gives numbers. Inspect with the "
                 "model itself (`blemish inspect`)."
             )
-        names = list(_outputs(found))
         program = torch.onnx.export(
             answers,
             examples,
             dynamo=True,
             opset_version=OPSET,
             input_names=list(detector.inputs),
-            output_names=names,
+            output_names=list(_outputs(found)),
             dynamic_shapes={"inputs": tuple({0: torch.export.Dim.DYNAMIC} for _ in examples)},
             verbose=False,
         )
     assert program is not None  # noqa: S101 - it is None only where a file is written
-    return program.model_proto, names
+    return program.model_proto

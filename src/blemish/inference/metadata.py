@@ -112,13 +112,13 @@ class Exported:
             values = {name[len(PREFIX) :]: from_json(text) for name, text in texts.items() if name.startswith(PREFIX)}
         except (TypeError, ValueError) as error:
             raise FormatError(f"{path} has damaged metadata: {error}. Export it again.") from error
+        written = values.pop("format")
+        if not isinstance(written, int) or written > FORMAT:
+            raise FormatError(
+                f"{path} has format {written}, written by blemish {values.get('versions', {}).get('blemish', '?')}; "
+                f"this one reads up to {FORMAT}. Upgrade: pip install -U blemish"
+            )
         try:
-            written = values.pop("format")
-            if not isinstance(written, int) or written > FORMAT:
-                raise FormatError(
-                    f"{path} has format {written}, written by blemish {values.get('versions', {}).get('blemish', '?')}; "
-                    f"this one reads up to {FORMAT}. Upgrade: pip install -U blemish"
-                )
             for name, kind in KINDS.items():
                 if name in values and not isinstance(values[name], kind):
                     raise TypeError(f"{name} is {type(values[name]).__name__}, not {kind.__name__}")
@@ -131,7 +131,7 @@ class Exported:
                 calibration=None if stored is None else Calibration.from_dict(stored),
                 **values,
             )
-        except (KeyError, TypeError, AttributeError, InputError) as error:
+        except (KeyError, TypeError, AttributeError, InputError, FormatError) as error:
             raise FormatError(f"{path} has damaged metadata: {error}. Export it again.") from error
 
 
