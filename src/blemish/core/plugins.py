@@ -18,7 +18,7 @@ from typing import Any
 
 from blemish.core.errors import InputError
 
-GROUPS = ("blemish.methods", "blemish.datasets")
+GROUPS = ("blemish.methods", "blemish.datasets", "blemish.backbones")
 
 
 @cache
@@ -63,6 +63,15 @@ def imported(reference: str, base: type) -> type[Any]:
     return _checked(reference, found, base)
 
 
+def registered(reference: str) -> bool:
+    """Return whether an installed package registers what is referred to.
+
+    Args:
+        reference: "package.module:Class", or of a backbone "package.module:callable".
+    """
+    return any(point.value == reference for group in GROUPS for point in installed(group).values())
+
+
 def loaded(reference: str, base: type) -> type[Any] | None:
     """Return a class that is imported or registered already; nothing is imported that nobody asked for.
 
@@ -74,7 +83,7 @@ def loaded(reference: str, base: type) -> type[Any] | None:
         The class, or None.
     """
     place, _, name = reference.partition(":")
-    if any(point.value == reference for group in GROUPS for point in installed(group).values()):
+    if registered(reference):
         return imported(reference, base)
     found: Any = sys.modules.get(place)
     for part in name.split("."):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import nn
+
 from blemish.core.errors import InputError
 from blemish.core.learned import loading
 from blemish.features.frozen import Features
@@ -16,13 +18,16 @@ EMBEDDED = ("texnet_s", "texnet_m")
 
 
 def extractor(
-    backbone: str, layers: Sequence[str | int], *, weights: str | None = None, pretrained: bool = True
+    backbone: str | nn.Module, layers: Sequence[str | int], *, weights: str | None = None, pretrained: bool = True
 ) -> Features:
     """Return a frozen backbone.
 
     Args:
-        backbone: "texnet_s" (embedded), "texnet_m" (larger, needs `weights`) or any name that timm knows.
-        layers: Names of layers, or strides; a stride selects the last layer of that stride.
+        backbone: "texnet_s" (embedded), "texnet_m" (larger, needs `weights`), any name that timm knows (convolutional
+            networks, ViT, DINOv2, DINOv3, CLIP, Swin, ...), or an own torch module: the module itself, or
+            "package.module:callable", which makes it and can be saved (see `features.own`).
+        layers: Names of layers ("layer2", "blocks.5", "norm"), strides, or negative numbers: a stride selects the last
+            layer of that stride, -1 the last block, -2 the one before.
         weights: A local .safetensors file; None for the pretrained weights of the hub, or, for texnet_s, of the
             package.
         pretrained: False gives random weights, always the same, for tests and ablations.
@@ -31,7 +36,7 @@ def extractor(
         The network that computes the maps of these layers.
 
     Raises:
-        InputError: `weights` are given, but `pretrained` is False.
+        InputError: `weights` are given, but `pretrained` is False, or for an own module; or the network gives no maps.
         UnknownName: no such backbone or layer.
         WeightsError: the weights cannot be obtained, or belong to another network.
     """
@@ -39,6 +44,12 @@ def extractor(
         raise InputError(
             f"weights is {weights!r}, but pretrained=False asks for random ones; give one or the other (pretrained=True)."
         )
+    if isinstance(backbone, nn.Module) or ":" in backbone:
+        from blemish.features.own import own_features
+
+        if weights is not None:
+            raise InputError(f"weights is {weights!r}, but an own backbone brings its weights itself. Leave it out.")
+        return own_features(backbone, layers)
     with seeded(0):  # random weights, where requested, are the same every time
         if backbone in EMBEDDED:
             from blemish.features.texnet import texnet_features

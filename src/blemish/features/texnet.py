@@ -37,6 +37,7 @@ from blemish.core.errors import InputError, UnknownName, WeightsError
 from blemish.core.learned import loading
 from blemish.core.saved import tensors_sha256
 from blemish.features.frozen import Features, choose_layers
+from blemish.features.weights import Origin
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 STRIDES: dict[str, int] = {"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
@@ -288,7 +289,9 @@ def texnet_features(name: str, layers: Sequence[str | int], weights: str | None,
     net = texnet(name, wanted and weights is None, chosen)
     if wanted and weights is not None:
         load_weights(net, Path(weights))
-    return Features(net, chosen, [net.size.channels[i] for i in at], [STRIDES[s] for s in chosen], MEAN, STD)
+    source = "random" if not pretrained else "embedded" if weights is None else str(weights)
+    origin = Origin(name, source, "Apache-2.0", "bilinear")
+    return Features(net, chosen, [net.size.channels[i] for i in at], [STRIDES[s] for s in chosen], MEAN, STD, origin)
 
 
 def load_weights(net: TexNet, path: Path) -> None:

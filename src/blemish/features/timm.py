@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,10 +15,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from blemish.core.errors import MissingExtra, UnknownName, WeightsError
+from blemish.core.errors import InputError, MissingExtra, UnknownName, WeightsError
 from blemish.core.learned import loading
 from blemish.core.quiet import quiet
+from blemish.features.blocks import FINAL, Blocks
 from blemish.features.frozen import Features, choose_layers
+from blemish.features.weights import Origin, cached
 
 
 def timm_features(name: str, layers: Sequence[str | int], weights: str | None, pretrained: bool) -> Features:
@@ -24,7 +28,7 @@ def timm_features(name: str, layers: Sequence[str | int], weights: str | None, p
 
     Args:
         name: Name of the network, as timm knows it.
-        layers: Names of layers, or strides; a stride selects the last layer of that stride.
+        layers: Names of layers, strides, or negative numbers, see `extractor`.
         weights: A local .safetensors file; None for the pretrained weights of the hub.
         pretrained: False gives random weights.
 
@@ -33,33 +37,103 @@ def timm_features(name: str, layers: Sequence[str | int], weights: str | None, p
 
     Raises:
         UnknownName: timm has no such network, or the network no such layer.
+        InputError: the network has no maps.
         WeightsError: pretrained weights were requested and cannot be obtained.
     """
     timm = _import_timm()
     architecture = name.partition(".")[0]
     if architecture not in timm.list_models():
         raise UnknownName("backbone", name, ["texnet_s", *timm.list_models()])
-    bare = timm.create_model(architecture, features_only=True, pretrained=False)
-    info = bare.feature_info
-    chosen = choose_layers(layers, info.module_name(), info.reduction(), name)
-    net = _create(timm, name, chosen, weights, pretrained and not loading.get())
-    cfg = getattr(net, "pretrained_cfg", None) or bare.default_cfg
-    at = [list(values) for values in (info.module_name(), info.channels(), info.reduction())]
-    names, channels, strides = ([values[i] for i in chosen] for values in at)
-    return Features(net, names, channels, strides, cfg["mean"], cfg["std"])
+    kind = _kind(timm, architecture)
+    chosen = choose_layers(layers, kind.names, kind.strides, name)
+
+    def create(file: Path | None, fetched: bool) -> nn.Module:
+        return _create(timm, name, kind, chosen, file, fetched)
+
+    net = create(None if weights is None else Path(weights), pretrained and not loading.get())
+    cfg = getattr(net.model if isinstance(net, Blocks) else net, "pretrained_cfg", None) or kind.cfg
+    repo, given = cfg.get("hf_hub_id"), pretrained and weights is not None
+    file = Path(str(weights)) if given else cached(repo, "model.safetensors") if pretrained and repo else None
+    origin = Origin(
+        name,
+        str(weights) if given else f"hub:{repo}" if pretrained else "random",
+        cfg.get("license") or "",
+        cfg.get("interpolation") or "",
+        tuple(cfg["input_size"][1:]),
+        kind.patch,
+        None if loading.get() else file,
+        lambda file: create(file, True),
+    )
+    names = [kind.names[i] for i in chosen]
+    channels, strides = ([values[i] for i in chosen] for values in (kind.channels, kind.strides))
+    return Features(net, names, channels, strides, cfg["mean"], cfg["std"], origin)
 
 
-def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None, pretrained: bool) -> nn.Module:
+@dataclass(frozen=True)
+class _Kind:
+    """How an architecture is asked for its maps.
+
+    Attributes:
+        names: Its layers.
+        channels: Their channels.
+        strides: Their strides, in pixels.
+        patch: Side of its patches, of which the sides of an image must be multiples; 1 for any.
+        blocks: Whether it is asked block by block (`Blocks`), and not by timm's own features_only.
+        options: What it is made with, so that it takes images of other sizes than it was trained on.
+        cfg: What its makers say of it.
+    """
+
+    names: list[str]
+    channels: list[int]
+    strides: list[int]
+    patch: int
+    blocks: bool
+    options: dict[str, Any]
+    cfg: dict[str, Any]
+
+
+def _kind(timm: ModuleType, architecture: str) -> _Kind:
+    """Look at an architecture without its weights: timm's own features_only, where it gives maps with channels second."""
+    with torch.device("meta"), quiet("timm"):
+        bare = timm.create_model(architecture, pretrained=False, num_classes=0)
+        try:
+            maps = timm.create_model(architecture, features_only=True, pretrained=False)
+            info = maps.feature_info
+            found = maps(torch.empty(1, *bare.pretrained_cfg["input_size"]))
+            plain = type(maps).__name__ != "FeatureGetterNet" and [map.shape[1] for map in found] == info.channels()
+        except (AttributeError, RuntimeError, AssertionError):  # it has no features_only
+            plain = False
+    if plain:
+        names, channels, strides = info.module_name(), info.channels(), info.reduction()
+        return _Kind(names, channels, strides, 1, False, {}, bare.pretrained_cfg)
+    if not hasattr(bare, "forward_intermediates"):
+        raise InputError(
+            f"{architecture} has no maps that could be asked for: timm offers none. Choose another backbone."
+        )
+    layers = list(bare.feature_info)
+    names, channels, strides = ([layer[key] for layer in layers] for key in ("module", "num_chs", "reduction"))
+    sizes = {"dynamic_img_size": True, "strict_img_size": False}
+    options = {key: value for key, value in sizes.items() if key in inspect.signature(type(bare).__init__).parameters}
+    patch = strides[0] if len(set(strides)) == 1 else 1
+    end = [FINAL], [channels[-1]], [strides[-1]]
+    return _Kind(names + end[0], channels + end[1], strides + end[2], patch, True, options, bare.pretrained_cfg)
+
+
+def _create(
+    timm: ModuleType, name: str, kind: _Kind, chosen: list[int], weights: Path | None, pretrained: bool
+) -> nn.Module:
+    """Return the network that gives the maps of the chosen layers, with its weights where `pretrained` asks for them."""
     overlay: dict[str, Any] | None = None
     if pretrained and weights is not None:
         _check_file(timm, name.partition(".")[0], weights)
         overlay = {"file": str(weights)}
+    options: dict[str, Any] = {"features_only": True, "out_indices": chosen}
+    if kind.blocks:
+        options = {"num_classes": 0, **kind.options}
     try:
         # timm warns of every classifier weight that a feature network rightly leaves out, the hub of every retry
         with quiet("timm", "huggingface_hub"), _offline(pretrained and weights is None and not _hub_answers()):
-            net: nn.Module = timm.create_model(
-                name, features_only=True, out_indices=chosen, pretrained=pretrained, pretrained_cfg_overlay=overlay
-            )
+            net: nn.Module = timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **options)
     except Exception as error:
         if not pretrained or weights is not None:
             raise
@@ -69,7 +143,7 @@ def _create(timm: ModuleType, name: str, chosen: list[int], weights: str | None,
             "weights='path/to/model.safetensors'; (3) use the embedded backbone, backbone='texnet_s'. "
             "Random weights are used only when pretrained=False is asked for."
         ) from error
-    return net
+    return Blocks(net, chosen, len(kind.names) - 1) if kind.blocks else net
 
 
 def _hub_answers(seconds: float = 10.0) -> bool:
@@ -97,9 +171,9 @@ def _offline(really: bool) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def _check_file(timm: ModuleType, architecture: str, weights: str) -> None:
+def _check_file(timm: ModuleType, architecture: str, weights: Path) -> None:
     """Make sure a local file holds every weight of the network: timm itself would skip what does not match."""
-    path = Path(weights)
+    path = weights
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"weights {path}: only .safetensors files are read; others may run code when they are loaded."
