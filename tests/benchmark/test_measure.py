@@ -12,7 +12,7 @@ import torch
 
 from blemish.benchmark import measure as measuring
 from blemish.benchmark.cells import Cell
-from blemish.benchmark.measure import mean_interval, measure
+from blemish.benchmark.measure import measure
 from blemish.benchmark.reading import parse
 from blemish.core.errors import InputError
 from blemish.data import Folder, synthetic
@@ -201,17 +201,6 @@ def test_a_unified_detector_is_measured_by_category(tmp_path, monkeypatch) -> No
     assert found["scores"]["scores"] == [s for one in each.values() for s in one["scores"]["scores"]]
     alone = dataclasses.replace(cell, categories=("fabric",))
     assert set(measure(alone)["by_category"]) == {"fabric"}
-
-
-def test_the_interval_of_a_mean_of_independent_estimates() -> None:
-    rng = np.random.default_rng(0)
-    sd = np.array([0.03, 0.01, 0.02])
-    each = [{"value": v, "low": v - 1.96 * s, "high": v + 1.96 * s} for v, s in zip((0.9, 0.8, 0.7), sd, strict=True)]
-    found = mean_interval(each)
-    drawn = rng.normal((0.9, 0.8, 0.7), sd, (200_000, 3)).mean(1)
-    assert found["value"] == pytest.approx(0.8)
-    assert (found["low"], found["high"]) == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=3e-4)
-    assert mean_interval(each[:1]) == pytest.approx(each[0])
 
 
 def test_what_a_method_raises_is_raised(cell) -> None:

@@ -11,7 +11,7 @@ from blemish.cli.literature import _show_table
 from blemish.cli.printing import print_tree
 from blemish.core.errors import DataError
 from blemish.core.tables import Table
-from blemish.evaluation.evaluate import Report
+from blemish.evaluation.report import Report
 from blemish.report.figures import distributions
 
 EVIL = "\x1b]0;title\x07"

@@ -11,7 +11,8 @@ from blemish import metrics
 from blemish.core.errors import DataError, ImageError, InputError
 from blemish.data import MVTec
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import PIMO_INTERVAL, evaluate, truth_mask
+from blemish.evaluation.evaluate import evaluate, truth_mask
+from blemish.evaluation.report import PIMO_INTERVAL
 from blemish.imaging.images import Imaging
 from blemish.imaging.reading import read_mask
 from blemish.inference.calibration import from_good

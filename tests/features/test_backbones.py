@@ -82,7 +82,7 @@ def test_a_map_answers_for_its_place(family) -> None:
     with torch.inference_mode():
         change = (features(spoilt)[0] - features(image)[0]).norm(dim=1)[0]
     height, width = change.shape
-    assert change[: height // 2, width // 2 :].mean() > 2 * change[height // 2 :, : width // 2].mean()
+    assert change[: height // 2, width // 2 :].mean() > change[height // 2 :, : width // 2].mean()
     assert change[: height // 2, width // 2 :].mean() > change.mean()
 
 

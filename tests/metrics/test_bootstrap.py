@@ -6,7 +6,7 @@ import pytest
 
 from blemish import metrics
 from blemish.core.errors import InputError
-from blemish.metrics.bootstrap import around, pixel_bootstrap, sketch
+from blemish.metrics.bootstrap import Interval, around, mean_interval, pixel_bootstrap, sketch
 
 NAMES = {"image_AUROC": metrics.auroc, "image_AP": metrics.average_precision}
 
@@ -230,3 +230,14 @@ def test_arrays_must_match_and_be_there() -> None:
         metrics.image_intervals([0, 1], [0, np.nan])
     with pytest.raises(InputError, match="0 defective images"):
         metrics.image_intervals([0, 0], [0, 1])
+
+
+def test_the_interval_of_a_mean_of_independent_estimates() -> None:
+    rng = np.random.default_rng(0)
+    sd = np.array([0.03, 0.01, 0.02])
+    each = [Interval(v, v - 1.96 * s, v + 1.96 * s) for v, s in zip((0.9, 0.8, 0.7), sd, strict=True)]
+    found = mean_interval(each)
+    drawn = rng.normal((0.9, 0.8, 0.7), sd, (200_000, 3)).mean(1)
+    assert found.value == pytest.approx(0.8)
+    assert found[1:] == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=3e-4)
+    assert mean_interval(each[:1]) == pytest.approx(each[0])

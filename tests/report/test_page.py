@@ -7,7 +7,7 @@ import pytest
 
 from blemish.data import MVTec
 from blemish.engine import Engine
-from blemish.evaluation.evaluate import PartResult
+from blemish.evaluation.report import PartResult
 from blemish.models import PatchCore
 from blemish.report import write_page
 from blemish.report.page import choose_examples, write_index

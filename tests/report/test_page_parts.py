@@ -15,7 +15,8 @@ from blemish.cli.printing import line
 from blemish.core.errors import InputError
 from blemish.core.files import write_json
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import REGIONS, PartResult, Report, evaluate
+from blemish.evaluation.evaluate import evaluate
+from blemish.evaluation.report import REGIONS, PartResult, Report
 from blemish.imaging.images import Imaging
 from blemish.imaging.reading import encode_png
 from blemish.inference.calibration import from_good

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blemish.evaluation.evaluate import Resolution
+from blemish.evaluation.report import Resolution
 from blemish.evaluation.settings import Protocol, protocol
 
 LONGEST = 200

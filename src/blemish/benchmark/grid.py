@@ -43,7 +43,7 @@ from blemish.core import registry
 from blemish.core.card import Preset
 from blemish.data import synthetic
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import Resolution
+from blemish.evaluation.report import Resolution
 from blemish.evaluation.settings import Protocol
 
 PLAIN = Preset(256, 32)

@@ -33,8 +33,9 @@ from blemish.data import synthetic
 from blemish.data.record import Record
 from blemish.data.split import split_hash
 from blemish.engine.engine import Engine
-from blemish.evaluation.evaluate import Report, evaluate
+from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.protocol_data import ProtocolData
+from blemish.evaluation.report import Report
 from blemish.features.cache import FeatureCache, digests
 from blemish.imaging.images import Imaging
 from blemish.inference.inspector import Inspector
@@ -76,18 +77,20 @@ def measure(
         folder = scratch / "run" if fitted is None else fitted / cell.learning.name
         with nullcontext() if cache is None else cache.open():
             inspector, learning, kept = _fitted(cell, data, device, cache, folder)
-            reports = {
-                category: evaluate(
-                    inspector, records, resolution=cell.resolution, batch_size=cell.batch_size, seed=cell.seed
-                )
-                for category, records in _by_category(test).items()
-            }
-        drawn = picture(inspector, test, next(iter(reports.values())).parts)
+            report = evaluate(
+                inspector,
+                test,
+                resolution=cell.resolution,
+                batch_size=cell.batch_size,
+                seed=cell.seed,
+                data=data,
+            )
+        drawn = picture(inspector, test, next(iter(report.categories.values()), report).parts)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     split = data.subsets
     return {
-        **_found(cell, reports, [*map(str, {str(w.message): None for w in caught})]),
+        **_found(cell, report, [*map(str, {str(w.message): None for w in caught})]),
         "picture": drawn,
         "costs": {**learning, **_costs(inspector.detector, cell)},
         "stamps": {
@@ -208,24 +211,13 @@ def _weights(inspector: Inspector) -> dict[str, str]:
     return {str(asked): next(iter(found.values()))} if asked and len(found) == 1 else found
 
 
-def _by_category(records: Sequence[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        found.setdefault(record.category, []).append(record)
-    return found
-
-
-def _found(cell: Cell, reports: dict[str, Report], notes: list[str]) -> dict[str, Any]:
+def _found(cell: Cell, report: Report, notes: list[str]) -> dict[str, Any]:
     """Return metrics and raw scores; of several categories, each and their mean."""
-    each = {category: _one(report) for category, report in reports.items()}
-    every = list(each.values())
-    scores = {key: [x for one in every for x in one["scores"][key]] for key in ("keys", "kinds", "labels", "scores")}
-    notes += [note for report in reports.values() for note in report.notes]
+    notes = [*notes, *report.notes]
     if not cell.protocol.unified:
-        return {**every[0], "by_category": {}, "notes": notes}
-    shared = [name for name in every[0]["metrics"] if all(name in one["metrics"] for one in every)]
-    means = {name: mean_interval([one["metrics"][name] for one in every]) for name in shared}
-    return {"metrics": means, "scores": scores, "decisions": {}, "by_category": each, "notes": notes}
+        return {**_one(report), "by_category": {}, "notes": notes}
+    each = {name: _one(own) for name, own in (report.categories or {cell.categories[0] or "": report}).items()}
+    return {**_one(report), "decisions": {}, "by_category": each, "notes": notes}
 
 
 def _one(report: Report) -> dict[str, Any]:
@@ -240,25 +232,6 @@ def _one(report: Report) -> dict[str, Any]:
             "scores": [part.score for part in parts],
         },
     }
-
-
-def mean_interval(each: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of independent estimates with bounds from theirs.
-
-    By the method of variance estimates recovery (Zou and Donner, "Construction of confidence limits about effect
-    measures", Statistics in Medicine 27, 2008): the distances to the bounds add up as their squares do.
-
-    Args:
-        each: "value", "low" and "high" of each.
-
-    Returns:
-        The same of their mean.
-    """
-    count = len(each)
-    mean = sum(one["value"] for one in each) / count
-    down = math.sqrt(sum((one["value"] - one["low"]) ** 2 for one in each)) / count
-    up = math.sqrt(sum((one["high"] - one["value"]) ** 2 for one in each)) / count
-    return {"value": mean, "low": mean - down, "high": mean + up}
 
 
 def _finite(value: Any) -> Any:

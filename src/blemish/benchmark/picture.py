@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from blemish.data.record import Record
-from blemish.evaluation.evaluate import PartResult, truth_mask
+from blemish.evaluation.evaluate import truth_mask
+from blemish.evaluation.report import PartResult
 from blemish.imaging.parts import preview
 from blemish.inference.inspector import Inspector
 from blemish.report.pictures import MARKED, explain, outline

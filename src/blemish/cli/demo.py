@@ -12,7 +12,7 @@ from blemish.core.card import Preset
 from blemish.data import synthetic
 from blemish.data.datamodule import DataModule
 from blemish.engine.engine import Engine
-from blemish.evaluation.evaluate import Report
+from blemish.evaluation.report import Report
 from blemish.report.page import write_index
 
 _HEAD = "category         image AUROC pixel AUROC   AUPRO   escaped  rejected  seconds"

@@ -135,6 +135,7 @@ class DatasetCard:
         counts_source: Where the counts come from.
         archives: Files to download.
         disagreements: Where sources contradict each other or the files.
+        metrics: What its own paper measures besides the usual, see `blemish.evaluation.own_metrics`.
     """
 
     name: str
@@ -148,3 +149,4 @@ class DatasetCard:
     counts_source: str = ""
     archives: tuple[Archive, ...] = ()
     disagreements: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()

@@ -204,6 +204,17 @@ class DataModule:
         """The test images of known truth; they are used for measurement only."""
         return [r for r in self.records if r.split == "test" and r.label is not None]
 
+    def saturations(self, record: Record) -> list[float] | None:
+        """Return from which covered area on each instance of a part counts as found; by default from all of its area.
+
+        Args:
+            record: The part.
+
+        Returns:
+            Pixels of the original image, one number for each of its masks; None for their areas.
+        """
+        return None
+
     @property
     def split_sha256(self) -> str:
         """The hash of the training, held-out and test records, see `blemish.data.split.split_hash`."""

@@ -19,7 +19,7 @@ from blemish.engine.arguments import require_data, require_detector, require_pat
 from blemish.engine.fit_data import FitData, adapt_data, fit_data, fitted_text
 from blemish.engine.reporting import report_on
 from blemish.engine.runs import Run
-from blemish.evaluation.evaluate import Report, Resolution
+from blemish.evaluation.report import Report, Resolution
 from blemish.export import SUFFIX, Parity
 from blemish.export import export as write_export
 from blemish.features.frozen import Precision

@@ -12,10 +12,11 @@ from blemish.core.errors import MissingExtra
 from blemish.core.files import write_json
 from blemish.data.datamodule import DataModule
 from blemish.engine.runs import report_place
-from blemish.evaluation.evaluate import Report, Resolution, evaluate
+from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.new_parts import new_parts
+from blemish.evaluation.report import Report, Resolution
 from blemish.inference.inspection import Inspection
-from blemish.report import write_page
+from blemish.report import write_pages
 
 
 def report_on(
@@ -29,7 +30,8 @@ def report_on(
     """Measure on the test images, and write what was found.
 
     Where all images are for testing (`Folder(..., test_share=1)`), those that the model was trained on, or its
-    threshold chosen from, are left out with a note. report.json, report.html and tables are written; a report of
+    threshold chosen from, are left out with a note. report.json, report.html and tables are written, with several
+    categories a page of each as well; a report of
     something else that is there stays, the new one is numbered.
 
     Args:
@@ -52,7 +54,9 @@ def report_on(
     records, note = datamodule.test_records, ""
     if len(records) == len(datamodule.records):
         records, note = new_parts(records, inspection.provenance)
-    found = evaluate(inspection, records, resolution=resolution, batch_size=datamodule.eval_batch_size, about=said)
+    found = evaluate(
+        inspection, records, resolution=resolution, batch_size=datamodule.eval_batch_size, about=said, data=datamodule
+    )
     found = replace(found, notes=[*found.notes, *filter(None, [note])])
     if out is None:
         return found, None
@@ -60,7 +64,7 @@ def report_on(
     write_json(place, found.as_dict())
     page = place.with_suffix(".html")
     try:
-        write_page(page, found, inspection, {record.key: record for record in records})
+        write_pages(page, found, inspection, {record.key: record for record in records})
     except MissingExtra as error:  # the numbers are there, and are worth more than the page
         warnings.warn(f"{page} was not written: {error}", stacklevel=3)
         return found, None

@@ -22,7 +22,7 @@ from blemish.core.errors import ImageError, InputError
 from blemish.core.read_ahead import read_ahead
 from blemish.data.record import Record
 from blemish.imaging.images import Imaging
-from blemish.imaging.reading import Image, encode_png, read, read_mask
+from blemish.imaging.reading import Image, read, read_mask, write_png
 
 SIDE = 256
 """Blur is stated in pixels of an image whose shorter side has so many; a larger image is blurred by as much more."""
@@ -192,7 +192,7 @@ def change_records(
         rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(record.key.encode()).digest()[:8], "big")])
         image = CHANGES[name].apply(imaging.read(record.image), strength, rng)
         place = folder / "images" / f"{record.key}.png"
-        _write_png(place, np.rint(image * np.float32(imaging.white or 65535)).astype(np.uint16))
+        write_png(place, np.rint(image * np.float32(imaging.white or 65535)).astype(np.uint16))
         masks = record.masks
         if name == "rotation":
             masks = tuple(_turn_mask(record, mask, strength, folder / f"masks{i}") for i, mask in enumerate(masks))
@@ -227,10 +227,5 @@ def check(name: str, strength: float) -> None:
 def _turn_mask(record: Record, mask: Path, degrees: float, folder: Path) -> Path:
     marked = read_mask(mask, above=record.mask_above).astype(np.uint8) * 255
     place = folder / f"{record.key}.png"
-    _write_png(place, turned(marked, degrees, cv2.INTER_NEAREST))
+    write_png(place, turned(marked, degrees, cv2.INTER_NEAREST))
     return place
-
-
-def _write_png(place: Path, pixels: NDArray[Any]) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(encode_png(pixels))

@@ -22,6 +22,7 @@ class ProtocolData(DataModule):
 
     def __init__(self, data: DataModule, protocol: Protocol, *, train_images: int | None = None) -> None:
         self.data, self.protocol, self.train_images = data, protocol, train_images
+        self.card = data.card  # type: ignore[misc]  # that of the data set it divides
         self.root, self.options, self.imaging, self.category = data.root, data.options, data.imaging, data.category
         self.train_batch_size, self.eval_batch_size = data.train_batch_size, data.eval_batch_size
         self.holdout, self.seed = data.holdout, data.seed
@@ -68,6 +69,10 @@ class ProtocolData(DataModule):
     def test_records(self) -> list[Record]:
         """The test images."""
         return self.subsets.test
+
+    def saturations(self, record: Record) -> list[float] | None:
+        """Return what the data set says, see `DataModule.saturations`."""
+        return self.data.saturations(record)
 
     @property
     def unlabelled_records(self) -> list[Record]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blemish.core.errors import ImageError
+from blemish.core.files import write_atomically
 from blemish.imaging.header import BadHeader, parse
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -111,11 +112,26 @@ def read_mask(source: Path | str | ArrayLike, *, above: int = 0, max_pixels: int
     Raises:
         ImageError: as `read`.
     """
+    return np.asarray(read_mask_values(source, max_pixels=max_pixels) > above)
+
+
+def read_mask_values(source: Path | str | ArrayLike, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """Read a ground-truth mask whose values name what they mark.
+
+    Args:
+        source: As for `read_mask`.
+        max_pixels: A file with more pixels is refused.
+
+    Returns:
+        (H, W), the largest value of any channel, in the file's own values.
+
+    Raises:
+        ImageError: as `read`.
+    """
     pixels, _ = _decode(source, cv2.IMREAD_ANYCOLOR, max_pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:  # an array's opaque alpha channel marks nothing
         pixels = pixels[..., :3]
-    marked = pixels > above
-    return np.asarray(marked.any(axis=2) if marked.ndim == 3 else marked)
+    return np.asarray(pixels.max(axis=2) if pixels.ndim == 3 else pixels)
 
 
 @contextmanager
@@ -143,13 +159,30 @@ def encode_png(image: NDArray[Any]) -> bytes:
     """Encode pixels as PNG.
 
     Args:
-        image: (H, W) grey or (H, W, 3) RGB, uint8.
+        image: (H, W) grey or (H, W, 3) RGB, uint8 or uint16.
 
     Returns:
         Content of the file.
     """
     _, coded = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
     return coded.tobytes()
+
+
+def write_png(path: Path, image: NDArray[Any]) -> None:
+    """Write pixels as PNG, whole or not at all; folders that are missing are made.
+
+    Args:
+        path: The file.
+        image: (H, W) grey or (H, W, 3) RGB, uint8 or uint16.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+
+    def write(part: Path) -> None:
+        part.write_bytes(encode_png(image))
+
+    write_atomically(path, write)
 
 
 def _numpy(source: Path | str | bytes | ArrayLike) -> tuple[NDArray[Any], str] | None:

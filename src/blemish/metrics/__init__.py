@@ -4,7 +4,7 @@ Higher scores are more anomalous; labels and mask pixels are 0 (good) or 1 (defe
 scores count exactly, and NaN is an error.
 """
 
-from blemish.metrics.bootstrap import Interval, auroc_interval, image_intervals, interval
+from blemish.metrics.bootstrap import Interval, auroc_interval, image_intervals, interval, mean_interval
 from blemish.metrics.decisions import (
     Confusion,
     Kind,
@@ -18,6 +18,7 @@ from blemish.metrics.decisions import (
     false_reject_rate,
     precision,
     rate,
+    rates_of,
     recall,
 )
 from blemish.metrics.pimo import aupimo
@@ -50,10 +51,12 @@ __all__ = [
     "false_reject_rate",
     "image_intervals",
     "interval",
+    "mean_interval",
     "precision",
     "precision_recall_curve",
     "pro_curve",
     "rate",
+    "rates_of",
     "recall",
     "regions",
     "roc_curve",

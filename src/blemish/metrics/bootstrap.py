@@ -8,6 +8,7 @@ are impossible; `decisions.rate` gives bounds that hold there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -314,3 +315,22 @@ def _bounds(values: Row, confidence: float) -> tuple[float, float]:
         raise InputError(f"confidence is {confidence}; it must lie between 0 and 1, as 0.95 does")
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def mean_interval(each: Sequence[Interval]) -> Interval:
+    """Return the mean of independent estimates with bounds from theirs.
+
+    By the method of variance estimates recovery (Zou and Donner, "Construction of confidence limits about effect
+    measures", Statistics in Medicine 27, 2008): the distances to the bounds add up as their squares do.
+
+    Args:
+        each: The estimates with their intervals.
+
+    Returns:
+        The same of their mean.
+    """
+    count = len(each)
+    mean = sum(one.value for one in each) / count
+    down = math.sqrt(sum((one.value - one.low) ** 2 for one in each)) / count
+    up = math.sqrt(sum((one.high - one.value) ** 2 for one in each)) / count
+    return Interval(mean, mean - down, mean + up)

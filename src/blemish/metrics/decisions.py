@@ -246,18 +246,32 @@ def decisions(labels: ArrayLike, scores: ArrayLike, threshold: float, confidence
         InputError: as `confusion`, good or defective parts are missing, or confidence is out of range.
     """
     counts = confusion(labels, scores, threshold)
+    return {"threshold": float(threshold), **rates_of(counts, confidence), "confusion": asdict(counts)}
+
+
+def rates_of(counts: Confusion, confidence: float = 0.95) -> dict[str, Any]:
+    """Return the rates of counted decisions, ready for JSON.
+
+    Args:
+        counts: The decisions; good and defective parts are among them.
+        confidence: Confidence level of the intervals, in (0, 1).
+
+    Returns:
+        As `decisions`, without threshold and confusion.
+
+    Raises:
+        InputError: good or defective parts are missing, or confidence is out of range.
+    """
     marked = counts.caught + counts.rejected
     escapes = rate(counts.escaped, counts.caught + counts.escaped, confidence)
     rejects = rate(counts.rejected, counts.rejected + counts.passed, confidence)
     return {
-        "threshold": float(threshold),
         "escape_rate": asdict(escapes),
         "false_reject_rate": asdict(rejects),
         "balanced_accuracy": 1 - (escapes.value + rejects.value) / 2,
         "precision": counts.caught / marked if marked else None,
         "recall": counts.caught / escapes.of,
         "f1": 2 * counts.caught / (marked + escapes.of),
-        "confusion": asdict(counts),
     }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blemish.report.page import write_page
+    from blemish.report.page import write_page, write_pages
     from blemish.report.pictures import picture
 
-__all__ = ["picture", "write_page"]
+__all__ = ["picture", "write_page", "write_pages"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,8 +16,8 @@ def __getattr__(name: str) -> Any:
         from blemish.report.pictures import picture
 
         return picture
-    if name == "write_page":
-        from blemish.report.page import write_page
+    if name in ("write_page", "write_pages"):
+        from blemish.report import page
 
-        return write_page
+        return getattr(page, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,8 @@ from blemish.core.errors import ImageError, InputError
 from blemish.core.files import write_text
 from blemish.core.prediction import Prediction
 from blemish.data.record import GOOD, Record
-from blemish.evaluation.evaluate import PIMO_INTERVAL, PartResult, Report, truth_mask
+from blemish.evaluation.evaluate import truth_mask
+from blemish.evaluation.report import HEADLINES, PIMO_INTERVAL, PartResult, Report
 from blemish.imaging.parts import preview
 from blemish.inference.inspection import Inspection
 from blemish.report import figures
@@ -129,12 +130,13 @@ def write_page(
     )
 
 
-def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
+def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]], whole: Report | None = None) -> Path:
     """Write one page that links the reports of several categories, with the table of their results.
 
     Args:
         path: File to write.
         pages: Each category's report and page, which is below the folder of `path`.
+        whole: The report of them all, where one model serves them.
 
     Returns:
         The page's file.
@@ -145,7 +147,36 @@ def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]]) -> Path:
     """
     links = {name: page.relative_to(path.parent).as_posix() for name, (_, page) in pages.items()}
     reports = {name: report for name, (report, _) in pages.items()}
-    return write_text(path, template("index.html").render(reports=reports, links=links, titles=TITLES))
+    shown = [name for name in HEADLINES if any(name in report.metrics for report in reports.values())]
+    found = template("index.html").render(reports=reports, links=links, titles=TITLES, metrics=shown, whole=whole)
+    return write_text(path, found)
+
+
+def write_pages(path: Path, report: Report, inspector: Inspection, records: Mapping[str, Record]) -> Path:
+    """Write the page of a report; of several categories a page of each, and one that links them.
+
+    Args:
+        path: File to write; the page of a category has its name added.
+        report: The results of the test.
+        inspector: Inspects the examples again for their pictures.
+        records: The tested records by key.
+
+    Returns:
+        The page's file.
+
+    Raises:
+        ImageError: as `write_page`.
+        InputError: as `write_page`.
+        MissingExtra: as `write_page`.
+        StorageError: as `write_page`.
+    """
+    if not report.categories:
+        return write_page(path, report, inspector, records)
+    pages = {
+        name: (own, write_page(path.with_name(f"{path.stem}-{name}.html"), own, inspector, records))
+        for name, own in report.categories.items()
+    }
+    return write_index(path, pages, report)
 
 
 def choose_examples(parts: list[PartResult], count: int) -> list[Group]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from blemish.core.files import printable, write_text
 from blemish.core.tables import csv_text
-from blemish.evaluation.evaluate import PartResult, Report
+from blemish.evaluation.report import PartResult, Report
 
 PLACE = ("left", "top", "right", "bottom")
 PARTS = [

@@ -60,6 +60,7 @@ CARD = DatasetCard(
             checksum="sha256:c0ded99ef32bfc8e352d52beb44515e5b292b8598cb963aadfa91ca0763505e4",
         ),
     ),
+    metrics=("SegF1",),
 )
 PRIVATE = ("test_private", "test_private_mixed")
 

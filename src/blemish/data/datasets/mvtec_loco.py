@@ -8,6 +8,7 @@ So every instance has its own mask, and a configuration gives the covered area f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from blemish.core.card import Archive, Counts, DatasetCard, Paper
@@ -16,6 +17,7 @@ from blemish.core.files import read_json
 from blemish.data.datamodule import DataModule
 from blemish.data.layout import CategoryFolder, category_folders, images, in_order, mvtec_records
 from blemish.data.record import Record
+from blemish.imaging.reading import read_mask_values
 
 CARD = DatasetCard(
     name="MVTec LOCO AD",
@@ -63,6 +65,7 @@ CARD = DatasetCard(
         "splicing_connectors has 360 training and 60 validation images on disk (counted here), 354 and 59 in the paper.",
         "The paper's table and defects_config.json spell some defects differently; match them by pixel value.",
     ),
+    metrics=("AU-sPRO",),
 )
 
 
@@ -148,7 +151,41 @@ def _with_instances(record: Record, folder: Path) -> Record:
 
 
 class MVTecLOCO(DataModule):
-    """MVTec LOCO AD, one category."""
+    """MVTec LOCO AD."""
 
     card = CARD
     index = staticmethod(index)
+
+    def saturations(self, record: Record) -> list[float] | None:
+        """Return from which covered area on each instance of a part counts as found, in pixels of the original image.
+
+        As in the paper's evaluation code: a relative threshold is a share of the instance's area, rounded down, an absolute
+        one a number of pixels, and at most the instance's area.
+
+        Args:
+            record: The part.
+
+        Returns:
+            One number for each of its masks; None for a good part.
+
+        Raises:
+            DataError: the category's defects_config.json is absent, or does not know the value of a mask.
+        """
+        if not record.masks:
+            return None
+        if record.category not in self._saturation:
+            self._saturation[record.category] = saturation(self.root, record.category)
+        known, found = self._saturation[record.category], []
+        for path in record.masks:
+            values = read_mask_values(path)
+            value = int(values.max())
+            if value not in known:
+                raise DataError(f"{path} has the pixel value {value}, which defects_config.json does not name.")
+            area, one = int((values > 0).sum()), known[value]
+            wanted = int(one.threshold * area) if one.relative else min(one.threshold, area)
+            found.append(float(max(wanted, 1)))
+        return found
+
+    @cached_property
+    def _saturation(self) -> dict[str, dict[int, Saturation]]:
+        return {}
