@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -248,31 +247,6 @@ def test_the_curve_has_every_turn_and_rate(uninterrupted, tmp_path) -> None:
     two = rows_of(tmp_path / "02-two-turns.csv")
     assert list(two[0]) == ["step", "seconds", "loss_1", "loss_2", "rate_1", "rate_2"]
     assert [row["loss_2"] == "" for row in two] == [step % 2 == 1 for step in range(1, 12)]
-
-
-def test_tensorboard_is_told_where_it_is_installed(tmp_path, monkeypatch) -> None:
-    told: list[tuple[str, int]] = []
-
-    class Writer:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            assert (folder, purge_step) == (str(tmp_path / "01-fit"), 1)
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            told.append((name, step))
-
-        def close(self) -> None:
-            told.append(("closed", 0))
-
-    fake = types.ModuleType("torch.utils.tensorboard")
-    fake.SummaryWriter = Writer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    module = nn.Linear(3, 1)
-    with session(tmp_path):
-        optimiser = torch.optim.SGD(module.parameters(), 0.1)
-        optimise(module, lambda b: module(b.inputs["x"]).square().mean(), Points(), steps=2, optimiser=optimiser)
-    assert ("loss", 1) in told
-    assert ("rate", 2) in told
-    assert told[-1] == ("closed", 0)
 
 
 def learn_a_line(steps: int, validation: list[Batch], **options) -> tuple[nn.Linear, list[float]]:

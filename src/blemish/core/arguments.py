@@ -38,9 +38,8 @@ WORK = {
     "precision": "the Engine's `precision`",
     **_each("default_root_dir root_dir project_path", "the Engine's `root`"),
     "callbacks": "leave them out; training stops early with the Engine's `patience`",
-    **_each(
-        "logger enable_checkpointing log_every_n_steps enable_progress_bar", "leave it out, all is in the run's folder"
-    ),
+    **_each("loggers", "the Engine's `logger`"),
+    **_each("enable_checkpointing log_every_n_steps enable_progress_bar", "leave it out, all is in the run's folder"),
     "protocol": "`resolution`: 'original' or 'network'",
     "task": "leave it out, pixels are measured where there are masks",
     **_each("normalization post_processor", "leave it out, scores stay raw and `false_reject_rate` sets the threshold"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,6 +31,7 @@ from blemish.inference.inspector import Inspector
 from blemish.inference.loading import is_exported, load
 from blemish.inference.provenance import Provenance
 from blemish.training.device import choose_device
+from blemish.training.loggers import Logger, check_loggers, reported
 from blemish.training.processes import rank, told
 from blemish.training.random_state import seeded
 from blemish.training.session import session
@@ -71,6 +73,8 @@ class Engine:
         patience: Training stops when the loss on half of the held-out good images has not improved for so many checks
             (every 100 steps); the threshold is then chosen from the other half. None: never.
         embed: Whether saved models hold large frozen networks as well, which otherwise are named with their hash.
+        logger: Where runs are reported besides their folders: "mlflow", "wandb", "tensorboard", an object with the methods
+            of Lightning's loggers, or a list of such.
 
     Raises:
         InputError: a rate outside (0, 1), or a device that is not there.
@@ -88,6 +92,7 @@ class Engine:
         precision: Precision = "float32",
         patience: int | None = None,
         embed: bool = False,
+        logger: str | Logger | Sequence[str | Logger] | None = None,
     ) -> None:
         for name, share in (("false_reject_rate", false_reject_rate), ("confidence", confidence)):
             if share is not None and not 0 < share < 1:  # now, not after an hour of fitting
@@ -96,7 +101,7 @@ class Engine:
         self.device = choose_device(device)
         self.false_reject_rate, self.confidence = false_reject_rate, confidence
         self.precision: Precision = precision
-        self.patience, self.embed = patience, embed
+        self.patience, self.embed, self.loggers = patience, embed, check_loggers(logger)
         self._runs: WeakKeyDictionary[Detector, _Known] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -178,7 +183,7 @@ class Engine:
         """Remember what was fitted, and say it."""
         self._runs[inspector.detector] = _Known(run, inspector.imaging, inspector.calibration, inspector.provenance)
         if verbose and rank() == 0:
-            print(f"{fitted_text(inspector.provenance, _threshold(inspector, given), given.count)}\nModel: {run.model}")
+            print(f"{fitted_text(inspector, given)}\nModel: {run.model}")
         return inspector
 
     def _seed(self, model: Detector) -> int:
@@ -202,16 +207,20 @@ class Engine:
             inspector = Inspector(model.to(self.device), datamodule.imaging, done.calibration, done.provenance)
         else:
             model.to(self.device)
-            training = session(
-                run.folder / "training",
-                precision=self.precision,
-                validation=given.validation,
-                patience=self.patience or 1,
-                settings={"data": given.source, "seed": seed},
-            )
-            with training, seeded(seed):
-                for number, task in enumerate(given.tasks):
-                    (model.adapt if number else model.fit)(task)
+            with self._reported(run) as loggers:
+                for logger in loggers:
+                    logger.log_hyperparams(run.config)
+                training = session(
+                    run.folder / "training",
+                    precision=self.precision,
+                    validation=given.validation,
+                    patience=self.patience or 1,
+                    settings={"data": given.source, "seed": seed},
+                    loggers=loggers,
+                )
+                with training, seeded(seed):
+                    for number, task in enumerate(given.tasks):
+                        (model.adapt if number else model.fit)(task)
             inspector = Inspector(model, datamodule.imaging, provenance=given.provenance(model, seed))
             self._save(inspector, run)
         self._choose_threshold(inspector, given, run)
@@ -221,6 +230,10 @@ class Engine:
         if inspector.calibration is None and given.threshold:
             inspector.calibrate(given.threshold, false_reject_rate=self.false_reject_rate, confidence=self.confidence)
             self._save(inspector, run)
+
+    def _reported(self, run: Run) -> AbstractContextManager[list[Logger]]:
+        """Open the loggers of a run; only process 0 reports."""
+        return reported(self.loggers if rank() == 0 else (), run.folder)
 
     def _save(self, inspector: Inspector, run: Run) -> None:
         if rank() == 0:
@@ -272,8 +285,12 @@ class Engine:
         config = {"method": detector.reference(), "params": detector.params, "seed": seed, "adapted": dict(before.data)}
         config |= {"data": given.source, "model": str(model) if isinstance(model, str | Path) else None}
         run = self._start(detector, data, config, resume=None, folder=folder)
-        with session(run.folder / "training", precision=self.precision, settings=config), seeded(seed):
-            detector.adapt(given.tasks[0])
+        with self._reported(run) as loggers:
+            for logger in loggers:
+                logger.log_hyperparams(run.config)
+            training = session(run.folder / "training", precision=self.precision, settings=config, loggers=loggers)
+            with training, seeded(seed):
+                detector.adapt(given.tasks[0])
         after = given.provenance(detector, seed)
         content = None if before.learned_content is None else (*before.learned_content, *(after.learned_content or ()))
         provenance = replace(
@@ -328,6 +345,11 @@ class Engine:
         said = {**({"model": str(model)} if isinstance(model, str | Path) else {}), **(about or {})}
         folder = beside if out is None else Path(out)
         found, _ = report_on(inspection, datamodule, resolution=resolution, out=folder, about=said)
+        run = self.run_of(inspection.detector) if isinstance(inspection, Inspector) else None
+        if run is not None:
+            with self._reported(run) as loggers:
+                for logger in loggers:
+                    logger.log_metrics({f"test/{name}": value.value for name, value in found.metrics.items()})
         return found
 
     @known_arguments("Engine.test")
@@ -474,17 +496,3 @@ class Engine:
                 "its threshold would mean nothing. Use the same image_size, crop, roi, ignore and white."
             )
         return Inspector(model, imaging, known.calibration, known.provenance), known.run.folder
-
-
-def _threshold(inspector: Inspector, given: FitData) -> str:
-    """Return what there is to say of a model's threshold."""
-    calibration = inspector.calibration
-    if calibration is None and given.tasks and inspector.detector.learns_from == "unlabelled":
-        return "No threshold: every good part was fitted on, and none is left to choose it from."
-    if calibration is None:
-        return "No threshold: nothing was held out to choose it from (holdout)."
-    lines = [f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts."]
-    lines += [calibration.guarantee, *([f"Note: {calibration.note}"] if calibration.note else [])]
-    for name, own in calibration.categories.items():
-        lines.append(f"{name}: threshold {own.threshold:.6g}, from {len(own.good_scores)} good parts. {own.guarantee}")
-    return "\n".join(lines)

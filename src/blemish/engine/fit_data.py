@@ -11,6 +11,7 @@ from blemish.core.errors import InputError
 from blemish.data.datamodule import DataModule
 from blemish.data.reader import Loader
 from blemish.data.record import Record
+from blemish.inference.inspector import Inspector
 from blemish.inference.provenance import Provenance
 from blemish.inference.sources import contents
 
@@ -128,22 +129,23 @@ def adapt_data(model: Detector, data: DataModule) -> FitData:
     return FitData((batches,), data.held_out_records, None, data.describe())
 
 
-def fitted_text(provenance: Provenance, threshold: str, count: int) -> str:
+def fitted_text(inspector: Inspector, given: FitData) -> str:
     """Return what there is to say after a fit.
 
     Args:
-        provenance: Of the fitted model.
-        threshold: What is said of its threshold.
-        count: Parts that were given to learn from.
+        inspector: The fitted model with its threshold.
+        given: What it was fitted on.
 
     Returns:
         Lines for a terminal.
     """
-    unread = provenance.unread
+    learns_from, unread = inspector.provenance.learns_from, inspector.provenance.unread
+    if learns_from == "nothing":
+        return f"The method learns from nothing.\n{_threshold(inspector, given)}"
     what = {"auxiliary": "labelled parts of other products", "unlabelled": "unlabelled parts"}
-    learned = f"Learned from {count - unread} {what.get(provenance.learns_from, 'good parts')}"
+    learned = f"Learned from {given.count - given.unread} {what.get(learns_from, 'good parts')}"
     learned += f"; {unread} more could not be read." if unread else "."
-    return "\n".join(["The method learns from nothing." if provenance.learns_from == "nothing" else learned, threshold])
+    return f"{learned}\n{_threshold(inspector, given)}"
 
 
 def _check(model: Detector, data: DataModule) -> None:
@@ -186,3 +188,17 @@ def _held_out(model: Detector, data: DataModule, patience: int | None) -> tuple[
         records[::2], data.imaging, inputs=model.inputs, batch_size=data.train_batch_size, on_error="skip"
     )
     return validation, list(records[1::2])
+
+
+def _threshold(inspector: Inspector, given: FitData) -> str:
+    """Return what there is to say of a model's threshold."""
+    calibration = inspector.calibration
+    if calibration is None and given.tasks and inspector.detector.learns_from == "unlabelled":
+        return "No threshold: every good part was fitted on, and none is left to choose it from."
+    if calibration is None:
+        return "No threshold: nothing was held out to choose it from (holdout)."
+    lines = [f"Threshold {calibration.threshold:.6g}, from {len(calibration.good_scores)} held-out good parts."]
+    lines += [calibration.guarantee, *([f"Note: {calibration.note}"] if calibration.note else [])]
+    for name, own in calibration.categories.items():
+        lines.append(f"{name}: threshold {own.threshold:.6g}, from {len(own.good_scores)} good parts. {own.guarantee}")
+    return "\n".join(lines)

@@ -24,7 +24,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -41,6 +41,7 @@ from blemish.training.device import device_of
 from blemish.training.early_stopping import EarlyStopping
 from blemish.training.fingerprint import fingerprint, same
 from blemish.training.log import Log
+from blemish.training.loggers import Logger
 from blemish.training.optimise import Loss, Phase, Position, Stop, callbacks, cycle
 from blemish.training.processes import averaged, distributed, level, own_randomness, processes, rank, share, wait
 from blemish.training.random_state import random_state, set_random_state
@@ -58,6 +59,7 @@ def session(
     patience: int = 10,
     check_every: int = 100,
     settings: Mapping[str, Any] | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Iterator[None]:
     """Log, save, resume and stop every `optimise` of the block.
 
@@ -76,6 +78,7 @@ def session(
         patience: Checks without improvement after which a phase ends.
         check_every: Steps between two checks.
         settings: What else decides the result, in plain values; a folder of other settings is refused.
+        loggers: What the curves are told to as well, where there is a folder.
 
     Yields:
         Nothing.
@@ -90,7 +93,7 @@ def session(
             f"save_every is {save_every} (at least 0), patience is {patience}, check_every is {check_every} (at least 1)"
         )
     where = None if folder is None else Path(folder)
-    options = _Options(where, save_every, precision, validation, patience, check_every, dict(settings or {}))
+    options = _Options(where, save_every, precision, validation, patience, check_every, dict(settings or {}), loggers)
     numbers = count(1)
     token = callbacks.set(lambda phase: _Callback(phase, options, next(numbers)).around())
     try:
@@ -108,6 +111,7 @@ class _Options:
     patience: int
     check_every: int
     settings: dict[str, Any]
+    loggers: Sequence[Logger]
 
 
 class _Callback:
@@ -219,7 +223,7 @@ class _Callback:
         columns = ["seconds", *(f"loss{end}" for end in ends), *(f"rate{end}" for end in ends)]
         columns += ["validation"] if self.stopping is not None else []
         stem = self.options.folder / f"{self.number}-{_file_name(self.phase.label)}"
-        with Log(stem, columns, len(self.phase.losses)) as self.log:
+        with Log(stem, columns, len(self.phase.losses), self.options.loggers) as self.log:
             yield
 
     def _save(self, *, complete: bool = False) -> None:
