@@ -15,6 +15,7 @@ GROUPS = {
         "demo": "make parts, fit, test and report: nothing is needed",
         "download": "download a data set",
         "fit": "learn from good parts and choose the threshold",
+        "adapt": "let a model learn further parts, or another product",
         "calibrate": "choose the threshold anew",
     },
     "Inspect": {

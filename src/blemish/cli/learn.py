@@ -1,4 +1,4 @@
-"""Commands that make a model: demo, fit, calibrate."""
+"""Commands that make a model: demo, fit, adapt, calibrate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from blemish.cli.app import app
 from blemish.cli.options import (
     CategoryOption,
+    ConfidenceOption,
     CropOption,
     DataOption,
     DatasetOption,
@@ -19,19 +20,28 @@ from blemish.cli.options import (
     HoldoutOption,
     IgnoreOption,
     JsonOption,
+    JudgeOption,
+    LoggerOption,
+    MethodOption,
     PatienceOption,
     PixelsOption,
     PresetBatchOption,
     PresetOption,
     PresetSizeOption,
+    ProtocolOption,
     RateOption,
     RoiOption,
     Root,
+    RunsOption,
+    SearchOption,
     SeedOption,
+    WeightsOption,
     WhiteOption,
     box,
-    data_class,
+    data_like,
+    data_module,
     data_options,
+    grid_options,
     method_options,
     parts_of,
 )
@@ -40,6 +50,8 @@ from blemish.core.errors import InputError
 
 if TYPE_CHECKING:
     from blemish.data.datamodule import DataModule
+    from blemish.engine import Engine
+    from blemish.inference.inspector import Inspector
 
 
 @app.command()
@@ -70,6 +82,16 @@ def fit(
         list[str] | None, typer.Option("--set", "-s", help="A parameter of the method, name=value; may be repeated.")
     ] = None,
     preset: PresetOption = None,
+    protocol: ProtocolOption = None,
+    auxiliary: Annotated[
+        Path | None,
+        typer.Option(help="Labelled parts of other products, for a method that learns from them; same layout."),
+    ] = None,
+    auxiliary_category: Annotated[
+        list[str] | None, typer.Option(help="Their category; repeated, or all. [default: none, or all but --category]")
+    ] = None,
+    search: SearchOption = None,
+    judge: JudgeOption = "planted",
     image_size: PresetSizeOption = None,
     batch_size: PresetBatchOption = None,
     crop: CropOption = None,
@@ -81,13 +103,15 @@ def fit(
     precision: Annotated[str, typer.Option(help="Of training: float32 or bfloat16.")] = "float32",
     patience: PatienceOption = None,
     false_reject_rate: RateOption = 0.01,
-    confidence: Annotated[
-        float | None,
-        typer.Option(help="How sure the false-reject rate must be, 0 to 1, e.g. 0.95. [default: right on average]"),
-    ] = None,
+    confidence: ConfidenceOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder in which run folders are made.")] = Path("runs"),
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Save large frozen networks too. [default: name and hash of those above 64 MiB]"),
+    ] = False,
+    logger: LoggerOption = None,
+    out: RunsOption = Path("runs"),
     resume: Annotated[Path | None, typer.Option(help="Folder of a stopped run to finish. [default: a new run]")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,21 +123,24 @@ def fit(
     from blemish.training.session import distributed
 
     settings = Preset(256, 32) if preset is None else registry.preset(method, preset)
-    data = data_class(dataset)(
-        root,
-        category,
-        image_size=image_size or settings.image_size,
-        train_batch_size=batch_size or settings.batch_size,
-        crop=crop,
-        roi=None if roi is None else box(roi),
-        ignore=ignore,
-        white=white,
-        max_pixels=max_pixels,
-        holdout=holdout,
-        seed=seed,
-        **data_options(dataset, data_option or []),
-    )
-    detector = registry.method(method)(**{**settings.params, **method_options(method, option or [], seed)})
+    options = data_options(dataset, data_option or [])
+    prepared: dict[str, Any] = {
+        "image_size": image_size or settings.image_size,
+        "train_batch_size": batch_size or settings.batch_size,
+        "crop": crop,
+        "roi": None if roi is None else box(roi),
+        "ignore": ignore,
+        "white": white,
+        "max_pixels": max_pixels,
+        "holdout": holdout,
+        "seed": seed,
+    }
+    data = data_module(root, dataset, category, options, protocol=protocol, **prepared)
+    others = None if auxiliary is None else data_module(auxiliary, dataset, auxiliary_category, options, **prepared)
+    params = {**settings.params, **method_options(method, option or [], seed)}
+    if search:
+        params, data = _searched(method, params, data, search, judge, device=device, resume=resume, quiet=as_json)
+    detector = registry.method(method)(**params)
     engine = Engine(
         out,
         seed=detector.params.get("seed", seed),
@@ -122,19 +149,92 @@ def fit(
         confidence=confidence,
         precision=precision,  # type: ignore[arg-type]  # the session checks it
         patience=patience,
+        embed=embed,
+        logger=logger,
     )
     with distributed():
         if rank() == 0 and not as_json:
             _say_length(method, detector.params, data, hint=preset is None and resume is None)
-        inspector = engine.fit(detector, data, resume=resume, verbose=not as_json)
-        if rank() > 0:
-            return None
-    run = engine.run_of(detector)
-    assert run is not None  # noqa: S101 - fit made it
+        inspector = engine.fit(detector, data, auxiliary=others, resume=resume, verbose=not as_json)
+        if rank() == 0:
+            _say_model(engine, inspector, as_json)
+
+
+@app.command()
+def adapt(
+    model: Annotated[Path, typer.Argument(help="Model file made by `blemish fit`; it stays as it is.")],
+    root: Root,
+    dataset: DatasetOption = "folder",
+    category: CategoryOption = None,
+    data_option: DataOption = None,
+    holdout: HoldoutOption = 0.2,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder it was fitted on: its held-out parts decide as well. [default: the new ones alone]"
+        ),
+    ] = None,
+    false_reject_rate: RateOption = 0.01,
+    confidence: ConfidenceOption = None,
+    weights: WeightsOption = None,
+    foreign: MethodOption = None,
+    logger: LoggerOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    out: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Let a fitted model learn further good parts, of its product or another, and choose its threshold anew."""
+    from blemish.engine import Engine
+    from blemish.inference.inspector import Inspector
+
+    options = data_options(dataset, data_option or [])
+    inspector = Inspector.load(model, weights=weights, method=foreign)
+    made_from = inspector.provenance
+    before = None
+    if earlier is not None:
+        before = data_like(made_from, earlier, made_from.dataset or dataset, None, {})
+    data = data_module(root, dataset, category, options, holdout=holdout, seed=seed)
+    engine = Engine(out, device=device, false_reject_rate=false_reject_rate, confidence=confidence, logger=logger)
+    adapted = engine.adapt(inspector, data, earlier=before, verbose=not as_json)
+    _say_model(engine, adapted, as_json)
+
+
+def _say_model(engine: Engine, inspector: Inspector, as_json: bool) -> None:
+    """Say where the model is."""
+    run = engine.run_of(inspector.detector)
+    assert run is not None  # noqa: S101 - it was just made
     if as_json:
         stored = None if inspector.calibration is None else inspector.calibration.as_dict()
-        return print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
-    typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
+        print_json({"model": str(run.model), "run": str(run.folder), "calibration": stored})
+    else:
+        typer.echo(f"Next:  blemish inspect {run.model} IMAGES")
+
+
+def _searched(
+    method: str,
+    params: dict[str, Any],
+    data: DataModule,
+    grid: list[str],
+    judge: str,
+    *,
+    device: str,
+    resume: Path | None,
+    quiet: bool,
+) -> tuple[dict[str, Any], DataModule]:
+    """Return the best hyper-parameters of a grid, and the data that is left to fit them on."""
+    import os
+
+    from blemish.engine.search import search
+
+    if resume is not None or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "a search runs on one process and is not resumed. Search first; then fit with what it found: --set name=value"
+        )
+    found = search(method, grid_options(method, grid), data, params=params, judge=judge, device=device)  # type: ignore[arg-type]  # search checks it
+    if not quiet:
+        typer.echo(found.text())
+    return {**params, **found.best}, found.data
 
 
 def _say_length(method: str, params: Mapping[str, Any], data: DataModule, *, hint: bool) -> None:

@@ -15,9 +15,11 @@ from blemish.cli.options import (
     DeviceOption,
     EngineOption,
     JsonOption,
+    MethodOption,
     Resolution,
     Root,
     ThreadsOption,
+    WeightsOption,
     data_like,
     data_options,
 )
@@ -40,6 +42,8 @@ def test(
         Path | None,
         typer.Option("--out", "-o", help="Folder for report.json, report.html and tables. [default: beside the model]"),
     ] = None,
+    weights: WeightsOption = None,
+    foreign: MethodOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +51,7 @@ def test(
     from blemish.engine.reporting import report_on
     from blemish.inference.loading import load
 
-    looks = load(model, device=device)
+    looks = load(model, device=device, weights=weights, method=foreign)
     made_from, options = looks.provenance, data_options(dataset, data_option or [])
     if dataset == "folder" and "test_share" not in options and made_from.learned_content is not None:
         options["test_share"] = 1  # tested whole, but for the parts that the model knows, where nobody has divided it

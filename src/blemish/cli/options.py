@@ -52,6 +52,23 @@ ProtocolOption = Annotated[
         help="How parts are divided: few-shot:k=4, noisy:share=0.1, unlabelled, continual. [default: one-class]"
     ),
 ]
+SearchOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Values to try of a parameter, name=[value, ...]; repeated: every combination. The best is fitted."
+    ),
+]
+JudgeOption = Annotated[
+    str, typer.Option(help="What a search is judged on: planted defects, or the labelled validation split.")
+]
+LoggerOption = Annotated[
+    list[str] | None, typer.Option(help="Report the run to mlflow, wandb or tensorboard as well; may be repeated.")
+]
+RunsOption = Annotated[Path, typer.Option("--out", "-o", help="Folder in which run folders are made.")]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(help="How sure the false-reject rate must be, 0 to 1, e.g. 0.95. [default: right on average]"),
+]
 DataOption = Annotated[
     list[str] | None,
     typer.Option("--data-option", "-D", help="An option of the data set, name=value; may be repeated (good=passed)."),
@@ -251,6 +268,37 @@ def method_options(method: str, pairs: list[str], seed: int) -> dict[str, Any]:
     if "seed" in python.signature(constructor).parameters:
         options.setdefault("seed", seed)
     return options
+
+
+def grid_options(method: str, pairs: list[str]) -> dict[str, list[Any]]:
+    """Return the values of `--search` by parameter.
+
+    Args:
+        method: The method's name.
+        pairs: Texts like "coreset_sampling_ratio=[0.01, 0.1]".
+
+    Returns:
+        The values to try, each of the parameter's type.
+
+    Raises:
+        InputError: a text holds no list, a parameter is named twice, or a value does not suit it.
+        UnknownName: the method has no such parameter.
+    """
+    import json
+
+    grid: dict[str, list[Any]] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = None
+        if not isinstance(values, list) or not values or name in grid:
+            raise InputError(
+                f"--search {pair!r} must be name=[value, ...], each parameter once, e.g. coreset_sampling_ratio=[0.01,0.1]"
+            )
+        grid[name] = [method_options(method, [f"{name}={json.dumps(value)}"], 0)[name] for value in values]
+    return grid
 
 
 def data_options(dataset: str, pairs: list[str]) -> dict[str, Any]:

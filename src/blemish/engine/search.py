@@ -115,7 +115,8 @@ def search(
             metrics = {name: report.metrics[name].value for name in JUDGED if name in report.metrics}
             found.append(Candidate(combination, sum(metrics.values()) / len(metrics), metrics))
     best = max(found, key=lambda candidate: candidate.score)
-    return SearchResult(best.params, found, _divided(data, left), judge)
+    chosen = {"grid": {name: list(values) for name, values in grid.items()}, "best": best.params, "judged_by": judge}
+    return SearchResult(best.params, found, _divided(data, left, chosen), judge)
 
 
 def _subsets(data: DataModule, judge: str, folder: Path, seed: int) -> tuple[Subsets, Subsets]:
@@ -139,7 +140,16 @@ def _subsets(data: DataModule, judge: str, folder: Path, seed: int) -> tuple[Sub
     return Subsets(data.train_records, [], [*half, *spoilt]), Subsets(data.train_records, rest, data.test_records)
 
 
-def _divided(data: DataModule, subsets: Subsets) -> ProtocolData:
-    found = ProtocolData(data, data.protocol if isinstance(data, ProtocolData) else Protocol())
-    found.subsets = subsets
+class _Divided(ProtocolData):
+    """Parts that a search has divided; it says so, for a model's provenance."""
+
+    searched: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), **({"search": self.searched} if self.searched else {})}
+
+
+def _divided(data: DataModule, subsets: Subsets, searched: dict[str, Any] | None = None) -> ProtocolData:
+    found = _Divided(data, data.protocol if isinstance(data, ProtocolData) else Protocol())
+    found.subsets, found.searched = subsets, searched or {}
     return found

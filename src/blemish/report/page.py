@@ -109,7 +109,7 @@ def write_page(
         path,
         template("page.html").render(
             report=report,
-            title=_title(report.about.get("method", ""), report.about.get("data", {})),
+            title=_title(report),
             titles=TITLES,
             pimo=PIMO_INTERVAL,
             distributions=figures.distributions(_scores_by_kind(report), report.decisions.get("threshold")),
@@ -219,9 +219,13 @@ def choose_examples(parts: list[PartResult], count: int) -> list[Group]:
     ]
 
 
-def _title(method: str, data: Mapping[str, Any]) -> str:
+def _title(report: Report) -> str:
+    method, data = report.about.get("method", ""), report.about.get("data", {})
     dataset = Path(data.get("root", "")).name if data.get("dataset") == "folder" else data.get("dataset")
-    return " · ".join(filter(None, [method, dataset, data.get("category")]))
+    category = data.get("category")
+    if category == "all" or isinstance(category, list):  # the page is of one of them
+        category = report.parts[0].category
+    return " · ".join(filter(None, [method, dataset, category]))
 
 
 def _scores_by_kind(report: Report) -> dict[str, list[float]]:

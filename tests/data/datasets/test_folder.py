@@ -65,6 +65,16 @@ def test_mvtec_layout(draw):
     }
 
 
+def test_a_validation_folder_may_hold_kinds(draw):
+    """Where good parts have a folder of their own, what lies beside it is defective: it was learned as good before."""
+    trained = "train/good/0.png"
+    root = draw(f"a/{trained}", "a/val/good/0.png", "a/val/cut/0.png", f"b/{trained}", "b/val/cut/0.png")
+    assert told(index(root, "a")) == {"a/val/cut/0.png": ("cut", "validation"), "a/val/good/0.png": ("good", "validation")}
+    assert told(index(root, "b")) == {"b/val/cut/0.png": ("cut", "validation")}
+    root = draw("c/train/cam1/0.png", "c/val/cam1/0.png")
+    assert told(index(root, "c")) == {"c/val/cam1/0.png": ("good", "validation")}
+
+
 def test_training_images_without_a_good_folder(draw):
     root = draw("Train/cam1/0.png", "Train/cam2/0.png", "Test/ok/0.png", "Test/ng/0.png")
     assert told(index(root)) == {"Test/ng/0.png": ("ng", "test"), "Test/ok/0.png": ("good", "test")}

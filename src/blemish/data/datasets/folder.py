@@ -249,7 +249,10 @@ def _named_folders(plan: _Plan, name: str, argument: str) -> list[Path]:
 
 
 def _with_splits(plan: _Plan, learning: bool) -> _Plan:
-    """Read `train`, `validation` and `test` folders: train holds good images, test a folder for each kind."""
+    """Read `train`, `validation` and `test` folders: train holds good images, test a folder for each kind.
+
+    A validation folder may hold kinds of defects as well, where good parts have a folder of their own.
+    """
     start = plan.start
     if learning and "train" not in plan.splits.values():
         raise DataError(
@@ -270,7 +273,10 @@ def _with_splits(plan: _Plan, learning: bool) -> _Plan:
         inner = [f for f in folders(folder) if f not in plan.skip and next(_files(f), None)]
         right = [f for f in inner if _is_good(f)]
         wrong = [f for f in inner if f not in right]
-        if split == "test":
+        named = right or any(
+            _is_good(f) for other, use in plan.splits.items() if use == "train" for f in folders(other)
+        )
+        if split == "test" or (split == "validation" and inner and named):
             good += right
             for other in wrong:
                 kinds |= _kinds(other) if _is_defective(other) else {other: other.name}
