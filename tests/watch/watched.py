@@ -22,6 +22,9 @@ class Brightness:
 
     inputs = ("image",)
 
+    def completed(self, sources):
+        return list(sources)
+
     def __init__(self) -> None:
         self.imaging = Imaging(size=(16, 16))
         self.calibration: Calibration | None = from_good([i / 100 for i in range(50)], 0.05, pixel_peaks=[0.5] * 50)

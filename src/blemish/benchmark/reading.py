@@ -127,8 +127,8 @@ def _source(table: Any) -> tuple[Source, tuple[str, ...] | None]:
         if key not in ("name", "kind", "root", "categories", "options", "make"):
             raise UnknownName("key of datasets", key, ("name", "kind", "root", "categories", "options", "make"))
     data = registry.dataset(table["kind"])
-    kind = data.index.__module__.rpartition(".")[2]
-    name = _name("name of a data set", table.get("name", kind))
+    kind = data.reference()
+    name = _name("name of a data set", table.get("name", kind.rpartition(":")[2].lower()))
     if "make" in table and kind != "synthetic":
         raise InputError(f"data set {name!r} is of kind {kind!r}; only those of kind 'synthetic' can be made")
     if "make" not in table and "root" not in table:
@@ -170,11 +170,10 @@ def _arguments(function: Callable[..., Any], values: Any, kind: str, unless: set
 def _methods(key: str, value: Any) -> tuple[str, ...]:
     if value == "all":
         return registry.methods()
-    return tuple(dict.fromkeys(_file_name(name) for name in _texts(key, value)))
-
-
-def _file_name(name: str) -> str:
-    return registry.method(name).__module__.rpartition(".")[2]
+    found = tuple(dict.fromkeys(registry.method_name(name) for name in _texts(key, value)))
+    for name in found:
+        registry.method(name)  # a reference is looked up here
+    return found
 
 
 def _known_preset(preset: str | None, methods: tuple[str, ...]) -> None:

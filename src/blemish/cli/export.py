@@ -64,7 +64,7 @@ def export(
         raise InputError(
             "int8 needs good images to take the ranges of its activations from; name them with --data FOLDER"
         )
-    compared = parts_of(images) if images is not None else test or good
+    compared = parts_of(images, inspector.inputs) if images is not None else test or good
     place = out or model.with_suffix(SUFFIX.get(format, ".onnx"))
     parity = write(
         inspector,

@@ -104,7 +104,11 @@ def inspect(
     settings: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads}
     settings |= {"weights": weights, "method": method}
     inspector = load(model, **settings)
-    roots = {str(p): s if s.is_dir() else p.parent for s in sources for p in (parts_of(s) if s.is_dir() else [s])}
+    roots = {
+        str(p): s if s.is_dir() else p.parent
+        for s in sources
+        for p in (parts_of(s, inspector.inputs) if s.is_dir() else [s])
+    }
     parts = inspector.completed(map(Path, roots), templates(input or []), category)
     counts = {"good": 0, "defective": 0, "error": 0, "no threshold": 0}
     if where(on) == "ray":

@@ -274,8 +274,8 @@ def calibrate(
 
     inspector = Inspector.load(model)
     inspector.calibrate(
-        parts_of(good),
-        None if defective is None else parts_of(defective),
+        parts_of(good, inspector.inputs),
+        None if defective is None else parts_of(defective, inspector.inputs),
         false_reject_rate=false_reject_rate,
         escape_rate=escape_rate,
         confidence=confidence,

@@ -12,7 +12,7 @@ from blemish.core.arguments import DATA, WORK, named_values
 from blemish.core.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from blemish.data.datamodule import DataModule
     from blemish.inference.provenance import Provenance
@@ -334,18 +334,19 @@ def where(on: str) -> str:
     return on
 
 
-def parts_of(folder: Path) -> list[Path]:
-    """Return the images of parts in a folder and below; reports how many masks were left out.
+def parts_of(folder: Path, inputs: Sequence[str]) -> list[Path]:
+    """Return the main files of parts in a folder and below; reports how many masks were left out.
 
     Args:
         folder: The folder.
+        inputs: The kinds that the model looks at.
 
     Returns:
         Their paths, sorted.
     """
     from blemish.inference.sources import parts_below
 
-    parts, masks = parts_below(folder)
+    parts, masks = parts_below(folder, inputs)
     if masks:
         typer.echo(f"{masks}.", err=True)
     return parts

@@ -89,7 +89,7 @@ def method_card(name: str) -> Card:
     Raises:
         UnknownName: no such method.
     """
-    folder, known = Path(_package(METHODS).__path__[0]), _method_name(name)
+    folder, known = Path(_package(METHODS).__path__[0]), method_name(name)
     if known not in methods():
         found = method(name)
         card = getattr(importlib.import_module(found.__module__), "CARD", None)
@@ -122,7 +122,7 @@ def method(name: str) -> type[Detector]:
         InputError: a reference names nothing that can be imported, or no method.
         MissingExtra: torch, or what else it needs, is not installed.
     """
-    known = _method_name(name)
+    known = method_name(name)
     if known in methods():
         found: type[Detector] = _package(METHODS).find(known)
         return found
@@ -168,7 +168,18 @@ def _base() -> type[Detector]:
     return Detector
 
 
-def _method_name(name: str) -> str:
+def method_name(name: str) -> str:
+    """Return the one name of a method that may be spelled in several ways.
+
+    Args:
+        name: As `method` takes it.
+
+    Returns:
+        The name of our method's file, a registered name, or a reference.
+
+    Raises:
+        UnknownName: no such method; a reference is not looked up.
+    """
     if ":" in name or name in installed("blemish.methods"):
         return name
     folded = name.lower().replace("_", "").replace("-", "")

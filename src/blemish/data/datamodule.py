@@ -108,10 +108,16 @@ class DataModule:
         known = (name for name in (*own, *further) if name not in ("self", "options"))
         refuse_unknown(cls.__name__, options, known, DATA)
 
+    @classmethod
+    def reference(cls) -> str:
+        """The name by which this class is found again: "mvtec_ad", or "package.module:Class" of one that is not ours."""
+        ours = cls.__module__.startswith("blemish.data.datasets.")
+        return cls.__module__.rpartition(".")[2] if ours else f"{cls.__module__}:{cls.__qualname__}"
+
     @property
     def name(self) -> str:
-        """The data set's module name, as the command line knows it."""
-        return type(self).index.__module__.rpartition(".")[2]
+        """The data set's name, as the command line knows it."""
+        return self.reference()
 
     @property
     def named(self) -> list[str]:

@@ -173,7 +173,8 @@ class Engine:
         folder: Path | str | None,
     ) -> Run:
         """Return the run that is resumed, or a new one; all processes the same."""
-        name = "-".join([type(model).__name__.lower(), datamodule.name, *datamodule.named])
+        data = datamodule.name.rpartition(":")[2].lower()  # of another package's its class
+        name = "-".join([type(model).__name__.lower(), data, *datamodule.named])
         if resume is None and rank() == 0:
             run = runs.start(self.root, name, config) if folder is None else runs.start_at(Path(folder), config)
             resume = run.folder

@@ -151,15 +151,28 @@ def _traced(detector: Detector, size: tuple[int, int], name: str) -> Any:
                 f"{name} cannot be exported: it answers in words as well, and a graph gives numbers. Inspect with the "
                 "model itself (`blemish inspect`)."
             )
-        program = torch.onnx.export(
-            answers,
-            examples,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(detector.inputs),
-            output_names=list(_outputs(found)),
-            dynamic_shapes={"inputs": tuple({0: torch.export.Dim.DYNAMIC} for _ in examples)},
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                answers,
+                examples,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(detector.inputs),
+                output_names=list(_outputs(found)),
+                dynamic_shapes={"inputs": tuple({0: torch.export.Dim.DYNAMIC} for _ in examples)},
+                verbose=False,
+            )
+        except Exception as error:  # the exporter has no type of its own for what it cannot trace or translate
+            raise ExportError(
+                f"{name} cannot be exported: {_cause(error)}. Write forward in operations that ONNX has, whatever the "
+                "values are, or say on the method's CARD why it cannot be (not_exported)."
+            ) from error
     assert program is not None  # noqa: S101 - it is None only where a file is written
     return program.model_proto
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of what was at the root of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")[:240]

@@ -130,7 +130,7 @@ class Inspection(ABC):
             InputError: something that the model looks at is missing, or it is given what it does not look at.
         """
         if isinstance(source, str | Path) and Path(source).is_dir():
-            parts, masks = parts_below(Path(source))
+            parts, masks = parts_below(Path(source), self.inputs)
             if masks:
                 warnings.warn(f"{masks}; to inspect them all the same, give a list of files", stacklevel=2)
             return list(self.stream(self.completed(parts, inputs, category), batch_size=batch_size))
@@ -140,6 +140,16 @@ class Inspection(ABC):
         if only.error is not None:
             raise ImageError(only.error)
         return only
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The products that the model is for, as far as their names are known."""
+        if self.calibration is not None and self.calibration.categories:
+            return tuple(self.calibration.categories)
+        said = self.provenance.category
+        if isinstance(said, str):
+            return () if said == "all" else (said,)
+        return tuple(said or ())
 
     def completed(
         self, sources: Iterable[Any], inputs: Mapping[str, str] | None = None, category: str | None = None
@@ -157,7 +167,9 @@ class Inspection(ABC):
         Raises:
             InputError: `inputs` are given for what is no path, or for a kind that the model does not look at.
         """
-        known = () if self.calibration is None else tuple(self.calibration.categories)
+        known = self.categories
+        if category is None and len(known) == 1 and "category" in self.inputs:
+            category = known[0]  # the one product that it is for
         found: list[Any] = []
         given = list(sources)
         if all(isinstance(source, str | Path) for source in given):

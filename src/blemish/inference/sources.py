@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ PLACES = ("stem", "name", "suffix", "parent")
 """What a template of a file may hold, of the part's main file: name without suffix, name, suffix, name of its folder."""
 
 
-def parts_below(folder: Path) -> tuple[list[Path], str]:
-    """Return the images of parts in a folder and below, without the masks of defects.
+def parts_below(folder: Path, inputs: Sequence[str] = ("image",)) -> tuple[list[Path], str]:
+    """Return the main files of parts in a folder and below, without the masks of defects.
 
     Args:
         folder: Folder to search.
+        inputs: The kinds that the model looks at.
 
     Returns:
         The files, sorted, and a message about the masks left out, or "".
@@ -32,17 +33,19 @@ def parts_below(folder: Path) -> tuple[list[Path], str]:
     Raises:
         DataError: as `images_below`.
     """
-    found = images_below(folder)
+    measured = KINDS[main_input(inputs)].measured
+    found = images_below(folder, (*SUFFIXES, ".npy") if measured else SUFFIXES)
     parts = without_masks(folder, found)
     masks = len(found) - len(parts)
     return parts, f"{masks} masks in {folder} are no parts and were left out" if masks else ""
 
 
-def images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Return all image files in a folder and below, except hidden ones.
 
     Args:
         folder: Folder to search.
+        suffixes: How their names end, in lower case.
 
     Returns:
         The files, sorted.
@@ -57,13 +60,13 @@ def images_below(folder: Path) -> list[Path]:
         for place, folders, names in os.walk(folder, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(".")]
             paths = (Path(place, name) for name in names if not name.startswith("."))
-            found += (path for path in paths if path.suffix.lower() in SUFFIXES and _is_file(path))
+            found += (path for path in paths if path.suffix.lower() in suffixes and _is_file(path))
     except OSError as error:
         raise DataError(
             f"{error.filename} cannot be looked into: {error.strerror}. Allow reading it, or name the images to look at."
         ) from error
     if not found:
-        raise DataError(f"{folder} holds no image; looked for {', '.join(SUFFIXES)} in it and below.")
+        raise DataError(f"{folder} holds no image; looked for {', '.join(suffixes)} in it and below.")
     return sorted(found)
 
 

@@ -17,7 +17,6 @@ from blemish.core.prediction import Prediction
 from blemish.imaging.images import Imaging
 from blemish.imaging.parts import preview
 from blemish.inference.calibration import Calibration
-from blemish.inference.sources import with_inputs
 from blemish.watch.backlog import Backlog, FileState, now_at
 from blemish.watch.find import Finder, Sweep, check_folders, chooser
 from blemish.watch.inspect import Status, Throughput, checked, line_of, sweep_up, write_overlay
@@ -42,6 +41,16 @@ class Looks(Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """The kinds of input it looks at."""
+
+    def completed(self, sources: Iterable[Any]) -> list[Any]:
+        """Return files with their category, where it is known.
+
+        Args:
+            sources: Files.
+
+        Returns:
+            Sources for `stream`.
+        """
 
     def stream(self, sources: Iterable[Any], *, batch_size: int = 8) -> Iterator[Prediction]:
         """Inspect files one after another.
@@ -222,8 +231,7 @@ class Watch:
 
     def _part(self, path: Path) -> Any:
         """Return the file, with its category where the model knows the folder's name as one."""
-        calibration = self.model.calibration
-        return with_inputs([path], self.model.inputs, {}, known=calibration.categories if calibration else ())[0]
+        return self.model.completed([path])[0]
 
     def _conclude(self, file: FileState, verdict: Prediction) -> None:
         """Write the verdict, unless the file is gone or has changed by now, or may be readable later."""

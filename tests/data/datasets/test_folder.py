@@ -69,7 +69,10 @@ def test_a_validation_folder_may_hold_kinds(draw):
     """Where good parts have a folder of their own, what lies beside it is defective: it was learned as good before."""
     trained = "train/good/0.png"
     root = draw(f"a/{trained}", "a/val/good/0.png", "a/val/cut/0.png", f"b/{trained}", "b/val/cut/0.png")
-    assert told(index(root, "a")) == {"a/val/cut/0.png": ("cut", "validation"), "a/val/good/0.png": ("good", "validation")}
+    assert told(index(root, "a")) == {
+        "a/val/cut/0.png": ("cut", "validation"),
+        "a/val/good/0.png": ("good", "validation"),
+    }
     assert told(index(root, "b")) == {"b/val/cut/0.png": ("cut", "validation")}
     root = draw("c/train/cam1/0.png", "c/val/cam1/0.png")
     assert told(index(root, "c")) == {"c/val/cam1/0.png": ("good", "validation")}
