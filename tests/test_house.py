@@ -74,11 +74,17 @@ def test_names_of_other_libraries_are_the_same_methods() -> None:
 
 
 def test_the_first_names_are_at_the_top() -> None:
-    from blemish import Engine, Folder, Inspector, Prediction, Runtime, create_method, list_datasets, list_methods, load
+    from blemish import Engine, Folder, Inspector, Prediction, create_method, list_datasets, list_methods, load
 
+    names = "Engine Folder Inspector Prediction create_method list_backbones list_datasets list_methods load"
+    assert sorted(blemish.__all__) == names.split()
     assert (Engine.__module__, Inspector.__module__) == ("blemish.engine.engine", "blemish.inference.inspector")
     assert (Folder, Prediction) == (blemish.data.Folder, blemish.core.prediction.Prediction)
-    assert (Runtime, load) == (blemish.inference.runtime.Runtime, blemish.inference.loading.load)
+    assert load == blemish.inference.loading.load
+    assert blemish.list_backbones("texnet_*") == ["texnet_s", "texnet_m"]
+    assert "vit_small_patch14_dinov2.lvd142m" not in blemish.list_backbones("*resnet18*")
+    with pytest.raises(UnknownName, match=r"unknown backbone 'resnet81'. Did you mean 'resnet"):
+        blemish.list_backbones("resnet81")
     assert list_methods() == list(registry.methods())
     assert list_datasets() == list(registry.datasets())
     assert create_method("Patch-Core", seed=3).params["seed"] == 3

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from blemish.core.registry import create_method, list_datasets, list_methods
     from blemish.data.datasets.folder import Folder
     from blemish.engine.engine import Engine
+    from blemish.features import list_backbones
     from blemish.inference.inspector import Inspector
     from blemish.inference.loading import load
-    from blemish.inference.runtime import Runtime
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,9 +19,8 @@ __all__ = [
     "Folder",
     "Inspector",
     "Prediction",
-    "Runtime",
-    "__version__",
     "create_method",
+    "list_backbones",
     "list_datasets",
     "list_methods",
     "load",
@@ -32,8 +31,8 @@ _PLACES = {
     "Folder": "blemish.data",
     "Inspector": "blemish.inference.inspector",
     "Prediction": "blemish.core.prediction",
-    "Runtime": "blemish.inference.runtime",
     "create_method": "blemish.core.registry",
+    "list_backbones": "blemish.features",
     "list_datasets": "blemish.core.registry",
     "list_methods": "blemish.core.registry",
     "load": "blemish.inference.loading",

@@ -127,6 +127,15 @@ def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
         ({"params": {"padim": {}}}, "unknown method of params 'padim'"),
         ({"params": {"patchcore": {"neighbour": 2}}}, "parameter of patchcore 'neighbour'. Did you mean 'neighbours'"),
         ({"params": {"patchcore": {"neighbours": "x"}}}, "neighbours must be int"),
+        ({"search": {"patchcore": {"neighbours": [1]}}}, "search needs held-out good parts"),
+        (
+            {"search": {"patchcore": {"neighbour": [1]}}},
+            "parameter of patchcore 'neighbour'. Did you mean 'neighbours'",
+        ),
+        ({"search": {"patchcore": {"neighbours": ["x"]}}}, "neighbours must be int"),
+        ({"search": {"patchcore": {"neighbours": 3}}}, "search.neighbours is 3; it must be a list"),
+        ({"search": {"stpm": {"steps": [3]}}}, "one of the grid's methods"),
+        ({"judge": "test"}, "unknown judge 'test'"),
         ({"datasets": [{"root": "x"}]}, r"datasets holds .*; each is a table"),
         ({"datasets": [{"kind": "mvtec", "root": "x"}]}, "unknown data set 'mvtec'. Did you mean 'mvtec_ad'"),
         ({"datasets": [{"kind": "visa"}]}, "data set 'visa' has no root"),
@@ -148,6 +157,18 @@ def test_the_presets_are_grids_and_say_what_they_are_for(name) -> None:
 def test_errors_name_the_key_the_value_and_the_nearest(change, message) -> None:
     with pytest.raises(InputError, match=message):
         parse({**LEAST, **change})
+
+
+def test_a_search_is_part_of_what_a_cell_is(made, tmp_path) -> None:
+    """Cells without one are named as they always were."""
+    plain = {"name": "x", "methods": ["padim"], "datasets": [{"kind": "synthetic", "root": made}]}
+    wanted = {"padim": {"dims": [5, 10]}}
+    one = parse({**plain, "holdout": 0.3}).cells(tmp_path)[0]
+    assert "search" not in one.as_dict()
+    searching = parse({**plain, "holdout": 0.3, "search": wanted}).cells(tmp_path)[0]
+    assert searching.search == wanted["padim"]
+    assert Cell.from_dict(json.loads(json.dumps(searching.as_dict()))) == searching
+    assert len({one.sha256, searching.sha256, dataclasses.replace(searching, judge="validation").sha256}) == 3
 
 
 def test_what_is_missing_is_said(tmp_path) -> None:

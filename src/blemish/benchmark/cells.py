@@ -40,7 +40,8 @@ class Cell:
     """What is to be measured. `categories` are one (None in it: the data set has none), or, for a unified detector, all.
 
     `params` are the method's, those of its preset included. `train_images` is the largest number of good images learned
-    from, None for all. `images_sha256` stands for the images: names, sizes, splits and labels of every record.
+    from, None for all. `images_sha256` stands for the images: names, sizes, splits and labels of every record. `search`
+    holds values to try of further parameters, and `judge` says by what the best are chosen (`blemish.engine.search`).
     """
 
     method: str
@@ -58,6 +59,8 @@ class Cell:
     patience: int | None
     resolution: Resolution
     images_sha256: str
+    search: Mapping[str, list[Any]] = field(default_factory=dict)
+    judge: str = "planted"
 
     @property
     def category(self) -> str | None:
@@ -67,7 +70,12 @@ class Cell:
     def as_dict(self) -> dict[str, Any]:
         """Return the cell as JSON values; `Cell.from_dict` reads them back."""
         return {
-            **{name: value for name, value in vars(self).items() if name not in ("source", "protocol")},
+            **{
+                name: value
+                for name, value in vars(self).items()
+                if name not in ("source", "protocol", "search", "judge")
+            },
+            **({"search": self.search, "judge": self.judge} if self.search else {}),
             "categories": list(self.categories),
             "source": asdict(self.source),
             "dataset": self.source.name,
@@ -87,7 +95,9 @@ class Cell:
         Returns:
             The cell.
         """
-        given = {key: stored[key] for key in cls.__dataclass_fields__}
+        given = {
+            key: stored[key] for key in cls.__dataclass_fields__ if key in stored or key not in ("search", "judge")
+        }
         given["source"] = Source(**stored["source"])
         given["categories"] = tuple(stored["categories"])
         given["protocol"] = protocol(stored["protocol_settings"])

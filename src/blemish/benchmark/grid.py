@@ -23,7 +23,10 @@ options = {}                             # further arguments of its reader: {tes
 # make = {}                              # of kind "synthetic" instead of root: made in OUT, with these arguments
 
 [params.patchcore]                       # parameters of a method beside its preset's
-coreset_sampling_ratio = 0.01
+neighbours = 9
+
+[search.patchcore]                       # values to try: the best by planted defects, never by test images, is measured
+coreset_sampling_ratio = [0.01, 0.1]     # needs a holdout; judge = "validation" at the top: by labelled validation images
 """
 
 from __future__ import annotations
@@ -69,6 +72,8 @@ class Grid:
     resolution: Resolution = "original"
     limit_minutes: float | None = None
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    search: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+    judge: str = "planted"
 
     def cells(self, out: Path | str) -> list[Cell]:
         """Return every cell, those that share images next to each other; images that are to be made are made now.
@@ -122,6 +127,8 @@ class Grid:
             train_images=self.train_images,
             patience=self.patience,
             resolution=self.resolution,
+            search=self.search.get(method, {}),
+            judge=self.judge,
             images_sha256=_sha256([record for category in categories for record in images[category]]),
         )
 

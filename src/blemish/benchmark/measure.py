@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from blemish.data import synthetic
 from blemish.data.record import Record
 from blemish.data.split import split_hash
 from blemish.engine.engine import Engine
+from blemish.engine.search import SearchResult, search
 from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.protocol_data import ProtocolData
 from blemish.evaluation.report import Report
@@ -75,7 +77,11 @@ def measure(
             records = [*data.train_records, *data.held_out_records, *test]
             cache = FeatureCache(features / "maps", _known(cell, records, data.imaging, features))
         folder = scratch / "run" if fitted is None else fitted / cell.learning.name
+        searched: SearchResult | None = None
         with nullcontext() if cache is None else cache.open():
+            if cell.search:
+                searched = _searched(cell, data, device)
+                cell, data = replace(cell, params={**cell.params, **searched.best}), searched.data
             inspector, learning, kept = _fitted(cell, data, device, cache, folder)
             report = evaluate(
                 inspector,
@@ -104,6 +110,7 @@ def measure(
             "counts": {"train": len(split.train), "held_out": len(split.held_out), "test": len(split.test)},
             "weights": _weights(inspector),
             "fitted": "for another cell" if kept else "here",
+            **({} if searched is None else {"search": searched.as_dict()}),
             "features": None if cache is None else {"looked_up": cache.looked_up, "computed": cache.computed},
             "seconds": round(time.perf_counter() - begun, 3),
         },
@@ -127,6 +134,11 @@ def _data(cell: Cell) -> ProtocolData:
         **source.options,
     )
     return ProtocolData(data, cell.protocol, train_images=cell.train_images)
+
+
+def _searched(cell: Cell, data: ProtocolData, device: str) -> SearchResult:
+    judge: Any = cell.judge
+    return search(cell.method, cell.search, data, params=cell.params, judge=judge, device=device, seed=cell.seed)
 
 
 def _fitted(

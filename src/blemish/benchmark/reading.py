@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from blemish.benchmark.cells import Source
 from blemish.benchmark.grid import Grid
@@ -17,6 +17,7 @@ from blemish.core import registry
 from blemish.core.arguments import named_values
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import synthetic
+from blemish.engine.search import Judge
 from blemish.evaluation.report import RESOLUTIONS
 from blemish.evaluation.settings import Protocol, protocol
 
@@ -84,6 +85,9 @@ def parse(values: Mapping[str, Any], roots: Mapping[str, str] | None = None) -> 
             raise InputError(f"the grid has no {key}. Every grid needs name, methods and datasets.")
     checked = {key: _KEYS[key](key, value) for key, value in given.items()}
     checked["params"] = _params(checked.get("params", {}), checked["methods"])
+    checked["search"] = _search(checked.get("search", {}), checked["methods"])
+    if checked["search"] and not checked.get("holdout"):
+        raise InputError("search needs held-out good parts to judge on: add a holdout to the grid, holdout = 0.3")
     _known_preset(checked.get("preset"), checked["methods"])
     sources = checked.pop("datasets")
     for name in roots or {}:
@@ -159,6 +163,16 @@ def _params(value: Mapping[str, Any], methods: tuple[str, ...]) -> dict[str, dic
             )
         constructor = registry.method(method).__init__
         found[method] = _arguments(constructor, params, f"parameter of {method}", {"self"})
+    return found
+
+
+def _search(value: Mapping[str, Any], methods: tuple[str, ...]) -> dict[str, dict[str, list[Any]]]:
+    """Return the values to try of each method's parameters, each of the parameter's type."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for method, grid in value.items():
+        for name, values in _table(f"search.{method}", grid).items():
+            each = [_params({method: {name: one}}, methods)[method][name] for one in _filled(f"search.{name}", values)]
+            found.setdefault(method, {})[name] = each
     return found
 
 
@@ -241,6 +255,12 @@ def _resolution(key: str, value: Any) -> str:
     return str(value)
 
 
+def _judge(key: str, value: Any) -> str:
+    if value not in get_args(Judge):
+        raise UnknownName(key, str(value), get_args(Judge))
+    return str(value)
+
+
 _KEYS: dict[str, Callable[[str, Any], Any]] = {
     "name": _name,
     "methods": _methods,
@@ -257,4 +277,6 @@ _KEYS: dict[str, Callable[[str, Any], Any]] = {
     "resolution": _resolution,
     "limit_minutes": _number(1e-3, 1e6),
     "params": _table,
+    "search": _table,
+    "judge": _judge,
 }

@@ -32,7 +32,7 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
         return _model_file(name), True
     try:
         found = registry.dataset(name)
-    except UnknownName:
+    except InputError:  # another kind of name; a reference may be a method's
         if root is not None:
             raise
     else:
@@ -48,7 +48,7 @@ def describe(name: str, root: Path | None = None) -> tuple[dict[str, Any], bool]
     try:
         return _method(name), True
     except UnknownName:
-        known = [*registry.methods(), *registry.datasets()]
+        known = [*registry.known_methods(), *registry.datasets()]
         raise UnknownName("method, data set or file", name, known) from None
 
 

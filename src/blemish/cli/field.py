@@ -10,6 +10,8 @@ import typer
 from blemish.cli.app import app
 from blemish.cli.options import JsonOption, data_class
 from blemish.cli.printing import DEFECTIVE, ERROR, GOOD, print_json, print_tree
+from blemish.core.card import Card, Paper
+from blemish.core.errors import BlemishError
 
 
 @app.command("list")
@@ -18,17 +20,28 @@ def list_(as_json: JsonOption = False) -> None:
     from blemish.cli.describe import plain
     from blemish.core import registry
 
-    cards = {name: registry.method_card(name) for name in registry.methods()}
+    cards = {name: _card(name) for name in registry.known_methods()}
     sets = {name: found.card for name, found in registry.datasets().items()}
     if as_json:
         methods = {name: plain(card) for name, card in cards.items()}
         return print_json({"methods": methods, "datasets": {name: card.name for name, card in sets.items()}})
     typer.echo("Methods (--method)")
     for name, card in cards.items():
-        typer.echo(f"  {name:<16} {card.idea} [{card.paper.authors.split(',')[0]} et al., {card.paper.year}]")
+        paper = f"{card.paper.authors.split(',')[0]} et al., {card.paper.year}" if card.paper.url else card.paper.title
+        typer.echo(f"  {name:<16} {card.idea} [{paper}]")
     typer.echo("Data sets (--dataset)")
     for name, dataset_card in sets.items():
         typer.echo(f"  {name:<16} {dataset_card.name}; {dataset_card.licence}")
+
+
+def _card(name: str) -> Card:
+    """Return a method's card; another package may be broken, and that is no reason to list nothing."""
+    from blemish.core import registry
+
+    try:
+        return registry.method_card(name)
+    except (BlemishError, ImportError) as error:
+        return Card(name, f"cannot be loaded: {error}", "own", Paper("another package", "", 0))
 
 
 @app.command()

@@ -180,12 +180,12 @@ def method_name(name: str) -> str:
     Raises:
         UnknownName: no such method; a reference is not looked up.
     """
-    if ":" in name or name in installed("blemish.methods"):
+    if ":" in name:
         return name
     folded = name.lower().replace("_", "").replace("-", "")
     folded = _package(METHODS).ALIASES.get(folded, folded)
-    for known in methods():
-        if known.replace("_", "") == folded:
+    for known in known_methods():
+        if known.lower().replace("_", "").replace("-", "") == folded:
             return known
     raise UnknownName("method", name, known_methods(), "Another package's is named package.module:Class.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,8 +54,16 @@ class SearchResult:
 
     best: dict[str, Any]
     candidates: list[Candidate]
-    data: DataModule
+    data: ProtocolData
     judged_by: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was found as JSON values, without the data."""
+        return {
+            "best": self.best,
+            "judged_by": self.judged_by,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+        }
 
     def text(self) -> str:
         """Return the table for a terminal."""

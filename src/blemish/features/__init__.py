@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 
 from torch import nn
 
-from blemish.core.errors import InputError
+from blemish.core.errors import InputError, MissingExtra, UnknownName
 from blemish.core.learned import loading
+from blemish.core.plugins import installed
 from blemish.features.frozen import Features
 from blemish.training.random_state import seeded
 
-__all__ = ["Features", "extractor"]
+__all__ = ["Features", "extractor", "list_backbones"]
 
 EMBEDDED = ("texnet_s", "texnet_m")
 """Our own backbones; texnet_s ships with blemish and needs neither internet access nor a file."""
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Return the names that `extractor` takes: ours, those that installed packages register, and timm's.
+
+    Args:
+        pattern: Only names that match, as file names do: "*dinov2*".
+
+    Returns:
+        The names: ours first, then registered ones, then timm's, sorted.
+
+    Raises:
+        UnknownName: none matches; the message suggests the nearest.
+        MissingExtra: timm is not installed.
+    """
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{error.name}, which list_backbones needs,", "train") from error
+    names = [*EMBEDDED, *installed("blemish.backbones"), *timm.list_models(exclude_filters="texnet*")]
+    found = fnmatch.filter(names, pattern)
+    if not found:
+        raise UnknownName("backbone", pattern, names)
+    return found
 
 
 def extractor(
@@ -23,9 +49,10 @@ def extractor(
     """Return a frozen backbone.
 
     Args:
-        backbone: "texnet_s" (embedded), "texnet_m" (larger, needs `weights`), any name that timm knows (convolutional
-            networks, ViT, DINOv2, DINOv3, CLIP, Swin, ...), or an own torch module: the module itself, or
-            "package.module:callable", which makes it and can be saved (see `features.own`).
+        backbone: A name of `list_backbones`: "texnet_s" (embedded), "texnet_m" (larger, needs `weights`), one that an
+            installed package registers (entry point "blemish.backbones"), any that timm knows (convolutional networks,
+            ViT, DINOv2, DINOv3, CLIP, Swin, ...); or an own torch module: the module itself, or "package.module:callable",
+            which makes it and can be saved (see `features.own`).
         layers: Names of layers ("layer2", "blocks.5", "norm"), strides, or negative numbers: a stride selects the last
             layer of that stride, -1 the last block, -2 the one before.
         weights: A local .safetensors file; None for the pretrained weights of the hub, or, for texnet_s, of the
@@ -44,6 +71,8 @@ def extractor(
         raise InputError(
             f"weights is {weights!r}, but pretrained=False asks for random ones; give one or the other (pretrained=True)."
         )
+    if backbone in (registered := installed("blemish.backbones")):
+        backbone = registered[backbone].value
     if isinstance(backbone, nn.Module) or ":" in backbone:
         from blemish.features.own import own_features
 

@@ -80,6 +80,7 @@ class Inspector(Inspection):
             "imaging": json.dumps(self.imaging.as_dict()),
             "calibration": json.dumps(None if self.calibration is None else self.calibration.as_dict()),
             "backbones": json.dumps(self.backbones),
+            "networks": json.dumps({n: m.record for n, m in self.detector.named_modules() if isinstance(m, Features)}),
             "provenance": json.dumps(self.provenance.as_dict(), default=str),
             "versions": json.dumps({"python": platform.python_version(), "torch": torch.__version__}),
         }
