@@ -18,7 +18,7 @@ from blemish.core.detector import Detector
 from blemish.core.errors import CannotAdapt, FormatError, InputError
 from blemish.core.inputs import KINDS
 from blemish.core.registry import method
-from blemish.features.protocols import Finder, LanguageModel, Segmenter, TextEncoder
+from blemish.features.protocols import LanguageModel, ObjectFinder, Segmenter, TextEncoder
 from blemish.models import PaDiM
 from blemish.testing import MadeParts, check_detector, make_parts
 from blemish.testing.networks import TinyFinder, TinyLanguageModel, TinySegmenter, TinyTextEncoder
@@ -66,7 +66,7 @@ def test_a_newcomer_keeps_the_contract(name) -> None:
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_a_newcomer_is_fitted_and_inspects_from_the_command_line(name, root, tmp_path, monkeypatch) -> None:
+def test_a_newcomer_works_from_the_command_line(name, root, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     )
@@ -232,7 +232,7 @@ def test_what_a_method_looks_at_must_be_there(root, tmp_path) -> None:
 def test_the_tiny_networks_are_what_the_protocols_say() -> None:
     for network, protocol in (
         (TinyTextEncoder(), TextEncoder),
-        (TinyFinder(), Finder),
+        (TinyFinder(), ObjectFinder),
         (TinySegmenter(), Segmenter),
         (TinyLanguageModel(), LanguageModel),
     ):

@@ -136,7 +136,7 @@ WORDS = [
     ("devices", "the Engine's `device`"),
     ("callbacks", "the Engine's `patience`"),
     ("default_root_dir", "the Engine's `root`"),
-    ("logger", "the run's folder"),
+    ("loggers", "the Engine's `logger`"),
     ("task", "where there are masks"),
     ("normalization", "`false_reject_rate`"),
 ]

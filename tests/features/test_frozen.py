@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from blemish.core.errors import InputError, UnknownName, WeightsError
 from blemish.features import extractor, frozen
-from blemish.features.timm import _import_timm
+from blemish.features.timm import timm_package
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mobilenetv2_100.safetensors"
 
@@ -109,7 +109,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_once_and_quietly(tmp_path) -> Non
 
 
 def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:
-    timm = _import_timm()
+    timm = timm_package()
     whole = timm.create_model("resnet18", pretrained=False).state_dict()
     whole = {name: torch.randn_like(v) if v.is_floating_point() else v for name, v in whole.items()}
     save_file(whole, tmp_path / "whole.safetensors")
@@ -124,7 +124,7 @@ def test_a_local_file_must_hold_every_weight_of_the_network(tmp_path) -> None:
 
 def test_a_deeper_sibling_is_refused(tmp_path) -> None:
     """A deeper sibling holds all that is needed and is refused."""
-    deeper = _import_timm().create_model("resnet34", pretrained=False).state_dict()
+    deeper = timm_package().create_model("resnet34", pretrained=False).state_dict()
     save_file(deeper, tmp_path / "resnet34.safetensors")
     extractor("resnet34", ["layer1"], weights=str(tmp_path / "resnet34.safetensors"))
     with pytest.raises(WeightsError, match=r"another network than resnet18, which has no layer\d\.\d"):
@@ -148,7 +148,7 @@ def test_unusable_files(tmp_path, name, content, message) -> None:
 
 @pytest.mark.skipif(not REAL.exists(), reason="the shared folder with real weights is absent")
 def test_real_weights_from_a_file_agree_with_timms_own_loading() -> None:
-    timm = _import_timm()
+    timm = timm_package()
     features = extractor("mobilenetv2_100", [8, 16], weights=str(REAL))
     whole = timm.create_model("mobilenetv2_100", num_classes=0, pretrained=False).eval()
     whole.load_state_dict(load_file(REAL), strict=False)

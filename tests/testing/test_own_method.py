@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -12,8 +14,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from tests.commands import blemish as command_line
 
-from blemish.testing import make_parts
+from blemish.testing import check_detector, make_parts
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +80,23 @@ def test_it_is_found_fitted_saved_loaded_exported_and_benched(python, tmp_path) 
     (searched,) = [cell for cell in cells if cell["cell"]["method"] == "usual_texture"]
     assert searched["stamps"]["search"]["best"]["stride"] in (4, 8)
     assert searched["stamps"]["search"]["judged_by"] == "planted"
+
+
+def test_the_pages_points_only_method_works_as_printed(tmp_path, monkeypatch) -> None:
+    """`docs/own-method.md`: its method in a file of its own, fitted and asked for by name, and checked as the page says."""
+    text = (EXAMPLE.parents[1] / "docs" / "own-method.md").read_text()
+    method, check = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "height.py").write_text(method)
+    monkeypatch.syspath_prepend(tmp_path)
+    root = make_parts(tmp_path / "parts", ("points",))
+    data = ("-d", "blemish.testing.parts:MadeParts", "-c", "stripes", "--image-size", 64, "-o", tmp_path / "runs")
+    done = command_line("fit", root, *data, "--method", "height:Height")
+    assert done.returncode == 0, done.stderr
+    (model,) = (tmp_path / "runs").rglob("model.safetensors")
+    done = command_line("inspect", model, root / "stripes" / "test", "--method", "height:Height", "--json")
+    assert len(done.stdout.splitlines()) == 8
+    assert "print(check_detector(Height))" in check
+    check_detector(importlib.import_module("height").Height)
 
 
 def test_its_own_test_passes(python, tmp_path) -> None:

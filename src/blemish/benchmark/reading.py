@@ -17,7 +17,7 @@ from blemish.core import registry
 from blemish.core.arguments import named_values
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import synthetic
-from blemish.engine.search import Judge
+from blemish.evaluation.planted import Judge
 from blemish.evaluation.report import RESOLUTIONS
 from blemish.evaluation.settings import Protocol, protocol
 

@@ -68,6 +68,9 @@ def registered(reference: str) -> bool:
 
     Args:
         reference: "package.module:Class", or of a backbone "package.module:callable".
+
+    Returns:
+        True if one of GROUPS names it.
     """
     return any(point.value == reference for group in GROUPS for point in installed(group).values())
 

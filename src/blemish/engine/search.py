@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from blemish.core import registry
 from blemish.core.errors import InputError, UnknownName
@@ -16,12 +16,11 @@ from blemish.data.datamodule import DataModule
 from blemish.data.record import Record
 from blemish.engine.engine import Engine
 from blemish.evaluation.evaluate import evaluate
-from blemish.evaluation.planted import planted
+from blemish.evaluation.planted import Judge, planted
 from blemish.evaluation.protocol_data import ProtocolData
 from blemish.evaluation.settings import Protocol, Subsets
 from blemish.training.random_state import seeded
 
-Judge = Literal["planted", "validation"]
 JUDGED: tuple[str, ...] = ("image_AUROC", "pixel_AUROC")
 
 

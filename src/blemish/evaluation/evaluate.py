@@ -68,6 +68,8 @@ def evaluate(
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.category, []).append(record)
+    if "" in groups:  # of some the product is not known, so all are measured together
+        groups = {"": list(records)}
     if len(groups) > 1:
         for name, group in groups.items():
             _check(group, resolution, f" of {name}")
@@ -89,7 +91,7 @@ def _evaluate(
 ) -> Report:
     """Measure the parts of one category."""
     began = time.perf_counter()
-    category = records[0].category
+    category = records[0].category if len({record.category for record in records}) == 1 else ""
     calibration = None if inspector.calibration is None else inspector.calibration.of(category)
     own, without = own_metrics(inspector, data, category)
     parts, pixels, pimo, unmarked, vanished = _look(inspector, records, resolution, batch_size, own)

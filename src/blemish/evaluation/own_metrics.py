@@ -57,11 +57,14 @@ class OwnMetric(Protocol):
         """
 
 
-class SaturatedPro:
+class SaturatedPro(OwnMetric):
     """AU-sPRO and image AUROC, of logical and of structural anomalies apart, and their mean.
 
     Bergmann et al., "Beyond dents and scratches", IJCV 130, 2022: a kind of anomaly is measured on its own images and all
     good ones; an instance of a defect counts as found from its saturation area on (`DataModule.saturations`).
+
+    Args:
+        data: The data set, which knows the saturation areas.
     """
 
     def __init__(self, data: DataModule) -> None:
@@ -101,10 +104,17 @@ class SaturatedPro:
         return {name: found[name] for name in order}
 
 
-class SegF1:
+class SegF1(OwnMetric):
     """F1 of the pixels at one threshold, counted over all images: the mean of the validation maps and 3 deviations.
 
     Heckler-Kram et al., "The MVTec AD 2 dataset", 2025; the threshold is the one that its submission checker suggests.
+
+    Args:
+        inspector: Whose maps of good parts set the threshold.
+        validation: The good parts.
+
+    Raises:
+        ImageError: one of them cannot be read.
     """
 
     def __init__(self, inspector: Inspection, validation: list[Record]) -> None:

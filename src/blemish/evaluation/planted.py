@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from blemish.imaging.images import Imaging, resize
 from blemish.imaging.reading import Image, Mask, write_png
 
 KINDS = ("moved", "brightness", "grain")
+
+Judge = Literal["planted", "validation"]
+"""What a search is judged on (`blemish.engine.search`): planted defects, or a data set's labelled validation images."""
 
 
 def plant(image: Image, kind: str, rng: np.random.Generator) -> tuple[Image, Mask]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from blemish.core.errors import InputError, MissingExtra, UnknownName
+from blemish.core.errors import InputError, UnknownName
 from blemish.core.learned import loading
 from blemish.core.plugins import installed
 from blemish.features.frozen import Features
@@ -32,11 +32,9 @@ def list_backbones(pattern: str = "*") -> list[str]:
         UnknownName: none matches; the message suggests the nearest.
         MissingExtra: timm is not installed.
     """
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"{error.name}, which list_backbones needs,", "train") from error
-    names = [*EMBEDDED, *installed("blemish.backbones"), *timm.list_models(exclude_filters="texnet*")]
+    from blemish.features.timm import timm_package
+
+    names = [*EMBEDDED, *installed("blemish.backbones"), *timm_package().list_models(exclude_filters="texnet*")]
     found = fnmatch.filter(names, pattern)
     if not found:
         raise UnknownName("backbone", pattern, names)

@@ -44,7 +44,7 @@ class TextEncoder(Protocol):
 
 
 @runtime_checkable
-class Finder(Protocol):
+class ObjectFinder(Protocol):
     """Finds what texts name, as Grounding DINO and OWLv2 do."""
 
     def find(self, image: Tensor, prompts: Sequence[str]) -> Found:

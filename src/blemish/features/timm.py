@@ -40,7 +40,7 @@ def timm_features(name: str, layers: Sequence[str | int], weights: str | None, p
         InputError: the network has no maps.
         WeightsError: pretrained weights were requested and cannot be obtained.
     """
-    timm = _import_timm()
+    timm = timm_package()
     architecture = name.partition(".")[0]
     if architecture not in timm.list_models():
         raise UnknownName("backbone", name, ["texnet_s", *timm.list_models()])
@@ -203,11 +203,17 @@ def _check_file(timm: ModuleType, architecture: str, weights: Path) -> None:
         )
 
 
-def _import_timm() -> ModuleType:
+def timm_package() -> ModuleType:
     """Import timm although the installed torchvision may have been built for another torch.
 
     A CPU-only torch next to a CUDA build of torchvision is common, and then `import torchvision` fails because two
     compiled operators are absent. timm needs only torchvision's Python code, so the two are declared, never defined.
+
+    Returns:
+        The package.
+
+    Raises:
+        MissingExtra: it is not installed.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from blemish.features.protocols import Found
+from blemish.features.protocols import Found, LanguageModel, ObjectFinder, Segmenter, TextEncoder
 
 
-class TinyTextEncoder(nn.Module):
+class TinyTextEncoder(nn.Module, TextEncoder):
     """Embeds a text by its characters' embeddings, averaged and turned by a random layer.
 
     Args:
@@ -35,7 +35,7 @@ class TinyTextEncoder(nn.Module):
         return torch.stack([self.letters[code].mean(0) for code in codes]) @ self.turn
 
 
-class TinyFinder(nn.Module):
+class TinyFinder(nn.Module, ObjectFinder):
     """Finds, for each prompt, the cell of a grid that differs most from the image's mean along a random colour.
 
     Args:
@@ -48,7 +48,15 @@ class TinyFinder(nn.Module):
         self.cells, self.seed = cells, seed
 
     def find(self, image: Tensor, prompts: Sequence[str]) -> Found:
-        """Find one box a prompt."""
+        """Find one box a prompt.
+
+        Args:
+            image: (3, H, W) float32 RGB in [0, 1].
+            prompts: What to find; each names a direction in colour.
+
+        Returns:
+            A box for each, in order.
+        """
         height, width = image.shape[1:]
         means = nn.functional.adaptive_avg_pool2d(image, self.cells)
         differs = (means - means.mean((1, 2), keepdim=True)).flatten(1)
@@ -70,7 +78,7 @@ class TinyFinder(nn.Module):
         return torch.randn(3, generator=torch.Generator().manual_seed(number))
 
 
-class TinySegmenter(nn.Module):
+class TinySegmenter(nn.Module, Segmenter):
     """Cuts out of each box what lies on the other side of the box's mean brightness than the image's mean."""
 
     def segment(self, image: Tensor, boxes: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ class TinySegmenter(nn.Module):
         return torch.stack(masks) if masks else grey.new_empty(0, *grey.shape)
 
 
-class TinyLanguageModel(nn.Module):
+class TinyLanguageModel(nn.Module, LanguageModel):
     """Answers with how bright the image is, and the question's last word."""
 
     def answer(self, image: Tensor, question: str) -> str:

@@ -28,16 +28,29 @@ class Logger(Protocol):
     """What a run is reported to: three of the methods of a Lightning logger, so that any such serves."""
 
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
-        """Report what decides the run, in plain values by name."""
+        """Report what decides the run.
+
+        Args:
+            params: Plain values by name, which may be nested.
+        """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Report values by name, those of a training with their step, counted from 1."""
+        """Report what was measured.
+
+        Args:
+            metrics: Values by name.
+            step: Of a training, counted from 1; None for a test.
+        """
 
     def finalize(self, status: str) -> None:
-        """Send what is left; `status` is "success" or "failed"."""
+        """Send what is left.
+
+        Args:
+            status: "success" or "failed".
+        """
 
 
-class TensorBoard:
+class TensorBoard(Logger):
     """Event files in the run's folder.
 
     Args:
@@ -64,7 +77,7 @@ class TensorBoard:
         self._writer.close()
 
 
-class MLflow:
+class MLflow(Logger):
     """A run in the experiment and on the server that MLflow's own settings name (MLFLOW_TRACKING_URI, ...).
 
     Args:
@@ -110,7 +123,7 @@ class MLflow:
         self._values.clear()
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Logger):
     """A run in the project that WANDB_PROJECT names, "blemish" by default.
 
     Args:

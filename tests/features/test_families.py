@@ -233,7 +233,7 @@ def large(tmp_path, monkeypatch):
     monkeypatch.setattr("blemish.features.frozen.LIMIT", 1000)
     monkeypatch.delenv(weights.VARIABLE, raising=False)
     torch.manual_seed(3)
-    timm = pytest.importorskip("blemish.features.timm")._import_timm()
+    timm = pytest.importorskip("blemish.features.timm").timm_package()
     place = tmp_path / "hub" / "vit.safetensors"
     place.parent.mkdir()
     save_file(timm.create_model("test_vit", num_classes=0).state_dict(), place)
