@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import Folder
 from blemish.data.record import Record
-from blemish.evaluation.settings import KINDS, FewShot, Noisy, Protocol, Robustness, Subsets, Unified, protocol
+from blemish.evaluation.settings import (
+    KINDS,
+    Continual,
+    FewShot,
+    Noisy,
+    Protocol,
+    Robustness,
+    Subsets,
+    Unified,
+    Unlabelled,
+    parse,
+    protocol,
+)
 from blemish.imaging.images import Imaging
 from blemish.imaging.reading import read, read_mask
 from parts import write_folder
@@ -183,3 +195,44 @@ def test_any_settings_make_a_protocol_or_an_input_error(kind, settings) -> None:
     """No settings do anything but make a protocol or an input error."""
     with contextlib.suppress(InputError):
         assert isinstance(protocol({"kind": kind, **settings}), Protocol)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("one-class", Protocol()),
+        ("few-shot:k=4,draw=1", FewShot(4, 1)),
+        ("noisy:share=0.2,overlap=true", Noisy(0.2, overlap=True)),
+        ("robustness:change=blur,strength=2", Robustness("blur", 2.0)),
+        ("unlabelled", Unlabelled()),
+        ("continual", Continual()),
+    ],
+)
+def test_a_text_names_a_protocol(text, meant) -> None:
+    assert parse(text) == meant
+    assert protocol(meant.as_dict()) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("few-shots:k=4", "unknown protocol 'few-shots'. Did you mean 'few-shot'"),
+        ("few-shot:k", "the setting 'k' of protocol few-shot has no value; write it as few-shot:k=4"),
+        ("few-shot:k=four", "k of protocol few-shot is 'four'; it must be int"),
+        ("noisy:shares=0.1", "Did you mean 'share'"),
+    ],
+)
+def test_a_text_that_names_none_is_refused(text, said) -> None:
+    with pytest.raises(InputError, match=said):
+        parse(text)
+
+
+def test_unlabelled_is_the_test_images_without_their_truth() -> None:
+    subsets = Subsets(
+        records(4, 0, "train"), records(2, 0, "validation"), [*records(3, 0, "test"), *records(2, 1, "test")]
+    )
+    found = Unlabelled().split(subsets)
+    assert [record.key for record in found.train] == [record.key for record in subsets.test]
+    assert {(record.label, record.split, record.masks) for record in found.train} == {(0, "train", ())}
+    assert found.test == subsets.test
+    assert found.held_out == subsets.held_out

@@ -46,6 +46,10 @@ class Detector(Learned, ABC):
         named = kinds(cls.inputs, cls.__name__)
         if cls.learns_from not in get_args(LearnsFrom):
             raise UnknownName(f"learns_from of {cls.__name__}", str(cls.learns_from), get_args(LearnsFrom))
+        if cls.learns_from == "nothing" and cls.fit is not Detector.fit:
+            raise InputError(
+                f'{cls.__name__} learns from "nothing", but has a fit, which nobody would call; leave one out'
+            )
         taken = list(inspect.signature(cls.forward).parameters)[1:]
         if cls.forward is not Detector.forward and taken != [kind.name for kind in named]:
             raise InputError(f"{cls.__name__}.forward takes {taken}, but inputs is {cls.inputs}; they must be the same")
