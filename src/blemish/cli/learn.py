@@ -88,7 +88,7 @@ def fit(
         typer.Option(help="Labelled parts of other products, for a method that learns from them; same layout."),
     ] = None,
     auxiliary_category: Annotated[
-        list[str] | None, typer.Option(help="Their category; repeated, or all. [default: none, or all but --category]")
+        list[str] | None, typer.Option(help="Their category, if there are several; repeated, or all.")
     ] = None,
     search: SearchOption = None,
     judge: JudgeOption = "planted",

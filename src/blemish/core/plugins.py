@@ -49,6 +49,8 @@ def imported(reference: str, base: type) -> type[Any]:
         InputError: there is no such module or class, or it is no subclass.
     """
     place, _, name = reference.partition(":")
+    if not all(part.isidentifier() for part in (*place.split("."), *name.split("."))):
+        raise InputError(f"{reference!r} must be package.module:Class, for example own_method:UsualTexture")
     try:
         found: Any = importlib.import_module(place)
     except ModuleNotFoundError as error:

@@ -10,6 +10,9 @@ from blemish.core.decision import defective
 from blemish.core.errors import InputError
 from blemish.inference.calibration import Calibration, above_rank, from_costs, from_escape_rate, from_given, from_good
 
+LEAST = 2
+"""Good parts that a threshold needs."""
+
 
 class Scored(NamedTuple):
     """What a threshold is chosen from: a part's raw score, its map's peak (None without maps), and its category."""
@@ -77,12 +80,12 @@ def choose(rule: Rule, good: Sequence[Scored], bad: Sequence[Scored]) -> Calibra
     without: list[str] = []
     for name in names:
         of_it, spoilt = ([part for part in parts if part.category == name] for parts in (good, bad))
-        if spoilt or not bad:
+        if len(of_it) >= LEAST and (spoilt or not bad):
             own[name] = _choose(rule, of_it, spoilt)
         else:
             without.append(name)
-    note = f"No defective parts of {', '.join(without)}: the threshold of all decides there." if without else ""
-    return replace(pooled, categories=own, note=" ".join(filter(None, [pooled.note, note])))
+    note = f"Too few parts of {', '.join(without)} for a threshold of their own: that of all decides there."
+    return replace(pooled, categories=own, note=" ".join(filter(None, [pooled.note, note if without else ""])))
 
 
 def _choose(rule: Rule, good: Sequence[Scored], bad: Sequence[Scored]) -> Calibration:
