@@ -139,7 +139,7 @@ def _source(table: Any) -> tuple[Source, tuple[str, ...] | None]:
         raise InputError(f"data set {name!r} has no root; say in which folder it lies: root = 'datasets/{kind}'")
     categories = None if table.get("categories", "all") == "all" else _texts("categories", table["categories"])
     for category in (categories or ()) if data.card.categories else ():
-        if category not in data.card.categories:
+        if category not in data.card.categories and not (Path(str(table.get("root", ""))) / category).is_dir():
             raise UnknownName(f"category of {kind}", category, data.card.categories)
     options = _arguments(data.index, table.get("options", {}), f"option of {kind}", {"root", "category", "seed"})
     make = None

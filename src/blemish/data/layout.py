@@ -44,7 +44,9 @@ class CategoryFolder:
 def category_folders(
     card: DatasetCard, name: str, root: Path | str, category: str | None, *, marker: str, tops: Sequence[str] = ()
 ) -> list[CategoryFolder]:
-    """Find the categories of a data set.
+    """Find the categories of a data set, or products of one's own in its layout.
+
+    Products that the card does not know are found by name, and, where the folder holds none that it knows, all of them.
 
     Args:
         card: The data set's card.
@@ -58,19 +60,26 @@ def category_folders(
         The category that was named, or all that are there, at least one.
 
     Raises:
-        UnknownName: the data set has no such category.
+        UnknownName: neither the data set nor the folder has such a category.
         DataError: nothing is laid out as expected; the message tells what was looked for and what to do.
     """
     root = require_folder(root, name)
+    bases = [root, *(root / top for top in tops)]
     if category is not None and category not in card.categories:
-        raise UnknownName("category", category, card.categories, f"{card.name} has no other ones.")
+        own = _own(bases, category, marker)
+        if own is None:
+            raise UnknownName("category", category, card.categories, f"{card.name} has no other ones.")
+        return [own]
 
     def fits(folder: Path) -> bool:
         return any((folder / known / marker).is_dir() for known in card.categories)
 
-    for base in (root, *(root / top for top in tops)):
+    for base in bases:
         if fits(base):
             return _chosen(card, name, root, base, category, marker)
+    products = [folder for folder in folders(root) if (folder / marker).is_dir()]
+    if category is None and products:
+        return [CategoryFolder(folder.name, folder) for folder in products]
     if (root / marker).is_dir():
         return [_itself(card, root, category)]
     wanted = [f"{top}/<category>/{marker}" for top in ("", *tops)]
@@ -349,6 +358,14 @@ def listing(folder: Path, most: int = 8) -> str:
         return "nothing (no such folder)"
     names = [path.name + ("/" if path.is_dir() else "") for path in entries(folder)]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"
+
+
+def _own(bases: Sequence[Path], category: str, marker: str) -> CategoryFolder | None:
+    """Return the folder of a product that the card does not know: in one of `bases`, or the first of them itself."""
+    itself = Path(os.path.abspath(bases[0]))  # noqa: PTH100 - as below
+    places = [*(base / category for base in bases), *([itself] if itself.name == category else [])]
+    found = next((place for place in places if (place / marker).is_dir()), None)
+    return None if found is None or Path(category).name != category else CategoryFolder(category, found)
 
 
 def _chosen(
