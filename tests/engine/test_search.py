@@ -10,10 +10,11 @@ import pytest
 from tests.commands import blemish
 from tests.parts import write_folder
 
-from blemish import Engine, load
+from blemish import Engine, Inspector, load
 from blemish.core.errors import InputError, UnknownName
 from blemish.data import Folder
 from blemish.engine.search import search
+from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.planted import KINDS, plant, planted
 from blemish.imaging.reading import read, read_mask
 from blemish.models import PatchCore
@@ -29,8 +30,8 @@ def data(root):
     return Folder(root, image_size=64, holdout=0.4)
 
 
-def test_the_best_is_what_a_loop_by_hand_finds(data) -> None:
-    """A backbone cut off behind its first block and a tiny memory see less than the usual ones."""
+def test_the_best_is_what_a_loop_by_hand_finds(data, tmp_path) -> None:
+    """Half of the held-out parts and a spoilt copy of each judge; a tiny memory sees less than a large one."""
     grid = {"coreset_sampling_ratio": [0.002, 0.3], "neighbours": [1, 5]}
     found = search("patchcore", grid, data)
     assert [candidate.params for candidate in found.candidates] == [
@@ -42,6 +43,12 @@ def test_the_best_is_what_a_loop_by_hand_finds(data) -> None:
         assert set(candidate.metrics) == {"image_AUROC", "pixel_AUROC"}
     assert found.best == max(found.candidates, key=lambda candidate: candidate.score).params
     assert found.text().startswith("Judged on planted defects, not on test images:\n")
+    half = data.held_out_records[::2]
+    judging = [*half, *planted(half, data.imaging, tmp_path)]
+    for candidate in found.candidates:
+        by_hand = PatchCore(**candidate.params).fit(data.batches(data.train_records))
+        report = evaluate(Inspector(by_hand, data.imaging), judging)
+        assert {name: report.metrics[name].value for name in candidate.metrics} == pytest.approx(candidate.metrics)
     again = search("patchcore", grid, data)
     assert again.candidates == found.candidates
 
@@ -76,7 +83,7 @@ def test_a_model_says_that_its_parameters_were_searched(data, tmp_path) -> None:
     }
 
 
-def test_labelled_validation_images_judge(root, tmp_path) -> None:
+def test_labelled_validation_images_judge(root, tmp_path, capsys) -> None:
     own = tmp_path / "own"
     shutil.copytree(root, own)
     bad = sorted(path for path in (own / "test").rglob("*.png") if path.parent.name != "good")
@@ -87,6 +94,8 @@ def test_labelled_validation_images_judge(root, tmp_path) -> None:
     found = search("patchcore", {"coreset_sampling_ratio": [0.01, 0.1]}, data, judge="validation")
     assert found.judged_by == "validation"
     assert "the labelled validation split" in found.text()
+    Engine(tmp_path / "runs").fit(PatchCore(**found.best), found.data)
+    assert "4 defective validation parts serve a search alone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from blemish.data import Folder, Synthetic
 from blemish.data.synthetic import make
 from blemish.evaluation.report import Report
 from blemish.models import PatchCore
+from blemish.report import write_pages
 
 NAMES = ["fabric", "flange"]
 
@@ -78,6 +80,23 @@ def test_a_saved_report_of_several_is_read_back(fitted) -> None:
     index = run.page.read_text()
     assert 'href="report-flange.html"' in index
     assert f"{report.metrics['image_AUROC'].value:.4f}" in index
+
+
+def test_names_of_categories_make_files_and_links(fitted, tmp_path) -> None:
+    """A product in a folder of folders, and one with signs that mean something in an address."""
+    _, inspector, data, report, _ = fitted
+    odd = dict(zip(("line 1/cap#2", "50 % nut"), report.categories.values(), strict=True))
+    page = write_pages(
+        tmp_path / "report.html", replace(report, categories=odd), inspector, {r.key: r for r in data.test_records}
+    )
+    assert {path.name for path in tmp_path.glob("*.html")} == {
+        "report.html",
+        "report-line 1-cap#2.html",
+        "report-50 % nut.html",
+    }
+    text = page.read_text()
+    assert 'href="report-line%201-cap%232.html"' in text
+    assert 'href="report-50%20%25%20nut.html"' in text
 
 
 def test_the_thresholds_are_kept_by_the_file_and_the_export(fitted, tmp_path) -> None:

@@ -139,7 +139,11 @@ def fit(
     others = None if auxiliary is None else data_module(auxiliary, dataset, auxiliary_category, options, **prepared)
     params = {**settings.params, **method_options(method, option or [], seed)}
     if search:
-        params, data = _searched(method, params, data, search, judge, device=device, resume=resume, quiet=as_json)
+        if resume is not None:
+            raise InputError(
+                "a search is not resumed. Search in a new run, or resume with what it found: --set name=value"
+            )
+        params, data = _searched(method, params, data, search, judge, device=device, seed=seed, quiet=as_json)
     detector = registry.method(method)(**params)
     engine = Engine(
         out,
@@ -219,7 +223,7 @@ def _searched(
     judge: str,
     *,
     device: str,
-    resume: Path | None,
+    seed: int,
     quiet: bool,
 ) -> tuple[dict[str, Any], DataModule]:
     """Return the best hyper-parameters of a grid, and the data that is left to fit them on."""
@@ -227,11 +231,10 @@ def _searched(
 
     from blemish.engine.search import search
 
-    if resume is not None or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(
-            "a search runs on one process and is not resumed. Search first; then fit with what it found: --set name=value"
-        )
-    found = search(method, grid_options(method, grid), data, params=params, judge=judge, device=device)  # type: ignore[arg-type]  # search checks it
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a search runs on one process. Search first; then fit with what it found: --set name=value")
+    chosen: Any = judge  # search checks it
+    found = search(method, grid_options(method, grid), data, params=params, judge=chosen, device=device, seed=seed)
     if not quiet:
         typer.echo(found.text())
     return {**params, **found.best}, found.data

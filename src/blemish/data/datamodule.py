@@ -274,6 +274,7 @@ class DataModule:
     def describe(self) -> dict[str, Any]:
         """Return what determines the data, as JSON values: for run folders and reports."""
         fit, held = self._divided
+        spoilt = sum(record.split == "validation" and record.label == 1 for record in self.records)
         return {
             "dataset": self.name,
             "root": str(self.root),
@@ -287,6 +288,7 @@ class DataModule:
                 "train": len(fit),
                 "held_out": len(held),
                 "test": len(self.test_records),
+                **({"validation_defective": spoilt} if spoilt else {}),
             },
             "split_sha256": self.split_sha256,
         }

@@ -145,6 +145,8 @@ def fitted_text(inspector: Inspector, given: FitData) -> str:
     what = {"auxiliary": "labelled parts of other products", "unlabelled": "unlabelled parts"}
     learned = f"Learned from {given.count - given.unread} {what.get(learns_from, 'good parts')}"
     learned += f"; {unread} more could not be read." if unread else "."
+    if spoilt := given.source["counts"].get("validation_defective"):
+        learned += f" {spoilt} defective validation parts serve a search alone (judge validation)."
     return f"{learned}\n{_threshold(inspector, given)}"
 
 

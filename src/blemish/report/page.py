@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -145,7 +146,7 @@ def write_index(path: Path, pages: Mapping[str, tuple[Report, Path]], whole: Rep
         MissingExtra: jinja2 is not installed.
         StorageError: the page cannot be written.
     """
-    links = {name: page.relative_to(path.parent).as_posix() for name, (_, page) in pages.items()}
+    links = {name: quote(page.relative_to(path.parent).as_posix()) for name, (_, page) in pages.items()}
     reports = {name: report for name, (report, _) in pages.items()}
     shown = [name for name in HEADLINES if any(name in report.metrics for report in reports.values())]
     found = template("index.html").render(reports=reports, links=links, titles=TITLES, metrics=shown, whole=whole)
@@ -173,7 +174,7 @@ def write_pages(path: Path, report: Report, inspector: Inspection, records: Mapp
     if not report.categories:
         return write_page(path, report, inspector, records)
     pages = {
-        name: (own, write_page(path.with_name(f"{path.stem}-{name}.html"), own, inspector, records))
+        name: (own, write_page(path.with_name(f"{path.stem}-{name.replace('/', '-')}.html"), own, inspector, records))
         for name, own in report.categories.items()
     }
     return write_index(path, pages, report)

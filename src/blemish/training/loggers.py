@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,11 +87,11 @@ class MLflow(Logger):
     def __init__(self, folder: Path) -> None:
         import mlflow
 
-        kept = folder / "mlflow-run-id"
-        if not kept.exists():
+        def start() -> str:
             with mlflow.start_run(run_name=_name(folder), nested=mlflow.active_run() is not None) as run:
-                write_text(kept, run.info.run_id)
-        self._id, self._client = kept.read_text(encoding="utf-8").strip(), mlflow.MlflowClient()
+                return str(run.info.run_id)
+
+        self._id, self._client = _kept(folder / "mlflow-run-id", start), mlflow.MlflowClient()
         self._values: list[Any] = []
         self._client.update_run(self._id, status="RUNNING")
 
@@ -133,12 +133,9 @@ class WeightsAndBiases(Logger):
     def __init__(self, folder: Path) -> None:
         import wandb
 
-        kept = folder / "wandb-run-id"
-        if not kept.exists():
-            write_text(kept, uuid.uuid4().hex[:8])
         self._run: Any = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "blemish"),
-            id=kept.read_text(encoding="utf-8").strip(),
+            id=_kept(folder / "wandb-run-id", lambda: uuid.uuid4().hex[:8]),
             name=_name(folder),
             dir=str(folder),
             resume="allow",
@@ -229,6 +226,13 @@ def _open(name: str, folder: Path) -> Logger:
     except ImportError as error:
         raise InputError(f"logger {name!r} needs the package {package}. Install it: pip install {package}") from error
     return found
+
+
+def _kept(place: Path, new: Callable[[], str]) -> str:
+    """Return the run's id in a tracker, made once and kept in the run's folder."""
+    if not place.exists():
+        write_text(place, new())
+    return place.read_text(encoding="utf-8").strip()
 
 
 def _name(folder: Path) -> str:
