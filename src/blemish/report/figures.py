@@ -120,7 +120,7 @@ def sheet(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 
 
 def as_svg(figure: Figure) -> str:
-    """Return a figure as SVG text to be put into a page; its text stays text.
+    """Return a figure as SVG text to be put into a page, which chooses the ink; its text stays text.
 
     Args:
         figure: A matplotlib figure.
@@ -135,4 +135,4 @@ def as_svg(figure: Figure) -> str:
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace(INK, "currentColor").replace(PALE, "var(--line)")

@@ -92,7 +92,7 @@ def against_cost(points: Sequence[Point], cost: str, metric: str) -> str:
         axes.set_xlabel(f"{cost} (logarithmic)")
         axes.set_ylabel(f"{metric}, %")
         _name_points(figure, axes, points)
-        return _themed(
+        return _described(
             as_svg(figure), f"{metric} against {cost}: " + ", ".join(f"{p.name} {p.value:.1f} %" for p in points)
         )
 
@@ -147,7 +147,7 @@ def critical_difference(
                 words, (end, y), (away, 0), textcoords="offset points", ha=side, va="center", color=INK, clip_on=False
             )
         said = ", ".join(f"{name} {ranks[name]:.2f}" for name in order)
-        return _themed(
+        return _described(
             as_svg(figure), f"Average ranks by {metric}, the best first: {said}. Critical difference {critical:.2f}."
         )
 
@@ -182,7 +182,7 @@ def curves(levels: Sequence[str], lines: Sequence[Curve], axis: str, metric: str
         axes.set_ylabel(f"{metric}, %")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, labelcolor=INK, fontsize=8.5)
         said = "; ".join(f"{line.name}: " + ", ".join(_said(line, with_reference)) for line in lines)
-        return _themed(as_svg(figure), f"{metric} by {axis} at {', '.join(levels)}. {said}")
+        return _described(as_svg(figure), f"{metric} by {axis} at {', '.join(levels)}. {said}")
 
 
 def _said(line: Curve, with_reference: bool) -> list[str]:
@@ -246,9 +246,8 @@ def _letters(words: Annotation, renderer: RendererAgg) -> Bbox:
     return Text.get_window_extent(words, renderer)
 
 
-def _themed(svg: str, description: str) -> str:
-    """Let the page choose the ink, describe the picture for screen readers, and keep its ids apart from others'."""
-    svg = svg.replace(INK, "currentColor").replace(PALE, "var(--line)")
+def _described(svg: str, description: str) -> str:
+    """Describe a picture for screen readers, and keep its ids apart from others'."""
     svg = re.sub(r' id="[A-Za-z]+\w*_\d+"', "", svg)  # names of groups, which nothing refers to
     own = "f" + sha256(f"{description} {svg}".encode()).hexdigest()[:8]
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{own}", svg)
