@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,9 @@ R = TypeVar("R")
 
 THREADS = 2
 """OpenCV decodes and resizes outside Python's lock, so threads suffice, and a small folder waits for no processes."""
+
+NAME = "blemish-read"
+"""What the threads are called."""
 
 
 def read_ahead(
@@ -37,16 +41,18 @@ def read_ahead(
         except ImageError as error:
             return error
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="blemish-read") as pool:
-        waiting: deque[tuple[T, Future[R | ImageError]]] = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(attempt, item)))
-                if len(waiting) >= ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            for first, future in waiting:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=NAME)
+    waiting: deque[tuple[T, Future[R | ImageError]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(attempt, item)))
+            if len(waiting) >= ahead:
+                first, future = waiting.popleft()
                 yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        for first, future in waiting:
+            yield first, future.result()
+    finally:
+        # What nobody reads to its end is closed by the garbage collector: in any thread, also in one of ours, which cannot
+        # wait for itself.
+        ours = threading.current_thread().name.startswith(NAME)
+        pool.shutdown(wait=not ours, cancel_futures=True)
