@@ -34,7 +34,7 @@ def test_no_more_is_begun_than_may_be_held() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("blemish-read")]
 
 
-def test_what_is_left_half_read_may_be_collected_by_its_own_thread() -> None:
+def test_a_half_read_one_is_collected_by_its_own_thread() -> None:
     """A reader that stops half-way leaves a generator that the garbage collector closes, in whichever thread it runs."""
     left, collected = threading.Event(), threading.Event()
 
